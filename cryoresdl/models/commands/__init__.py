@@ -1,0 +1,1 @@
+"""One module per subcommand of ``cryoresdl``: HELP, EXAMPLE, add_arguments(parser), run(args)."""
