@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -12,6 +13,35 @@ from typing import Any, Iterable, Iterator, Union
 from .errors import InputError
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+
+_LOCKS: dict[str, int] = {}
+
+
+def shown(path: PathLike) -> str:
+    """A path as one printable line: control characters and undecodable bytes are escaped."""
+    text = os.fspath(path)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
+def sha256(path: PathLike) -> str:
+    """Hexadecimal SHA-256 digest of a file's bytes.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"Cannot read {shown(path)}: {error.strerror}.") from error
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -29,7 +59,7 @@ def atomic_path(target: PathLike) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=str(target.parent))
     except OSError as error:
         raise InputError(
-            f"Cannot write in {target.parent}: {error.strerror}; choose another --out or free the folder."
+            f"Cannot write in {shown(target.parent)}: {error.strerror}; choose another --out or free the folder."
         ) from error
     os.close(handle)
     temporary = Path(name)
@@ -42,7 +72,7 @@ def atomic_path(target: PathLike) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         raise InputError(
-            f"Cannot write {target}: {error.strerror or error}; free disk space or choose another --out."
+            f"Cannot write {shown(target)}: {error.strerror or error}; free disk space or choose another --out."
         ) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -65,9 +95,9 @@ def read_json(path: PathLike) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputError(f"Cannot read {shown(path)}: {error.strerror}.") from error
     except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}); run the command that made it again.") from error
+        raise InputError(f"{shown(path)} is not valid JSON ({error}); run the command that made it again.") from error
 
 
 def prepare_out(
@@ -81,17 +111,63 @@ def prepare_out(
         overwrite: replace existing results.
         resume: existing results are wanted.
 
+    The folder is locked against a second run until `unlock_folders` or the end of the process, and what a
+    killed run left half written (``.part-*``) is removed.
+
     Raises:
-        InputError: the folder cannot be made, or holds results and neither flag is given.
+        InputError: the folder cannot be made or written to, holds results and neither flag is given, or another
+            run is writing in it.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"Cannot create the output folder {folder}: {error.strerror}.") from error
+        raise InputError(f"Cannot create the output folder {shown(folder)}: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"Cannot write in {shown(folder)}: it is read-only; choose another --out.")
+    lock_folder(folder)
     there = [name for name in results if (folder / name).exists()]
     if there and not (overwrite or resume):
         raise InputError(
-            f"{folder} already holds {there[0]}; give --overwrite to replace it or another --out."
+            f"{shown(folder)} already holds {there[0]}; give --overwrite to replace it or another --out."
         )
     return folder
+
+
+def lock_folder(folder: PathLike) -> None:
+    """Keep a second run out of ``folder`` until this process ends or `unlock_folders` is called.
+
+    The lock is on the folder itself, so that no file is left behind and a killed run frees it. File systems
+    that cannot lock (some network ones) are used without.
+
+    Raises:
+        InputError: another process holds the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return
+    key = os.path.realpath(folder)
+    if key in _LOCKS:
+        return
+    handle = os.open(key, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise InputError(
+            f"Another run is writing in {shown(folder)}; wait for it or choose another --out."
+        ) from error
+    except OSError:
+        os.close(handle)
+        return
+    _LOCKS[key] = handle
+    for leftover in Path(key).glob(".part-*"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def unlock_folders() -> None:
+    """Free every folder that `prepare_out` locked."""
+    while _LOCKS:
+        os.close(_LOCKS.popitem()[1])
