@@ -57,9 +57,9 @@ def pdb2mrc(
 ) -> np.ndarray:
     """Density of a structure as EMAN2's ``e2pdb2mrc`` makes it.
 
-    Each atom adds ``Z exp(-(pi d / resolution)^2)``: no volume normalisation, no occupancy. Distances are floored
-    to 0.001 voxel per axis and an atom reaches from ``int(c) - g`` to ``int(c) + g - 1`` voxels per axis around
-    its centre ``c = x / voxel_size + box // 2``, with ``g = int(4.0147 (resolution / pi) / voxel_size)``.
+    Each atom adds ``Z exp(-(pi d / resolution)^2)``: no volume normalisation, no occupancy. Distances are
+    floored to 0.001 voxel per axis and an atom reaches from ``int(c) - g`` to ``int(c) + g - 1`` voxels per axis
+    around its centre ``c = x / voxel_size + box // 2``, with ``g = int(4.0147 (resolution / pi) / voxel_size)``.
 
     Args:
         source: atoms, or (xyz (n, 3) in A, weights (n,)), or (xyz, weights, B-factors) as
@@ -68,15 +68,15 @@ def pdb2mrc(
         box: edge of the cubic box in voxels; EMAN2's own choice when None (:func:`eman2_box`).
         voxel_size: in A.
         center: first move the Z-weighted centre to the coordinate origin (EMAN2's ``--center``).
-        b_factors: widen atoms by ``B / (4 sqrt(2) pi)`` and scale each axis by ``1 / sqrt(2 pi width^2)``
-            (EMAN2's ``--addpdbbfactor``).
+        b_factors: the 1/e radius is ``w = B / (4 sqrt(2) pi)`` instead of ``resolution / pi`` (atoms without a
+            B-factor keep that), and each axis is scaled by ``1 / sqrt(2 pi w^2)`` (EMAN2's ``--addpdbbfactor``).
         allow_cut: keep what is inside the box when the structure does not fit, as EMAN2 does.
 
     Returns:
         (box, box, box) float32, axis order z, y, x; coordinate 0 is at voxel ``box // 2``.
 
     Raises:
-        InputError: resolution, box or voxel size not positive, or a structure that does not fit (:func:`fit`).
+        InputError: resolution, box or voxel size not positive; a structure that does not fit (:func:`fit`).
     """
     xyz, weights, b_values = _unpack(source)
     _check_positive(resolution=resolution, voxel_size=voxel_size)
@@ -91,10 +91,12 @@ def pdb2mrc(
     if b_factors:
         if b_values is None:
             raise InputError("B-factors were asked for, but the structure has none.")
-        widths = widths + np.clip(b_values, 0.0, None) / (4.0 * np.sqrt(2.0) * np.pi)
+        of_atoms = np.asarray(b_values, dtype=np.float64) / (4.0 * np.sqrt(2.0) * np.pi)
+        widths = np.where(of_atoms > 0, of_atoms, widths)
         amplitude = 1.0 / np.sqrt(2.0 * np.pi * widths**2)
-    half = (EMAN2_CUTOFF * widths / voxel_size).astype(np.int64)
-    positions = xyz / voxel_size + size // 2
+    half = np.maximum((EMAN2_CUTOFF * widths / voxel_size).astype(np.int64), 1)
+    # EMAN2 reads coordinates in single precision; at 1 A per voxel the last digit decides its floor.
+    positions = xyz.astype(np.float32).astype(np.float64) / voxel_size + size // 2
     profile = _eman2_profile(widths / voxel_size, amplitude)
     return separable_sum(positions, weights, (size, size, size), profile, half, np.trunc, 0)
 
@@ -111,8 +113,8 @@ def gaussian_density(
     """Sum of isotropic Gaussians of any widths on any grid.
 
     Atoms are added as far as :data:`GAUSSIAN_CUTOFF` standard deviations per axis (relative RMS error below
-    1e-4); what lies outside the grid is not added. Memory beside the result stays below about 100 MB for any number
-    of atoms.
+    1e-4); what lies outside the grid is not added. Memory beside the result stays below about 100 MB for any
+    number of atoms.
 
     Args:
         xyz: (n, 3) in A.
@@ -167,7 +169,8 @@ def separable_sum(
         weights: (n,).
         shape: grid size (z, y, x).
         profile: the function of one axis; called for at most 4096 atoms at a time.
-        half: reach in voxels, one or (n,); an atom covers ``anchor(c) - half`` to ``anchor(c) + half - 1 + extra``.
+        half: reach in voxels, one or (n,): an atom covers ``anchor(c) - half`` to
+            ``anchor(c) + half - 1 + extra``.
         anchor: how centres become integers.
         extra: voxels added to the upper end.
 
@@ -277,8 +280,8 @@ def _eman2_profile(radius: np.ndarray, amplitude: np.ndarray) -> Profile:
 def fit(xyz: np.ndarray, weights: np.ndarray, resolution: float, box: int, voxel_size: float) -> Fit:
     """How a structure lies in a cubic box whose voxel ``box // 2`` is coordinate 0.
 
-    It *fits* when every atom centre lies within the box and at most 1 % of the density at ``resolution`` falls
-    outside its faces.
+    It *fits* when every atom centre lies within the box and at most 1 % of the density at ``resolution``
+    falls outside its faces.
 
     Args:
         xyz: (n, 3) in A.
@@ -309,13 +312,13 @@ def check_fit(found: Fit, box: int, voxel_size: float, name: str = "The structur
     """
     if not found.fits:
         raise InputError(
-            f"{name} does not fit a box of {box} voxels of {voxel_size:g} A ({found.centres_outside} atom centres"
-            f" and {100 * found.lost:.1f} % of the density outside); use a larger box or centre the structure."
+            f"{name} does not fit a box of {box} voxels of {voxel_size:g} A ({found.centres_outside} atoms and"
+            f" {100 * found.lost:.1f} % of the density outside); use a larger box or centre the structure."
         )
 
 
 def eman2_box(xyz: np.ndarray, resolution: float, voxel_size: float) -> int:
-    """Edge in voxels of the box that ``e2pdb2mrc`` chooses: ``int(1.9 extent / apix + 2 resolution / apix)``."""
+    """Edge in voxels that ``e2pdb2mrc`` chooses: ``int(1.9 extent / apix + 2 resolution / apix)``."""
     extent = float(np.ptp(xyz, axis=0).max()) if len(xyz) else 0.0
     return max(int(1.9 * extent / voxel_size + 2.0 * resolution / voxel_size), 1)
 
