@@ -1,0 +1,259 @@
+"""The default models' training set: simulated reconstructions as features, truth and global resolution, in HDF5.
+
+Every map is drawn from its own seed (set seed, index), so that one or many workers write the same content, a killed
+run resumes, and any map can be made again from its row.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import h5py
+import numpy as np
+
+from . import features, realistic
+from .errors import CryoResError, InputError
+from .files import PathLike
+from .structures import read_structure
+
+FORMAT = "cryoresdl-feature-set-1"
+MARGIN_CELLS = 3
+"""Cells kept around the mask's bounding box."""
+LARGEST_BOX = 112
+VARIANTS = ("single", "halves")
+
+
+@dataclass
+class Recipe:
+    """One simulated map before it is made: which structure, how fine, how large."""
+
+    path: str
+    structure: str
+    split: str
+    resolution: float
+    voxel_size: float
+    box: int
+    seed: int
+    options: realistic.Options
+
+
+def read_manifest(structures: PathLike, split: str) -> List[Dict[str, str]]:
+    """Rows of ``manifest.csv`` of one split ("train", "validation" or "test") with the path of each structure.
+
+    Raises:
+        InputError: no manifest, or no structure of that split.
+    """
+    folder = Path(structures)
+    try:
+        with open(folder / "manifest.csv", newline="", encoding="utf-8") as handle:
+            rows = [row for row in csv.DictReader(handle) if row.get("split") == split]
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {folder / 'manifest.csv'}: {error.strerror}; see docs/datasets.md."
+        ) from error
+    for row in rows:
+        row["path"] = str(folder / "pdb" / (row["id"] + ".pdb.gz"))
+    if not rows:
+        raise InputError(f"{folder / 'manifest.csv'} lists no structure of the split {split!r}.")
+    return rows
+
+
+def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -> Recipe:
+    """Draw structure, resolution, voxel size, box and options of map ``index``.
+
+    The global resolution is log-uniform in voxels (2.05 to 8) for most maps, because that is what a band can see, and
+    log-uniform in angstroms (4 to 22) for the rest, so that coarse and fine voxels meet every class.
+    """
+    code = {"train": 1, "validation": 2, "test": 3}[split]
+    rng = np.random.default_rng((seed, code, index))
+    row = rows[int(rng.integers(len(rows)))]
+    if rng.random() < 0.68:
+        voxel = float(np.exp(rng.normal(np.log(1.15), 0.35)))
+        voxel = min(max(voxel, 0.5), 4.0)
+        resolution = voxel * float(np.exp(rng.uniform(np.log(2.05), np.log(8.0))))
+    else:
+        resolution = float(np.exp(rng.uniform(np.log(4.0), np.log(22.0))))
+        voxel = min(max(resolution / float(np.exp(rng.uniform(np.log(2.05), np.log(7.0)))), 0.5), 6.0)
+    options = realistic.random_options(rng, resolution)
+    extent = float(row["max_extent_A"]) * (1.0 if options.copies == 1 else 1.9)
+    box = int(extent * float(rng.uniform(1.15, 1.9)) / voxel)
+    box = min(max(box + box % 2, 40), LARGEST_BOX)
+    return Recipe(row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options)
+
+
+def crop_window(mask_cells: np.ndarray) -> Tuple[slice, ...]:
+    """Bounding box of the mask's cells with a margin."""
+    window = []
+    for axis in range(3):
+        used = np.flatnonzero(mask_cells.any(axis=tuple(a for a in range(3) if a != axis)))
+        low, high = max(int(used[0]) - MARGIN_CELLS, 0), int(used[-1]) + MARGIN_CELLS + 1
+        window.append(slice(low, min(high, mask_cells.shape[axis])))
+    return tuple(window)
+
+
+def make_item(recipe: Recipe) -> Dict[str, Any]:
+    """Simulate one recipe and turn it into arrays; float16 where they are large."""
+    atoms = read_structure(recipe.path)
+    result = realistic.simulate(
+        atoms,
+        recipe.resolution,
+        recipe.box,
+        recipe.voxel_size,
+        recipe.seed,
+        recipe.options,
+        truth_stride=features.STRIDE,
+        crop=True,
+    )
+    if result.mask.sum() < 300:
+        raise CryoResError("too few voxels inside the mask")
+    mean, difference = (result.half1 + result.half2) / 2, (result.half1 - result.half2) / 2
+    single = features.compute(result.map, result.mask, recipe.voxel_size)
+    halves = features.compute(mean, result.mask, recipe.voxel_size, difference)
+    window = crop_window(single.mask_cells)
+    info = dict(result.info)
+    info.pop("fsc")
+    info.update(structure=recipe.structure, split=recipe.split)
+    return {
+        "single": single.local[(slice(None),) + window].astype(np.float16),
+        "halves": halves.local[(slice(None),) + window].astype(np.float16),
+        "summary_single": single.summary,
+        "summary_halves": halves.summary,
+        "truth": result.truth[window].astype(np.float32),
+        "info": info,
+    }
+
+
+def _make(job: Tuple[int, Recipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
+    index, recipe = job
+    try:
+        return index, make_item(recipe), ""
+    except CryoResError as error:
+        return index, None, f"{recipe.structure}: {error}"
+
+
+def _single_thread() -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    features._FFT_WORKERS = 1
+
+
+def build(
+    structures: PathLike,
+    out: PathLike,
+    counts: Dict[str, int],
+    seed: int = 0,
+    workers: int = 1,
+    progress: Any = None,
+) -> Dict[str, Any]:
+    """Write, or go on writing, a feature set.
+
+    Args:
+        structures: folder with ``manifest.csv`` and ``pdb/``.
+        out: HDF5 file; items that it already holds are kept.
+        counts: maps per split.
+        seed: of the set.
+        workers: processes.
+        progress: called with (done, total) after every map.
+
+    Returns:
+        counts of written and skipped maps, with the reasons.
+    """
+    jobs: List[Tuple[int, Recipe]] = []
+    with h5py.File(out, "a") as handle:
+        handle.attrs.setdefault("format", FORMAT) if hasattr(handle.attrs, "setdefault") else None
+        handle.attrs["format"] = FORMAT
+        handle.attrs["seed"] = seed
+        handle.attrs["band_centres"] = np.asarray(features.BAND_CENTRES)
+        for split, count in counts.items():
+            rows = read_manifest(structures, split)
+            group = handle.require_group(split)
+            for index in range(count):
+                name = f"{index:06d}"
+                if name in group and not group[name].attrs.get("complete", False):
+                    del group[name]
+                if name not in group and name not in handle.attrs.get("skipped_" + split, ""):
+                    jobs.append((index, draw_recipe(rows, split, seed, index)))
+    skipped: List[str] = []
+    done, total = 0, len(jobs)
+    for index, item, reason in _results(jobs, workers):
+        done += 1
+        if item is None:
+            skipped.append(reason)
+        else:
+            _append(out, index, item)
+        if progress is not None:
+            progress(done, total)
+    return {"made": done - len(skipped), "skipped": skipped}
+
+
+def _results(
+    jobs: List[Tuple[int, Recipe]], workers: int
+) -> Iterator[Tuple[int, Optional[Dict[str, Any]], str]]:
+    if workers <= 1:
+        yield from map(_make, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, initializer=_single_thread, maxtasksperchild=200) as pool:
+        yield from pool.imap_unordered(_make, jobs, chunksize=1)
+
+
+def _append(out: PathLike, index: int, item: Dict[str, Any]) -> None:
+    """Add one item; the flag ``complete`` is written last, so that a torn item is known and made again."""
+    with h5py.File(out, "a") as handle:
+        group = handle.require_group(item["info"]["split"]).create_group(f"{index:06d}")
+        for name in ("single", "halves", "summary_single", "summary_halves", "truth"):
+            group.create_dataset(name, data=item[name])
+        group.attrs["info"] = json.dumps(item["info"])
+        handle.flush()
+        group.attrs["complete"] = True
+
+
+@dataclass
+class Item:
+    """One map of a feature set, read back (see :func:`make_item`)."""
+
+    local: Dict[str, np.ndarray]
+    summary: Dict[str, np.ndarray]
+    truth: np.ndarray
+    info: Dict[str, Any]
+
+
+def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[Item]:
+    """Load a split into memory (float16 features: about 2.5 MB a map).
+
+    Raises:
+        InputError: not a feature set, or an empty split.
+    """
+    items: List[Item] = []
+    try:
+        with h5py.File(path, "r") as handle:
+            if handle.attrs.get("format") != FORMAT:
+                raise InputError(
+                    f"{path} is not a feature set of this version; make it with `cryoresdl dataset`."
+                )
+            group = handle.get(split, {})
+            for name in sorted(group)[:limit]:
+                if not group[name].attrs.get("complete", False):
+                    continue
+                entry = group[name]
+                items.append(
+                    Item(
+                        {v: entry[v][()] for v in VARIANTS},
+                        {v: entry["summary_" + v][()] for v in VARIANTS},
+                        entry["truth"][()],
+                        json.loads(entry.attrs["info"]),
+                    )
+                )
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {path} as HDF5 ({error}); give a file made by `cryoresdl dataset`."
+        ) from error
+    if not items:
+        raise InputError(f"{path} holds no complete map of the split {split!r}.")
+    return items
