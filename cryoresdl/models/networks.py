@@ -1,4 +1,4 @@
-"""The paper's networks: DNN, 3D CNN and 3D U-Net (Avramov et al., Molecules 2019, 24, 1181, sections 4.3-4.5).
+"""The paper's networks: DNN, 3D CNN and 3D U-Net of Avramov et al. (Molecules 2019, 24, 1181).
 
 Architecture only. A network is described by a small dictionary, ``{"name": ..., "config": {...}}``, that
 goes into the model's card; sizes are known from it without building anything. TensorFlow is imported
@@ -125,7 +125,9 @@ def build(network: Dict[str, Any], bfloat16: bool = False) -> Any:
     """
     keras = import_keras()
     if network.get("name") not in (DNN, CNN, UNET):
-        raise InputError(f"This version cannot build a network named '{network.get('name')}'; update CryoResDL.")
+        raise InputError(
+            f"This version cannot build a network named '{network.get('name')}'; update CryoResDL."
+        )
     width, side = network["config"]["width"], network["config"]["side"]
     policy = "mixed_bfloat16" if bfloat16 else "float32"
     inputs = keras.Input((side,) * 3, dtype="float32", name="map")
@@ -240,8 +242,8 @@ def import_keras() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        import tensorflow  # noqa: F401
         import keras
+        import tensorflow  # noqa: F401
     except ImportError as error:
         raise InputError(
             f"This network needs TensorFlow, which this Python lacks ({error}); "
@@ -251,7 +253,7 @@ def import_keras() -> Any:
 
 
 def scale01(data: np.ndarray) -> np.ndarray:
-    """Min-max scaling of a whole map to [0, 1] as float32; a constant map becomes zeros (paper, section 4.1)."""
+    """Min-max scaling of a whole map to [0, 1] as float32; a constant map becomes zeros."""
     data = np.asarray(data, np.float32)
     low, high = float(data.min()), float(data.max())
     if not high > low:
@@ -306,7 +308,7 @@ def paper_predict(model: Model, maps: Iterable[np.ndarray], batch: int = 16) -> 
 
 
 def classifier(model: Model) -> Any:
-    """A function from prepared maps (n, side, side, side) to (n, 3) logits; numpy alone where that is enough."""
+    """A function from prepared maps (n, side, side, side) to (n, 3) logits; numpy alone where it can be."""
     network = model.card["network"]
     if network["name"] == DNN_LOW_RANK:
         return _LowRank(network["config"], model.weights)

@@ -1,0 +1,220 @@
+"""Training: the same numbers after a kill, the paper's recipe, and the exact short cut for the DNN."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryoresdl.models import networks, training
+from cryoresdl.models.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def blobs(count, side=8, seed=0):
+    """Maps in three classes that differ in brightness, with noise."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    maps = random.random((count, side, side, side)) * 0.4 + 0.3 * labels[:, None, None, None]
+    return training.Arrays(maps.astype(np.float32), labels.astype(np.int64))
+
+
+def recipe(**changes):
+    return training.Recipe(
+        **{**dict(optimizer="sgd", learning_rate=0.03, batch=7, epochs=6, patience=None), **changes}
+    )
+
+
+def gram(seed=3, **changes):
+    network = networks.describe(networks.DNN, 0.1, 8)
+    return training.GramStepper(blobs(33), blobs(12, seed=1), recipe(**changes), seed, network)
+
+
+def test_paper_recipes():
+    assert training.PAPER_RECIPES["paper-dnn"] == training.Recipe("sgd", 0.01, 150, 1000, 50)
+    assert training.PAPER_RECIPES["paper-cnn"] == training.Recipe("sgd", 0.01, 75, 1500, None)
+    unet = training.PAPER_RECIPES["paper-unet"]
+    assert (unet.optimizer, unet.learning_rate, unet.batch, unet.patience) == ("adam", 0.001, 32, 1000)
+
+
+def test_gram_descent_is_the_descent_of_keras(tmp_path):
+    stepper = gram()
+    network = networks.describe(networks.DNN, 0.1, 8)
+    model = networks.from_weights(networks.build(network), training.initial_dnn(network, 3))
+    keras_stepper = training.KerasStepper(model, blobs(33), blobs(12, seed=1), recipe(), 3, logits=True)
+    start = stepper.weights(stepper.state())["dense1/kernel"]
+    for epoch in range(1, 9):
+        np.testing.assert_allclose(stepper.train_epoch(epoch), keras_stepper.train_epoch(epoch), rtol=2e-4)
+        np.testing.assert_allclose(stepper.validate(), keras_stepper.validate(), rtol=2e-4)
+    mine, theirs = stepper.weights(stepper.state()), networks.to_weights(model)
+    assert set(mine) == set(theirs) == set(networks.weight_shapes(network))
+    assert np.abs(theirs["dense1/kernel"] - start).max() > 1e-3
+    for name, value in theirs.items():
+        np.testing.assert_allclose(mine[name], value, atol=2e-5)
+
+
+def test_history_improves_and_is_written(tmp_path):
+    lines = []
+    history, best = training.run_epochs(gram(epochs=40), recipe(epochs=40), tmp_path, {}, report=lines.append)
+    columns = training.read_history(tmp_path / "history.csv")
+    assert columns["epoch"] == list(range(1, 41)) and len(lines) == 40 and "ETA" in lines[0]
+    assert columns["val_loss"][-1] < columns["val_loss"][0] * 0.8
+    assert history.best_epoch == 1 + int(np.argmin(columns["val_loss"]))
+    assert history.stopped == "all 40 epochs done"
+
+
+class Scripted:
+    """A stepper whose validation losses are given; its state is the number of epochs it saw."""
+
+    def __init__(self, losses):
+        self.losses, self.seen = losses, 0
+
+    def train_epoch(self, epoch):
+        self.seen = epoch
+        return 1.0, 0.5
+
+    def validate(self):
+        return self.losses[self.seen - 1], 0.5
+
+    def state(self):
+        return {"seen": np.array(self.seen)}
+
+    def restore(self, state):
+        self.seen = int(state["seen"])
+
+
+def test_early_stop_keeps_the_best_state(tmp_path):
+    stepper = Scripted([5, 4, 3, 3, 3.5, 4, 1, 1])
+    history, best = training.run_epochs(stepper, recipe(epochs=8, patience=3), tmp_path, {})
+    assert len(history.rows) == 6 and history.best_epoch == 3 and int(best["seen"]) == 3
+    assert history.stopped == "no lower validation loss for 3 epochs"
+    with pytest.raises(InputError, match="finite"):
+        training.run_epochs(Scripted([float("nan")]), recipe(), tmp_path, {})
+
+
+def test_resume_repeats_epochs_after_the_last_checkpoint(tmp_path):
+    whole, best = training.run_epochs(gram(), recipe(), tmp_path, {"seed": 3})
+    other = tmp_path / "other"
+    other.mkdir()
+    stepper, real, calls = gram(), training.GramStepper.train_epoch, []
+
+    def dying(epoch):
+        calls.append(epoch)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return real(stepper, epoch)
+
+    stepper.train_epoch = dying
+    with pytest.raises(KeyboardInterrupt):
+        training.run_epochs(stepper, recipe(), other, {"seed": 3}, checkpoint_every=3)
+    again, best2 = training.run_epochs(gram(), recipe(), other, {"seed": 3}, resume=True)
+    assert again.rows == whole.rows and again.best_epoch == whole.best_epoch
+    assert (other / "history.csv").read_bytes() == (tmp_path / "history.csv").read_bytes()
+    for name in best:
+        np.testing.assert_array_equal(best[name], best2[name])
+    done, _ = training.run_epochs(gram(), recipe(), other, {"seed": 3}, resume=True)
+    assert done.rows == whole.rows
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
+    training.run_epochs(gram(), recipe(), tmp_path, {"seed": 3})
+    with pytest.raises(InputError, match="seed"):
+        training.run_epochs(gram(), recipe(), tmp_path, {"seed": 4}, resume=True)
+    data = (tmp_path / "checkpoint.npz").read_bytes()
+    (tmp_path / "checkpoint.npz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        training.run_epochs(gram(), recipe(), tmp_path, {"seed": 3}, resume=True)
+    (tmp_path / "history.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="not a training history"):
+        training.read_history(tmp_path / "history.csv")
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from cryoresdl.models import networks, training
+sys.path.insert(0, {tests!r})
+from test_training import blobs, recipe
+keras = networks.import_keras()
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(1)
+keras.utils.set_random_seed(5)
+network = networks.describe(networks.CNN, 0.1, 8)
+model = networks.build(network)
+chosen = recipe(optimizer="adam", learning_rate=0.003, epochs=10)
+stepper = training.KerasStepper(model, blobs(24), blobs(9, seed=1), chosen, 5, logits=True)
+def report(line):
+    print(line, flush=True)
+    time.sleep(float(sys.argv[2]))
+training.run_epochs(stepper, chosen, Path(sys.argv[1]), {{"seed": 5}}, resume=True, report=report)
+"""
+
+
+def test_kill_9_and_resume_give_the_same_history(tmp_path):
+    """A CNN with dropout and Adam: order, dropout and moments must all come back."""
+    script = SCRIPT.format(tests=str(Path(__file__).parent))
+    environment = dict(os.environ, PYTHONPATH=str(REPOSITORY))
+
+    def start(folder, pause):
+        folder.mkdir(exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), str(folder), str(pause)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    whole = start(tmp_path / "whole", 0)
+    killed = start(tmp_path / "killed", 0.2)
+    for line in killed.stdout:
+        if line.startswith("epoch 4/"):
+            time.sleep(0.1)
+            os.kill(killed.pid, signal.SIGKILL)
+            break
+    assert killed.wait() == -signal.SIGKILL
+    assert whole.wait() == 0
+    history = training.read_history(tmp_path / "killed" / "history.csv")
+    assert 4 <= len(history["epoch"]) < 10
+    assert start(tmp_path / "killed", 0).wait() == 0
+    first = training.read_history(tmp_path / "whole" / "history.csv")
+    second = training.read_history(tmp_path / "killed" / "history.csv")
+    assert second["epoch"] == first["epoch"] == list(range(1, 11))
+    for name in training.COLUMNS[1:]:
+        np.testing.assert_allclose(second[name], first[name], rtol=1e-5)
+    assert not list((tmp_path / "killed").glob(".part-*.npz")) or len(history["epoch"]) > 0
+
+
+def test_compressed_dnn_answers_like_the_full_one():
+    # Smooth maps, as densities are: their cosine spectrum ends below the kept coefficients.
+    random = np.random.default_rng(0)
+    basis = networks.cosine_basis(8, 3)
+    waves = random.normal(size=(60, 3, 3, 3)).astype(np.float32)
+    maps = np.einsum("nabc,ax,by,cz->nxyz", waves, basis, basis, basis)
+    source = training.Arrays(maps, np.arange(60) % 3)
+    network = networks.describe(networks.DNN, 0.1, 8)
+    weights = training.initial_dnn(network, 1)
+    small, arrays = training.compress_dnn(weights, source, 8, rank=27, cosines=8)
+    from cryoresdl.models.model_file import Model
+
+    full = Model({"name": "f", "kind": "global", "network": network}, weights)
+    short = Model({"name": "s", "kind": "global", "network": small}, arrays)
+    a, b = networks.classifier(full)(maps), networks.classifier(short)(maps)
+    np.testing.assert_allclose(a, b, atol=0.02 * np.abs(a).max())
+    assert sum(v.nbytes for v in arrays.values()) < 0.5 * sum(v.nbytes for v in weights.values())
+    _, tiny = training.compress_dnn(weights, source, 8, rank=3, cosines=4)
+    assert tiny["dense1/neurons"].shape == (3, 100) and tiny["dense1/coefficients"].shape[0] < 64
+
+
+def test_order_depends_on_seed_and_epoch_only():
+    a = training.epoch_order(50, 1, 2)
+    assert sorted(a) == list(range(50))
+    np.testing.assert_array_equal(a, training.epoch_order(50, 1, 2))
+    assert (a != training.epoch_order(50, 1, 3)).any() and (a != training.epoch_order(50, 2, 2)).any()
