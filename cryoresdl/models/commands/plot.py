@@ -1,0 +1,57 @@
+"""``cryoresdl plot``: one figure of a results folder as PNG, SVG or PDF."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import InputError
+
+HELP = "draw one figure of a results folder"
+EXAMPLE = "cryoresdl plot slices results --axis y --format svg"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    from .. import plots  # half a second: only when this command runs
+
+    kinds = "\n".join(f"  {name:14s} {kind.help}" for name, kind in plots.KINDS.items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = f"{HELP}; KIND is one of\n{kinds}"
+    parser.add_argument("kind", metavar="KIND", choices=[*plots.KINDS, "all"], help="what to draw, or all")
+    parser.add_argument("folder", metavar="DIR", help="the results folder of another command")
+    parser.add_argument("--format", choices=plots.FORMATS, default="png", help="file format (default: png)")
+    parser.add_argument(
+        "--axis", choices=plots.AXES, default="z", help="slices: axis to look along (default: z)"
+    )
+    parser.add_argument(
+        "--slice", type=int, metavar="N", help="slices: number from 1 (default: most estimated)"
+    )
+    parser.add_argument(
+        "--dpi", type=int, default=150, help="dots per inch of PNG files, 30 to 1200 (default: 150)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="where to write KIND.FORMAT (default: DIR/figures)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw and write the figures; a figure whose files are missing says so."""
+    from .. import files, plots, results
+
+    folder = Path(args.folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no results folder {folder}; give the --out of the command that made it.")
+    if not 30 <= args.dpi <= 1200:
+        raise InputError(f"--dpi {args.dpi} is not between 30 and 1200.")
+    if args.slice is not None and args.slice < 1:
+        raise InputError(f"--slice {args.slice} is not a slice number; the first slice is 1.")
+    opened = results.ResultsFolder(folder)
+    kinds = plots.drawable(opened) if args.kind == "all" else [args.kind]
+    if not kinds:
+        raise InputError(f"{folder} holds no results of CryoResDL to draw.")
+    names = [f"{kind}.{args.format}" for kind in kinds]
+    out = files.prepare_out(args.out or folder / "figures", names, args.overwrite, args.resume)
+    index = None if args.slice is None else args.slice - 1
+    for kind, name in zip(kinds, names):
+        if args.resume and (out / name).exists():
+            continue
+        print(plots.save(plots.from_folder(kind, opened, args.axis, index), out / name, args.dpi))

@@ -1,0 +1,222 @@
+import json
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from cryoresdl.models import cli, constants, plots, results
+from cryoresdl.tests import results_folder
+
+
+def words(figure):
+    """Every text of a figure, joined without its line breaks."""
+    return " ".join(" ".join(t.get_text().split()) for t in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return results_folder.validation(tmp_path / "run")
+
+
+def test_the_same_resolution_has_the_same_colour_in_slices_bars_and_legends():
+    density, _, values, _ = results_folder.volumes()
+    image = plots.SliceFigure([plots.Layer("r", values, "resolution")], 1.5).images[0]
+    for centre in (2.5, 3.5, 9.5):
+        shown = image.to_rgba(np.array([[centre]]))[0, 0]
+        assert plots.to_hex(shown) == plots.resolution_color(centre)
+    bars = plots.class_histogram({"a": [0.1] * 10}).axes[0].patches
+    assert plots.to_hex(bars[1].get_facecolor()) == plots.resolution_color(2.5)
+
+
+def test_colours_get_lighter_towards_coarse_resolution_so_that_every_reader_orders_them():
+    grey = [
+        plots.resolution_colors().to_rgba(v)[:3] @ np.array([0.3, 0.59, 0.11])
+        for v in np.geomspace(1.5, 12, 40)
+    ]
+    assert np.all(np.diff(grey) > 0)
+
+
+@pytest.mark.parametrize("axis, plane", [("z", (24, 28)), ("y", (20, 28)), ("x", (20, 24))])
+def test_slices_show_the_right_voxels_at_their_place_in_angstroms(axis, plane):
+    density, _, values, interval = results_folder.volumes()
+    shown = plots.SliceFigure(plots._layers(density, values, interval), 1.5, results_folder.ORIGIN, axis, 11)
+    assert [image.get_array().shape for image in shown.images] == [plane] * 3
+    expected = np.take(values, 11, axis=plots.AXES.index(axis))
+    pixels = shown.images[1].get_array()
+    assert np.array_equal(pixels.filled(0), expected)
+    assert np.array_equal(pixels.mask, expected <= 0)
+    across, up = shown.axes[0].get_xlabel(), shown.axes[0].get_ylabel()
+    assert (across[0], up[0]) == {"z": ("x", "y"), "y": ("x", "z"), "x": ("y", "z")}[axis]
+    assert across.endswith("(Å)") and up.endswith("(Å)")
+    left, right, bottom, top = shown.images[0].get_extent()
+    assert left == results_folder.ORIGIN["xyz".index(across[0])] - 0.75
+    assert right - left == pytest.approx(1.5 * plane[1]) and top - bottom == pytest.approx(1.5 * plane[0])
+
+
+def test_moving_the_slice_changes_the_pixels_the_heading_and_stays_in_the_box():
+    _, _, values, _ = results_folder.volumes()
+    shown = plots.SliceFigure([plots.Layer("r", values, "resolution")], 1.5, results_folder.ORIGIN)
+    assert shown.set_index(4) == 4
+    assert np.array_equal(shown.images[0].get_array().filled(0), values[4])
+    assert "slice 5 of 20 along z (z = 11.0 Å)" in words(shown.figure)
+    assert shown.set_index(99) == 19 and shown.set_index(-5) == 0
+    shown.set_axis("x")
+    assert shown.count == 28
+
+
+def test_the_first_slice_shown_is_the_fullest_one():
+    values = np.zeros((9, 8, 7))
+    values[6, 2:6, 2:6] = 4
+    values[2, 2:4, 2:4] = 4
+    assert plots.best_index(values, "z") == 6
+    assert plots.best_index(np.zeros((9, 8, 7)), "z") == 4
+
+
+def test_not_estimated_voxels_of_monores_and_resmap_are_not_drawn():
+    values = np.array([[[0, 100, 5, np.nan]]], np.float32)
+    pixels = plots.SliceFigure([plots.Layer("r", values, "resolution")], 1.0, index=0).images[0].get_array()
+    assert pixels.mask.tolist() == [[True, True, False, True]]
+
+
+def test_histogram_bars_are_the_fractions_and_the_curve_their_sum():
+    fractions = [0, 0.1, 0.2, 0.3, 0.1, 0.1, 0.05, 0.05, 0, 0.1]
+    figure = plots.class_histogram({"a": fractions, "b": fractions[::-1]}, {"a": 1234})
+    ten, three, total = figure.axes
+    assert [round(b.get_height(), 6) for b in ten.patches[:10]] == [100 * f for f in fractions]
+    assert [b.get_height() for b in three.patches[:3]] == pytest.approx([60, 30, 10])
+    assert [t.get_text() for t in ten.get_xticklabels()] == list(constants.LOCAL_CLASSES)
+    assert total.lines[0].get_ydata()[-1] == pytest.approx(90)
+    assert "a (1,234 voxels)" in words(figure)
+    assert ten.get_xlabel().endswith("(Å)") and ten.get_ylabel() == "voxels (%)"
+
+
+def test_class_fractions_close_the_classes_on_the_right_and_leave_out_the_background():
+    values = np.array([2.0, 2.01, 3.0, 10.0, 10.5, 0.0, 100.0, np.nan])
+    assert plots.class_fractions(values).tolist() == [0.2, 0.4, 0, 0, 0, 0, 0, 0, 0.2, 0.2]
+
+
+def test_verdict_panel_says_claim_class_estimate_and_reasons(folder):
+    text = words(plots.from_folder("verdict", folder))
+    for piece in (
+        "Claimed 3.2 Å: optimistic",
+        "high (better than 5 Å)",
+        "70 %",
+        "Estimate: 4.4 Å",
+        "3.9 to 5.0 Å",
+    ):
+        assert piece in text
+    assert "claim 3.2 Å" in text and "Why: " in text
+
+
+def test_verdict_panel_warns_when_the_map_is_unlike_the_training_maps():
+    lines = plots.verdict_lines({"class": "low", "in_distribution": False, "warnings": ["a $b_x$ <i>"]})
+    assert any("do not rely" in line for line in lines) and "Warning: a $b_x$ <i>" in lines
+    plots.verdict_panel({"class": "low", "warnings": ["$\\frac"]}).savefig("/dev/null", format="png")
+
+
+def test_reliability_training_confusion_agreement_scatter_and_fsc_draw_the_values():
+    line = plots.reliability([0.4, 0.9], [0.5, 0.8], [3, 9], 0.02).axes[0].lines[1]
+    assert line.get_xdata().tolist() == [40, 90] and line.get_ydata().tolist() == [50, 80]
+    curves = plots.training_curves({"epoch": [1, 2], "loss": [3, 2], "val_loss": [4, 3], "mae": [1, 0.5]})
+    assert [ax.get_ylabel() for ax in curves.axes] == ["loss", "mean absolute error (Å)"]
+    assert curves.axes[0].lines[1].get_ydata().tolist() == [4, 3]
+    assert "accuracy 80.0 % of 10" in words(plots.confusion_matrix([[4, 1], [1, 4]], ["a", "b"]))
+    assert "0.25" in words(plots.agreement_matrix(["a", "b"], [[1, 0.25], [0.25, 1]]))
+    a = np.linspace(2, 9, 500)
+    assert "500 voxels, mean difference +1.00 Å" in words(plots.comparison_scatter(a, a + 1))
+    fsc = plots.fsc_curve([0, 0.1, 0.2], {"halves": [1, 0.5, 0]}, {"0.143": 5.8})
+    assert fsc.axes[0].get_xlabel() == "spatial frequency (1/Å)" and "0.143: 5.80 Å" in words(fsc)
+
+
+def test_volumes_without_a_common_voxel_are_said_to_have_none():
+    assert "no estimated voxel in common" in words(plots.comparison_scatter(np.zeros(5), np.ones(5)))
+
+
+@pytest.mark.parametrize("kind", plots.KINDS)
+def test_every_kind_says_what_is_missing_and_never_raises(kind, tmp_path):
+    assert "does not exist yet" in words(plots.from_folder(kind, tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    text = words(plots.from_folder(kind, tmp_path / "empty"))
+    assert plots.KINDS[kind].needs[0] in text and "is not in" in text
+
+
+@pytest.mark.parametrize("kind", plots.KINDS)
+@pytest.mark.parametrize("content", ["", "[3]", '{"volumes": 3, "pairs": 4, "fsc": {"a": 1}}'])
+def test_every_kind_survives_damaged_files_and_files_of_other_versions(kind, content, folder):
+    for path in folder.glob("*.json"):
+        path.write_text(content)
+    for path in folder.glob("*.mrc"):
+        path.write_bytes(path.read_bytes()[:1500])
+    (folder / "history.csv").write_text(content)
+    assert isinstance(plots.from_folder(kind, folder), Figure)
+
+
+def test_a_missing_input_map_leaves_the_resolution_to_see(folder):
+    (folder / "input.mrc").unlink()
+    opened = results.ResultsFolder(folder)
+    shown = plots.slices_from_folder(opened)
+    assert [layer.kind for layer in shown.layers] == ["resolution", "interval"]
+    assert "no longer where it was" in opened.problems["the input map"]
+
+
+def test_a_map_of_another_box_is_not_drawn_beside_the_results(folder):
+    small = results.maps.DensityMap(np.random.default_rng(0).random((8, 8, 8), np.float32), 1.5)
+    results.maps.write(folder / "input.mrc", small.data, small)
+    assert [layer.kind for layer in plots.slices_from_folder(folder).layers] == ["resolution", "interval"]
+
+
+def test_volumes_open_memory_mapped_with_voxel_size_and_origin(folder):
+    volume = results.open_volume(folder / constants.LOCAL_RESOLUTION)
+    assert isinstance(volume.data.base, np.memmap) or isinstance(volume.data, np.memmap)
+    assert volume.voxel_size == 1.5 and volume.origin == results_folder.ORIGIN
+
+
+def test_histogram_of_a_folder_has_the_compared_methods(folder):
+    sources, voxels = plots.histogram_sources(results.ResultsFolder(folder))
+    assert list(sources) == ["this estimate", "MonoRes"] and voxels["MonoRes"] == voxels["this estimate"]
+    assert sum(sources["MonoRes"]) == pytest.approx(1)
+
+
+def test_disagreement_and_agreement_come_from_the_comparison(folder):
+    layers = plots.slices_from_folder(folder, "disagreement").layers
+    assert [layer.title for layer in layers] == ["cryoresdl", "MonoRes", "Disagreement"]
+    names, matrix = plots.agreement(json.loads((folder / "comparison.json").read_text()), "kappa")
+    assert names == ["cryoresdl", "MonoRes"] and matrix[0][1] == matrix[1][0] == 0.25
+
+
+def test_simulation_shows_truth_beside_the_map(tmp_path):
+    shown = plots.slices_from_folder(results_folder.simulation(tmp_path / "s"), "truth")
+    assert [layer.title for layer in shown.layers] == ["Simulated map", "True local resolution"]
+
+
+def test_write_standard_draws_what_is_there(folder):
+    assert [p.name for p in plots.write_standard(folder)] == ["verdict.png", "slices.png", "histogram.png"]
+    (folder / constants.CLASSIFICATION_JSON).unlink()
+    assert [p.name for p in plots.write_standard(folder)] == ["slices.png", "histogram.png"]
+
+
+def test_saved_figures_are_the_same_bytes_every_time(folder):
+    first = plots.save(plots.from_folder("slices", folder), folder / "a.png").read_bytes()
+    assert plots.save(plots.from_folder("slices", folder), folder / "b.png").read_bytes() == first
+
+
+def test_plot_command_writes_png_and_svg(folder, capsys):
+    assert cli.main(["plot", "histogram", str(folder), "--format", "svg"]) == 0
+    path = folder / "figures" / "histogram.svg"
+    assert ET.parse(path).getroot().tag.endswith("svg") and str(path) in capsys.readouterr().out
+    assert (
+        cli.main(["plot", "slices", str(folder), "--axis", "x", "--slice", "3", "--out", str(folder / "o")])
+        == 0
+    )
+    assert (folder / "o" / "slices.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_command_refuses_what_is_wrong_in_one_sentence(folder, tmp_path, capsys):
+    assert cli.main(["plot", "slices", str(tmp_path / "none")]) == 2
+    assert cli.main(["plot", "cake", str(folder)]) == 2
+    assert cli.main(["plot", "slices", str(folder), "--slice", "0"]) == 2
+    assert cli.main(["plot", "slices", str(folder)]) == 0
+    assert cli.main(["plot", "slices", str(folder)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert cli.main(["plot", "all", str(folder), "--overwrite"]) == 0
