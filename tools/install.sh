@@ -120,7 +120,9 @@ for group in "$@"; do
         # Other people's plugins, for the tests that chain them: outside the environment, because without its
         # binaries scipion-em-xmipp does not import and would print warnings at every start of Scipion.
         rm -rf "$home/test-plugins"
-        "$venv/bin/python" -m pip install -qq --no-deps --target "$home/test-plugins" scipion-em-resmap scipion-em-xmipp
+        for plugin in resmap xmipp; do
+            "$venv/bin/python" -m pip install -qq --no-deps --target "$home/test-plugins/$plugin" "scipion-em-$plugin"
+        done
     fi
     rm -rf "$home/.cache/pip"
     mark "$home/.installed-$group" "$key"

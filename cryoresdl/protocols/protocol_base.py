@@ -1,0 +1,129 @@
+"""What every protocol of CryoResDL shares: run one engine command, and hand volumes over to it."""
+
+import json
+import os
+import subprocess
+
+from pwem.constants import NO_INDEX
+from pwem.protocols import EMProtocol
+
+from ..plugin import Plugin
+
+FOREIGN_FORMATS = (".vol", ".spi", ".hdf", ".h5", ".hed", ".img", ".em", ".stk", ".xmp", ".tif", ".tiff", ".pif")
+"""Volume formats that Scipion reads and the engine does not; they are converted to MRC first."""
+SAME_SAMPLING = 0.01
+"""Relative difference of two sampling rates that is still taken for rounding."""
+
+
+class EngineError(Exception):
+    """The engine refused or failed; the message is its own sentence."""
+
+
+class CryoResProtocol(EMProtocol):
+    """Base of the protocols: the form becomes a command line of the engine, its files become Scipion objects."""
+
+    def runEngine(self, *arguments):
+        """Run ``cryoresdl ARGUMENTS`` and wait for it.
+
+        Raises:
+            EngineError: with the engine's own sentence when it ended with another exit code than 0.
+        """
+        program, words = Plugin.engineCommand(*arguments)
+        try:
+            self.runJob(program, words, env=Plugin.getEnviron(), numberOfMpi=1, numberOfThreads=1)
+        except subprocess.CalledProcessError as error:
+            raise EngineError(self._lastWords() or "The engine ended with exit code %d." % error.returncode) from None
+
+    def _lastWords(self):
+        """The last line that the engine wrote on stderr: by contract, the reason why it stopped."""
+        try:
+            with open(self._getLogsPath("run.stderr"), encoding="utf-8", errors="replace") as log:
+                lines = [line.strip() for line in log if line.strip()]
+        except OSError:
+            return None
+        return lines[-1] if lines else None
+
+    def hasResult(self, *names):
+        """Whether this file of the run is there."""
+        return os.path.isfile(self._getExtraPath(*names))
+
+    def readResult(self, *names):
+        """A JSON file of the run, or None where it is missing or unreadable (a run that failed or still runs)."""
+        try:
+            with open(self._getExtraPath(*names), encoding="utf-8") as stream:
+                return json.load(stream)
+        except (OSError, ValueError):
+            return None
+
+
+def fileOf(volume):
+    """Path of a volume as the file system knows it (Scipion may append ``:mrc``)."""
+    from ..models.maps import plain_path
+
+    return plain_path(volume.getFileName())
+
+
+def needsConversion(volume):
+    """Whether the engine cannot read this volume where it is: another format, or one item of a stack."""
+    if os.path.splitext(fileOf(volume))[1].lower() in FOREIGN_FORMATS:
+        return True
+    return volume.getIndex() not in (NO_INDEX, None) and volume.getIndex() > 1
+
+
+def readableFile(volume, target):
+    """Path of a file that the engine reads: the volume's own, or a conversion to MRC at ``target``."""
+    if not needsConversion(volume):
+        return fileOf(volume)
+    from pwem.emlib.image import ImageHandler
+
+    if not os.path.exists(target):
+        partial = target[: -len(".mrc")] + ".part.mrc"
+        ImageHandler().convert(volume, partial)
+        os.replace(partial, target)
+    return target
+
+
+def sameSampling(one, other):
+    """Whether two volumes have the same sampling rate, up to rounding."""
+    first, second = one.getSamplingRate(), other.getSamplingRate()
+    if not first or not second:
+        return False
+    return abs(first - second) <= SAME_SAMPLING * max(first, second)
+
+
+def gridErrors(volume, other, role):
+    """Sentences about a second volume that does not lie on the grid of the first: box, then sampling rate."""
+    errors = []
+    for each, name in ((volume, "map"), (other, role)):
+        if not os.path.isfile(fileOf(each)):
+            errors.append("The file of the %s, %s, is missing." % (name, each.getFileName()))
+    if errors:
+        return errors
+    here, there = volume.getDim(), other.getDim()
+    if here != there:
+        errors.append("The %s has a box of %s voxels, the map %s; choose one made for this map." % (role, there, here))
+    elif not sameSampling(volume, other):
+        errors.append(
+            "The %s has a sampling rate of %.4g A, the map %.4g A; choose one made for this map."
+            % (role, other.getSamplingRate() or 0, volume.getSamplingRate() or 0)
+        )
+    return errors
+
+
+def inputErrors(read, *arguments, **options):
+    """Run one of the engine's readers and return its complaint as a list of sentences (empty: all is well)."""
+    from ..models.errors import CryoResError
+
+    try:
+        read(*arguments, **options)
+    except CryoResError as error:
+        return [str(error)]
+    return []
+
+
+def placeLike(output, volume):
+    """Give an output volume the grid of the input: same sampling rate, same origin."""
+    output.setSamplingRate(volume.getSamplingRate())
+    if volume.hasOrigin():
+        output.setOrigin(volume.getOrigin())
+    return output

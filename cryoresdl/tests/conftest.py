@@ -1,0 +1,88 @@
+"""Where the tests run: a Scipion home of their own, and the data they may use.
+
+pytest imports this file before any test module, and so before pyworkflow, which reads its settings when imported.
+"""
+
+import atexit
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _shared():
+    chosen = os.environ.get("CRYORESDL_SHARED")
+    folder = Path(chosen) if chosen else REPOSITORY.parent / "shared"
+    return folder if folder.is_dir() else None
+
+
+def _isolate():
+    """Give Scipion, matplotlib and the engine temporary folders instead of the user's."""
+    home = Path(tempfile.mkdtemp(prefix="cryoresdl-tests-"))
+    # A debugging session may want to look at the projects afterwards.
+    if not os.environ.get("CRYORESDL_KEEP_TESTS"):
+        atexit.register(shutil.rmtree, str(home), ignore_errors=True)
+    for name in ("home/software/bindings", "home/software/em", "home/config", "data", "matplotlib", "models"):
+        (home / name).mkdir(parents=True)
+    os.environ.update(
+        SCIPION_HOME=str(home / "home"),
+        SCIPION_USER_DATA=str(home / "data"),
+        SCIPION_LOCAL_CONFIG=str(home / "home/config/scipion.conf"),
+        SCIPION_NOTIFY="False",
+        SCIPION_TEST_NOSYNC="True",
+        SCIPION_DOMAIN="pwem",
+        SCIPION_PYTHON=sys.executable,
+        MPLBACKEND="Agg",
+        MPLCONFIGDIR=str(home / "matplotlib"),
+        CRYORESDL_MODELS=str(home / "models"),
+        CRYORESDL_TESTS_HOME=str(home),
+    )
+    scipion = importlib.util.find_spec("scipion")
+    if scipion is not None:
+        os.environ["SCIPION_HOSTS"] = str(Path(scipion.origin).parent / "templates" / "hosts.template")
+    # Protocols run in processes of their own: what the tests can import, they must be able to import.
+    paths = [str(REPOSITORY)] + [str(path) for path in _other_plugins(home)]
+    sys.path[:0] = paths
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths + [p for p in [os.environ.get("PYTHONPATH")] if p])
+
+
+def _other_plugins(home):
+    """Folders of the plugins of ResMap and Xmipp that ``make test`` installs aside.
+
+    Xmipp's does not import without its compiled modules; a stand-in for those lies in the shared folder.
+    """
+    aside = REPOSITORY / ".scipion" / "test-plugins"
+    bindings = home / "home/software/bindings"
+    folders = [bindings, aside / "resmap"]
+    stub = _shared() and _shared() / "scipion" / "xmipp_base_stub.py"
+    if stub and stub.is_file() and (aside / "xmipp").is_dir():
+        shutil.copyfile(str(stub), str(bindings / "xmipp_base.py"))
+        (bindings / "xmippViz.py").write_text("")
+        folders.append(aside / "xmipp")
+    return [folder for folder in folders if folder.is_dir()]
+
+
+_isolate()
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The project's folder of real maps and recorded results; users do not have it."""
+    folder = _shared()
+    if folder is None:
+        pytest.skip("needs the project's shared data (set CRYORESDL_SHARED)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _where_we_were():
+    """Scipion's test projects change the working directory; give every test its own back."""
+    here = os.getcwd()
+    yield
+    os.chdir(here)
