@@ -5,6 +5,7 @@ import os
 import subprocess
 
 from pwem.constants import NO_INDEX
+from pwem.objects import Transform
 from pwem.protocols import EMProtocol
 
 from ..plugin import Plugin
@@ -125,5 +126,6 @@ def placeLike(output, volume):
     """Give an output volume the grid of the input: same sampling rate, same origin."""
     output.setSamplingRate(volume.getSamplingRate())
     if volume.hasOrigin():
-        output.setOrigin(volume.getOrigin())
+        # A copy: the transform of the input is stored under its own id, and cannot belong to two objects.
+        output.setOrigin(Transform(volume.getOrigin().getMatrix().copy()))
     return output

@@ -2,7 +2,6 @@
 
 import csv
 import os
-from enum import Enum
 
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
@@ -33,13 +32,10 @@ BATCH = 50
 """Volumes of a set per engine call: the networks are loaded once per call, the table grows after each."""
 
 
-class ValidateOutputs(Enum):
-    """What the protocol may give: the first two for one volume, the last two for a set."""
-
-    outputResolution = Volume
-    outputClass = Volume
-    outputVolumes = SetOfVolumes
-    outputResolutions = SetOfVolumes
+OUTPUT_RESOLUTION, OUTPUT_CLASS = "outputResolution", "outputClass"
+"""Of one volume: the local resolution (A) and its class (0..9, -1: not estimated)."""
+OUTPUT_VOLUMES, OUTPUT_RESOLUTIONS = "outputVolumes", "outputResolutions"
+"""Of a set: the input volumes with their verdicts as columns, and their local resolutions."""
 
 
 class ProtCryoResValidate(CryoResProtocol):
@@ -59,7 +55,13 @@ class ProtCryoResValidate(CryoResProtocol):
     """
 
     _label = "DL resolution validation"
-    _possibleOutputs = ValidateOutputs
+    # A dictionary and not an Enum: members of an Enum with equal values are one member.
+    _possibleOutputs = {
+        OUTPUT_RESOLUTION: Volume,
+        OUTPUT_CLASS: Volume,
+        OUTPUT_VOLUMES: SetOfVolumes,
+        OUTPUT_RESOLUTIONS: SetOfVolumes,
+    }
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
@@ -232,13 +234,13 @@ class ProtCryoResValidate(CryoResProtocol):
         outputs = {}
         if local is not None:
             for name, fileName in (
-                (ValidateOutputs.outputResolution.name, constants.LOCAL_RESOLUTION),
-                (ValidateOutputs.outputClass.name, constants.LOCAL_CLASS),
+                (OUTPUT_RESOLUTION, constants.LOCAL_RESOLUTION),
+                (OUTPUT_CLASS, constants.LOCAL_CLASS),
             ):
                 outputs[name] = placeLike(Volume(location=self.getResultsFolder(fileName)), volume)
         else:
             # The global network makes no volume: its verdict travels on a copy of the input.
-            outputs[ValidateOutputs.outputClass.name] = volume.clone()
+            outputs[OUTPUT_CLASS] = volume.clone()
         for output in outputs.values():
             setVerdict(output, entry, local, self.getResultsFolder())
         self._defineOutputs(**outputs)
@@ -274,13 +276,13 @@ class ProtCryoResValidate(CryoResProtocol):
 
     def closeOutputStep(self):
         """The last volume is in: close the sets, or fail when not a single volume could be validated."""
-        for name in (ValidateOutputs.outputVolumes.name, ValidateOutputs.outputResolutions.name):
+        for name in (OUTPUT_VOLUMES, OUTPUT_RESOLUTIONS):
             output = getattr(self, name, None)
             if output is not None:
                 output.setStreamState(output.STREAM_CLOSED)
                 output.write()
                 self._store(output)
-        if not hasattr(self, ValidateOutputs.outputVolumes.name):
+        if not hasattr(self, OUTPUT_VOLUMES):
             reasons = ["%s: %s" % pair for pair in self._skipped()]
             raise EngineError("None of the volumes could be validated. " + " ".join(reasons[:3]))
 
@@ -288,8 +290,8 @@ class ProtCryoResValidate(CryoResProtocol):
         """Append the finished volumes of a batch to the output sets, leaving out those that are there already."""
         results = self._batchResults(number)
         for name, keep in (
-            (ValidateOutputs.outputVolumes.name, self._verdictItem),
-            (ValidateOutputs.outputResolutions.name, self._resolutionItem),
+            (OUTPUT_VOLUMES, self._verdictItem),
+            (OUTPUT_RESOLUTIONS, self._resolutionItem),
         ):
             output = self._outputSet(name)
             there = output.getIdSet() if output.getSize() else set()
@@ -398,18 +400,18 @@ class ProtCryoResValidate(CryoResProtocol):
 
     def _summary(self):
         lines = []
-        for name in (ValidateOutputs.outputResolution.name, ValidateOutputs.outputClass.name):
+        for name in (OUTPUT_RESOLUTION, OUTPUT_CLASS):
             if hasattr(self, name):
                 lines += _sentencesOf(getVerdict(getattr(self, name)))
                 break
-        volumes = getattr(self, ValidateOutputs.outputVolumes.name, None)
+        volumes = getattr(self, OUTPUT_VOLUMES, None)
         if volumes is not None:
             lines.append("%d volumes validated so far." % volumes.getSize())
         lines += ["Skipped %s: %s" % pair for pair in self._skipped()]
         return lines or ["The results are not ready yet."]
 
     def _methods(self):
-        if not (hasattr(self, "outputClass") or hasattr(self, "outputVolumes")):
+        if not (hasattr(self, OUTPUT_CLASS) or hasattr(self, OUTPUT_VOLUMES)):
             return []
         from .. import __version__
 
