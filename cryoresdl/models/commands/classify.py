@@ -1,0 +1,67 @@
+"""Is a map of high (< 5 A), medium (5-10 A) or low (> 10 A) resolution, and does a claim hold?"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Dict, List
+
+from .. import constants
+
+HELP = "tell whether maps are of high, medium or low resolution, and check claims"
+EXAMPLE = "cryoresdl classify map.mrc --claimed 3.2 --out results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ..cli import positive
+
+    parser.add_argument("maps", nargs="+", metavar="MAP", help="maps (MRC, CCP4; .gz and .bz2 too)")
+    parser.add_argument(
+        "--mask", metavar="M", help="mask of the molecule, same box (default: made from the map)"
+    )
+    parser.add_argument("--half1", metavar="H1", help="first half map of a single MAP")
+    parser.add_argument("--half2", metavar="H2", help="second half map")
+    parser.add_argument(
+        "--voxel-size", type=positive, metavar="A", help="angstroms per voxel, instead of the header's"
+    )
+    parser.add_argument("--claimed", type=positive, metavar="R", help="claimed resolution in angstroms")
+    parser.add_argument(
+        "--model",
+        default=constants.DEFAULT_GLOBAL_MODEL,
+        metavar="NAME|FILE",
+        help="default, paper-dnn, paper-cnn, an installed model's name or a file (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Classify every map and write one list."""
+    from .. import files, inference, maps, outputs
+    from ..errors import InputError
+
+    out = files.prepare_out(args.out, [constants.CLASSIFICATION_JSON], args.overwrite, args.resume)
+    if args.resume and (out / constants.CLASSIFICATION_JSON).exists():
+        print(f"{out / constants.CLASSIFICATION_JSON} is already there.")
+        return
+    if len(args.maps) > 1 and (args.half1 or args.half2):
+        raise InputError("--half1 and --half2 belong to one map; classify maps with half maps one at a time.")
+    entries: List[Dict[str, Any]] = []
+    for path in args.maps:
+        density = maps.read(path, args.voxel_size)
+        mask = maps.read_mask(args.mask, density) if args.mask else None
+        halves = [maps.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)]
+        entry = inference.classify(density, mask, args.claimed, args.model, half1=halves[0], half2=halves[1])
+        entries.append(entry)
+        print(_line(entry))
+    outputs.write_classification(entries, out)
+    print(f"results: {out / constants.CLASSIFICATION_JSON}")
+
+
+def _line(entry: Dict[str, Any]) -> str:
+    shares = ", ".join(f"{k} {v:.2f}" for k, v in entry["probabilities"].items())
+    text = f"{entry['map']}: {entry['class']} ({shares})"
+    if entry["resolution_A"] is not None:
+        low, high = entry["interval_A"]
+        text += f", {entry['resolution_A']:.2f} A (68 %: {low:.2f} to {high:.2f} A)"
+    if entry["claim"]:
+        text += f"; claim {entry['claim']['claimed_A']:g} A {entry['claim']['verdict']}"
+    return text

@@ -1,0 +1,165 @@
+"""The default networks: a small 3-D U-Net and a profile network on band-energy features.
+
+The architecture is written once, against a handful of operations; :class:`KerasOps` makes the trainable model of it and
+``backend`` runs the same text on the CPU without TensorFlow. Weights go by layer name.
+
+Outputs are logits over bins of log2(resolution / voxel size), so one network serves every voxel size and its answer is
+a distribution: median, interval and class probabilities all come from it (``resolution_bins``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from . import features
+
+BIN_LOW, BIN_HIGH, BIN_STEP = 1.0, 6.16, 0.12
+N_BINS = int(round((BIN_HIGH - BIN_LOW) / BIN_STEP))
+"""Bins of log2(resolution in voxels): from Nyquist (1.0) to 71 voxels."""
+LOCAL_NETWORK, GLOBAL_NETWORK = "band-unet", "band-profile"
+
+
+def bin_edges() -> np.ndarray:
+    """The N_BINS + 1 edges of the output bins in log2(resolution / voxel size)."""
+    return BIN_LOW + BIN_STEP * np.arange(N_BINS + 1)
+
+
+def local_network(channels: Tuple[int, ...] = (32, 64, 128)) -> Dict[str, Any]:
+    """Description of the local network, as kept in a model's card."""
+    return {
+        "name": LOCAL_NETWORK,
+        "config": {
+            "channels": list(channels),
+            "inputs": features.N_LOCAL,
+            "summary": features.summary_length(),
+            "bins": N_BINS,
+        },
+    }
+
+
+def global_network(inputs: int, widths: Tuple[int, ...] = (128, 128, 64)) -> Dict[str, Any]:
+    """Description of the global network, as kept in a model's card."""
+    return {
+        "name": GLOBAL_NETWORK,
+        "config": {"widths": list(widths), "inputs": int(inputs), "bins": N_BINS},
+    }
+
+
+def forward_local(ops: Any, x: Any, summary: Any, config: Dict[str, Any]) -> Any:
+    """The U-Net: three levels of two convolutions, each modulated by the map's own profile.
+
+    Args:
+        ops: operations (``KerasOps`` or the backend's).
+        x: (batch, z, y, x, inputs), every axis divisible by 4.
+        summary: (batch, summary).
+        config: of :func:`local_network`.
+
+    Returns:
+        logits (batch, z, y, x, bins).
+    """
+    channels: List[int] = config["channels"]
+    code = ops.relu(ops.dense("code1", summary, 96))
+    code = ops.relu(ops.dense("code2", code, 64))
+
+    def block(name: str, h: Any, width: int) -> Any:
+        h = ops.conv(name + "a", h, width, 3)
+        h = ops.relu(ops.modulate(h, ops.dense(name + "s", code, width), ops.dense(name + "b", code, width)))
+        return ops.relu(ops.add(ops.conv(name + "c", h, width, 3), h))
+
+    skips = []
+    h = x
+    for level, width in enumerate(channels[:-1]):
+        h = block(f"down{level}", h, width)
+        skips.append(h)
+        h = ops.pool(h)
+    h = block("root", h, channels[-1])
+    for level in range(len(channels) - 2, -1, -1):
+        width = channels[level]
+        h = ops.up(ops.conv(f"up{level}p", h, width, 1))
+        h = block(f"up{level}", ops.add(h, skips[level]), width)
+    return ops.conv("logits", h, config["bins"], 1)
+
+
+def forward_global(ops: Any, profile: Any, config: Dict[str, Any]) -> Any:
+    """The profile network: dense layers on the map's profile and the local network's summary.
+
+    Returns:
+        logits (batch, bins).
+    """
+    h = profile
+    for k, width in enumerate(config["widths"]):
+        h = ops.relu(ops.dense(f"dense{k}", h, width))
+    return ops.dense("logits", h, config["bins"])
+
+
+class KerasOps:
+    """The operations of the default networks as Keras layers (TensorFlow is imported on first use)."""
+
+    def __init__(self, keras: Any, l2: float = 0.0):
+        self.keras = keras
+        self.layers = keras.layers
+        self.l2 = keras.regularizers.L2(l2) if l2 else None
+
+    def conv(self, name: str, x: Any, width: int, size: int) -> Any:
+        dtype = "float32" if name == "logits" else None
+        return self.layers.Conv3D(
+            width, size, padding="same", name=name, kernel_initializer="he_normal", dtype=dtype
+        )(x)
+
+    def dense(self, name: str, x: Any, width: int) -> Any:
+        dtype = "float32" if name == "logits" else None
+        return self.layers.Dense(
+            width, name=name, kernel_initializer="he_normal", kernel_regularizer=self.l2, dtype=dtype
+        )(x)
+
+    def relu(self, x: Any) -> Any:
+        return self.layers.ReLU()(x)
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self.layers.Add()([a, b])
+
+    def modulate(self, x: Any, scale: Any, shift: Any) -> Any:
+        """x (1 + scale / 4) + shift, scale and shift per channel."""
+        width = int(x.shape[-1])
+        shape = self.layers.Reshape((1, 1, 1, width))
+        scaled = self.layers.Multiply()([x, self.layers.Rescaling(0.25, 1.0)(shape(scale))])
+        return self.layers.Add()([scaled, self.layers.Reshape((1, 1, 1, width))(shift)])
+
+    def pool(self, x: Any) -> Any:
+        return self.layers.AveragePooling3D(2)(x)
+
+    def up(self, x: Any) -> Any:
+        return self.layers.UpSampling3D(2)(x)
+
+
+def build_local(network: Dict[str, Any], keras: Any) -> Any:
+    """Keras model of the local network: inputs (x, summary), output logits."""
+    config = network["config"]
+    x = keras.Input((None, None, None, config["inputs"]), name="x")
+    summary = keras.Input((config["summary"],), name="summary")
+    return keras.Model([x, summary], forward_local(KerasOps(keras), x, summary, config))
+
+
+def build_global(network: Dict[str, Any], keras: Any, l2: float = 0.0) -> Any:
+    """Keras model of the global network: input profile, output logits."""
+    config = network["config"]
+    profile = keras.Input((config["inputs"],), name="profile")
+    return keras.Model(profile, forward_global(KerasOps(keras, l2), profile, config))
+
+
+def weights_of(model: Any) -> Dict[str, np.ndarray]:
+    """``{"layer/kernel": ..., "layer/bias": ...}`` of a Keras model, float32."""
+    found = {}
+    for layer in model.layers:
+        for variable in layer.weights:
+            found[f"{layer.name}/{variable.name}"] = np.asarray(variable.numpy(), np.float32)
+    return found
+
+
+def set_weights(model: Any, weights: Dict[str, np.ndarray]) -> None:
+    """Put named arrays into a Keras model of the same network."""
+    for layer in model.layers:
+        for variable in layer.weights:
+            variable.assign(np.asarray(weights[f"{layer.name}/{variable.name}"], np.float32))

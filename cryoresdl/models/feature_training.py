@@ -1,0 +1,325 @@
+"""Training of the default networks on feature sets: losses, batches, checkpoints, calibration.
+
+Loss: the continuous ranked probability score of the predicted distribution, in log2(resolution) and in angstroms. It is
+ordinal (a near miss costs little, a far one much) and proper (honest spreads score best).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from . import feature_networks as fn
+from .constants import MODEL_SUFFIX
+from .errors import InputError
+from .feature_sets import Item, read_items
+from .files import PathLike, atomic_path
+
+
+@dataclass
+class LocalRecipe:
+    """Hyper-parameters of one local training.
+
+    Attributes:
+        channels: filters per level.
+        crop: edge of a training crop in cells.
+        batch: crops per step.
+        steps: optimiser steps in all; the rate falls along a cosine.
+        rate: peak learning rate of Adam.
+        halves_share: share of crops whose features come from half maps.
+        angstrom_weight: weight of the score in angstroms beside the one in log2.
+        seed: of batches and initial weights.
+        bfloat16: mixed precision.
+    """
+
+    channels: Tuple[int, ...] = (32, 64, 128)
+    crop: int = 32
+    batch: int = 6
+    steps: int = 6000
+    rate: float = 2e-3
+    halves_share: float = 0.3
+    angstrom_weight: float = 0.3
+    seed: int = 0
+    bfloat16: bool = True
+
+
+def target_bins(truth_voxels: np.ndarray) -> np.ndarray:
+    """Truth in voxels -> cumulative step targets (..., bins - 1): 1 where the truth lies below an inner edge.
+
+    The step is linear over the bin that holds the truth, so that the median can be finer than a bin.
+    """
+    u = np.log2(np.maximum(truth_voxels, 1.0))[..., None]
+    edges = fn.bin_edges()[1:-1]
+    return np.clip((edges - u) / fn.BIN_STEP + 0.5, 0.0, 1.0).astype(np.float32)
+
+
+def draw_crop(item: Item, variant: str, size: int, rng: np.random.Generator) -> Tuple[np.ndarray, ...]:
+    """A random crop around a masked cell, randomly mirrored and turned: (features, truth, summary, voxel size)."""
+    local, truth = item.local[variant], item.truth
+    used = np.flatnonzero(truth)
+    centre = np.unravel_index(int(used[rng.integers(used.size)]), truth.shape)
+    window, pads = [], []
+    for c, n in zip(centre, truth.shape):
+        start = int(
+            np.clip(c - rng.integers(size // 4, 3 * size // 4 + 1), min(0, n - size), max(0, n - size))
+        )
+        low, high = max(start, 0), min(start + size, n)
+        window.append(slice(low, high))
+        pads.append((low - start, size - (high - low) - (low - start)))
+    x = np.pad(local[(slice(None),) + tuple(window)].astype(np.float32), [(0, 0)] + pads)
+    t = np.pad(truth[tuple(window)], pads)
+    order = rng.permutation(3)
+    x, t = x.transpose([0] + [int(a) + 1 for a in order]), t.transpose(order)
+    for axis in range(3):
+        if rng.random() < 0.5:
+            x, t = np.flip(x, axis + 1), np.flip(t, axis)
+    return np.moveaxis(x, 0, -1), t, item.summary[variant], item.info["voxel_size_A"]
+
+
+def batches(
+    items: Sequence[Item], recipe: LocalRecipe, first_step: int = 0
+) -> Iterator[Tuple[np.ndarray, ...]]:
+    """Endless training batches; step ``k`` is the same whether or not the run was resumed before it."""
+    step = first_step
+    while True:
+        rng = np.random.default_rng((recipe.seed, step))
+        parts = []
+        for _ in range(recipe.batch):
+            item = items[int(rng.integers(len(items)))]
+            variant = "halves" if rng.random() < recipe.halves_share else "single"
+            parts.append(draw_crop(item, variant, recipe.crop, rng))
+        x, t, s, v = (np.stack([p[k] for p in parts]) for k in range(4))
+        yield np.ascontiguousarray(x), t.astype(np.float32), s, v.astype(np.float32)
+        step += 1
+
+
+def _loss(tf: Any, logits: Any, truth: Any, voxel: Any, weight_a: float) -> Tuple[Any, Any]:
+    """Mean ranked probability score over estimated cells, and the mean absolute error of the median in log2."""
+    edges = tf.constant(fn.bin_edges()[1:-1], tf.float32)
+    chosen = truth > 0
+    in_voxels = tf.boolean_mask(truth / voxel[:, None, None, None], chosen)
+    size = tf.boolean_mask(tf.broadcast_to(voxel[:, None, None, None], tf.shape(truth)), chosen)
+    scores = tf.boolean_mask(logits, chosen)
+    u = tf.math.log(tf.maximum(in_voxels, 1.0)) / np.log(2.0)
+    step = tf.clip_by_value((edges[None] - u[:, None]) / fn.BIN_STEP + 0.5, 0.0, 1.0)
+    cumulative = tf.cumsum(tf.nn.softmax(scores), axis=-1)[:, :-1]
+    gap = tf.square(cumulative - step)
+    in_log = tf.reduce_sum(gap, -1) * fn.BIN_STEP
+    width = tf.constant(np.log(2.0) * fn.BIN_STEP * 2.0 ** fn.bin_edges()[1:-1], tf.float32)
+    in_angstrom = tf.reduce_sum(gap * width[None], -1) * size
+    # Angstroms of very coarse maps are worth less: otherwise a few of them would drive the training.
+    in_angstrom /= tf.sqrt(1.0 + tf.square(in_voxels * size / 10.0))
+    median = fn.BIN_LOW + fn.BIN_STEP * (0.5 + tf.reduce_sum(tf.sigmoid((0.5 - cumulative) * 40.0), -1))
+    return tf.reduce_mean(in_log + weight_a * in_angstrom), tf.reduce_mean(tf.abs(median - u))
+
+
+def _as_list(data: Any) -> List[PathLike]:
+    return list(data) if isinstance(data, (list, tuple)) else [data]
+
+
+def load_split(data: Any, split: str) -> List[Item]:
+    """Items of one split over one or several feature sets (a set without that split is passed over)."""
+    items: List[Item] = []
+    problems = []
+    for path in _as_list(data):
+        try:
+            items += read_items(path, split)
+        except InputError as error:
+            problems.append(str(error))
+    if not items:
+        raise InputError(problems[0])
+    return items
+
+
+def import_tensorflow() -> Tuple[Any, Any]:
+    """TensorFlow and its Keras, or one clear sentence."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import keras
+        import tensorflow as tf
+    except ImportError as error:
+        raise InputError(
+            f"Training needs TensorFlow ({error}); install it or set CRYORESDL_PYTHON to a python that has it."
+        ) from error
+    return tf, keras
+
+
+def train_local(
+    data: Any,
+    out: PathLike,
+    recipe: Optional[LocalRecipe] = None,
+    resume: bool = False,
+    start: Optional[Dict[str, np.ndarray]] = None,
+    report: Any = print,
+    validate_every: int = 500,
+) -> Dict[str, np.ndarray]:
+    """Train the local network; checkpoint and history in ``out``.
+
+    Args:
+        data: feature set(s).
+        out: folder for ``checkpoint.npz``, ``best.npz`` and ``history.csv``.
+        recipe: hyper-parameters.
+        resume: go on from the checkpoint when there is one.
+        start: named weights to begin with (fine-tuning).
+        report: called with one line of progress.
+        validate_every: steps between validations on whole maps; the best validation error is kept.
+
+    Returns:
+        the best weights by name.
+    """
+    recipe = recipe or LocalRecipe()
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    tf, keras = import_tensorflow()
+    keras.utils.set_random_seed(recipe.seed)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if recipe.bfloat16 else "float32")
+    network = fn.local_network(recipe.channels)
+    model = fn.build_local(network, keras)
+    if start is not None:
+        fn.set_weights(model, start)
+    train_items, check_items = load_split(data, "train"), load_split(data, "validation")
+    variables = model.trainable_variables
+    moments = [[tf.Variable(tf.zeros(v.shape)) for v in variables] for _ in range(2)]
+    first, best = 0, float("inf")
+    checkpoint = out / "checkpoint.npz"
+    if resume and checkpoint.exists():
+        first, best = _restore(checkpoint, model, moments)
+        report(f"resumed at step {first}")
+
+    @tf.function(reduce_retracing=True)
+    def step(x: Any, t: Any, s: Any, v: Any, rate: Any, number: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss, error = _loss(tf, model([x, s], training=True), t, v, recipe.angstrom_weight)
+        grads = tape.gradient(loss, variables)
+        grads, _ = tf.clip_by_global_norm([tf.cast(g, tf.float32) for g in grads], 1.0)
+        for variable, gradient, m1, m2 in zip(variables, grads, moments[0], moments[1]):
+            m1.assign(0.9 * m1 + 0.1 * gradient)
+            m2.assign(0.995 * m2 + 0.005 * gradient * gradient)
+            change = (m1 / (1 - 0.9**number)) / (tf.sqrt(m2 / (1 - 0.995**number)) + 1e-7)
+            variable.assign_sub(rate * tf.cast(change, variable.dtype))
+        return loss, error
+
+    stream = _prefetch(batches(train_items, recipe, first))
+    begun, losses, errors = time.time(), [], []
+    for number in range(first + 1, recipe.steps + 1):
+        warm = min(1.0, number / 200)
+        rate = recipe.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * number / recipe.steps)))
+        x, t, s, v = next(stream)
+        loss, error = step(x, t, s, v, tf.constant(rate, tf.float32), tf.constant(float(number), tf.float32))
+        losses.append(float(loss))
+        errors.append(float(error))
+        if number % validate_every == 0 or number == recipe.steps:
+            checks = validate_local(model, check_items[:60])
+            row = {
+                "step": number,
+                "loss": round(float(np.mean(losses)), 5),
+                "log2_error": round(float(np.mean(errors)), 5),
+                **{k: round(v, 5) for k, v in checks.items()},
+                "rate": round(float(rate), 7),
+                "seconds": round(time.time() - begun, 1),
+            }
+            _append_history(out / "history.csv", row)
+            per_step = (time.time() - begun) / (number - first)
+            report(f"{json.dumps(row)} ETA {(recipe.steps - number) * per_step / 60:.0f} min")
+            losses, errors = [], []
+            score = checks["val_single_mae_A"] + 0.3 * checks["val_halves_mae_A"]
+            if score < best:
+                best = score
+                _save_arrays(out / "best.npz", fn.weights_of(model))
+            _checkpoint(checkpoint, model, moments, number, best)
+    with np.load(out / "best.npz") as stored:
+        return {k: stored[k] for k in stored.files}
+
+
+def _prefetch(stream: Iterator[Any], depth: int = 4) -> Iterator[Any]:
+    """Make batches in a thread while the network runs."""
+    import queue
+    import threading
+
+    waiting: Any = queue.Queue(depth)
+
+    def fill() -> None:
+        for value in stream:
+            waiting.put(value)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while True:
+        yield waiting.get()
+
+
+def pad_to_four(local: np.ndarray) -> np.ndarray:
+    """(channels, z, y, x) -> (1, Z, Y, X, channels) float32 with zeros appended so that each axis divides by 4."""
+    pads = [(0, 0)] + [(0, -n % 4) for n in local.shape[1:]]
+    return np.moveaxis(np.pad(local.astype(np.float32), pads), 0, -1)[None]
+
+
+def predict_item(model: Any, item: Item, variant: str) -> np.ndarray:
+    """Bin probabilities (cells inside the mask, bins) of one item, float32."""
+    x = pad_to_four(item.local[variant])
+    logits = np.asarray(model([x, item.summary[variant][None]], training=False), np.float32)[0]
+    z, y, w = item.truth.shape
+    logits = logits[:z, :y, :w][item.truth > 0]
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def validate_local(model: Any, items: Sequence[Item]) -> Dict[str, float]:
+    """Mean over maps of the MAE (A), Spearman and within-one-class share, per variant."""
+    from scipy.stats import spearmanr
+
+    from .resolution import class_of
+    from .resolution_bins import quantile
+
+    found: Dict[str, List[float]] = {}
+    for item in items:
+        truth = item.truth[item.truth > 0]
+        for variant in ("single", "halves"):
+            voxel = item.info["voxel_size_A"]
+            estimate = 2.0 ** quantile(predict_item(model, item, variant), 0.5) * voxel
+            found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
+            found.setdefault(f"val_{variant}_rho", []).append(float(spearmanr(estimate, truth)[0]))
+            near = np.abs(class_of(estimate).astype(int) - class_of(truth)) <= 1
+            found.setdefault(f"val_{variant}_within1", []).append(float(near.mean()))
+            found.setdefault(f"val_{variant}_log2", []).append(
+                float(np.abs(np.log2(estimate / truth)).mean())
+            )
+    return {k: float(np.nanmean(v)) for k, v in found.items()}
+
+
+def _save_arrays(path: Path, arrays: Dict[str, np.ndarray]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+        np.savez(handle, **arrays)
+
+
+def _checkpoint(path: Path, model: Any, moments: Any, number: int, best: float) -> None:
+    arrays = {f"v{k}": v.numpy() for k, v in enumerate(model.trainable_variables)}
+    for j, group in enumerate(moments):
+        arrays.update({f"m{j}_{k}": m.numpy() for k, m in enumerate(group)})
+    _save_arrays(path, {**arrays, "number": np.asarray(number), "best": np.asarray(best)})
+
+
+def _restore(path: Path, model: Any, moments: Any) -> Tuple[int, float]:
+    with np.load(path) as stored:
+        for k, v in enumerate(model.trainable_variables):
+            v.assign(stored[f"v{k}"])
+        for j, group in enumerate(moments):
+            for k, m in enumerate(group):
+                m.assign(stored[f"m{j}_{k}"])
+        return int(stored["number"]), float(stored["best"])
+
+
+def _append_history(path: Path, row: Dict[str, Any]) -> None:
+    new = not path.exists()
+    with open(path, "a", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

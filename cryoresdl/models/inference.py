@@ -1,0 +1,525 @@
+"""A map and a trained model -> classes, angstroms and honest intervals.
+
+The default models run on features (``features``) through ``backend`` without TensorFlow. The paper's networks run as the
+paper says. Work is done on the mask's bounding box, in overlapping tiles when that is large, so that time grows with the
+molecule and not with the box.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import scipy.fft as sf
+from scipy import ndimage
+
+from . import constants, features, maps, model_file, resolution, resolution_bins
+from . import feature_networks as fn
+from .errors import InputError
+from .maps import DensityMap
+
+REGION_MARGIN = 16
+"""Voxels kept around the mask: enough background for the noise level of all but the lowest bands."""
+TILE_CELLS = 64
+TILE_HALO = 12
+_SMALLEST_MASK = 100
+_LOADED: Dict[str, Any] = {}
+
+
+@dataclass
+class LocalResult:
+    """Local resolution of one map; volumes are (z, y, x) on the input's grid.
+
+    Attributes:
+        resolution: float32 angstroms; 0 where not estimated.
+        classes: int8 local class 0..9; -1 where not estimated.
+        halfwidth: float32 half-width of the 68 % interval in angstroms; 0 where not estimated.
+        mask: bool, the voxels asked for.
+        info: what ``local_resolution.json`` holds.
+        profile: input of the default global network, or None for the paper's networks.
+    """
+
+    resolution: np.ndarray
+    classes: np.ndarray
+    halfwidth: np.ndarray
+    mask: np.ndarray
+    info: Dict[str, Any] = field(default_factory=dict)
+    profile: Optional[np.ndarray] = None
+
+
+def load_model(name_or_path: Any, kind: str) -> Any:
+    """A model by name or file, loaded once per process.
+
+    Raises:
+        InputError: no such model, or it is of the other kind.
+    """
+    path = str(model_file.resolve(name_or_path))
+    if path not in _LOADED:
+        _LOADED[path] = model_file.load(path)
+    model = _LOADED[path]
+    if model.card["kind"] != kind:
+        wanted = "whole maps" if kind == "global" else "local resolution"
+        raise InputError(
+            f"The model {model.card['name']} is for {model.card['kind']} resolution; choose one for {wanted}."
+        )
+    return model
+
+
+def _run(model: Any) -> Any:
+    if not hasattr(model, "_runner"):
+        from . import backend
+
+        model._runner = backend.runner(model.card["network"], model.weights)
+    return model._runner[0]
+
+
+def axis_tiles(length: int, core: int = TILE_CELLS, halo: int = TILE_HALO) -> List[Tuple[int, int]]:
+    """Overlapping windows over one axis: (start, stop), each at most core + 2 halo long."""
+    size = core + 2 * halo
+    if length <= size:
+        return [(0, length)]
+    count = int(np.ceil((length - 2 * halo) / core))
+    starts = np.rint(np.linspace(0, length - size, count)).astype(int)
+    return [(int(s), int(s) + size) for s in starts]
+
+
+def tiles(mask_cells: np.ndarray) -> Iterator[Tuple[slice, slice, slice]]:
+    """Overlapping tiles that together cover every masked cell; tiles without one are left out."""
+    for z0, z1 in axis_tiles(mask_cells.shape[0]):
+        for y0, y1 in axis_tiles(mask_cells.shape[1]):
+            for x0, x1 in axis_tiles(mask_cells.shape[2]):
+                tile = (slice(z0, z1), slice(y0, y1), slice(x0, x1))
+                if mask_cells[tile].any():
+                    yield tile
+
+
+def _blend_weights(shape: Sequence[int], tile: Sequence[slice], whole: Sequence[int]) -> np.ndarray:
+    """Weights that fall off linearly over the halo towards inner tile borders, so that seams cannot show."""
+    weight = np.ones(shape, np.float32)
+    for axis, (piece, length) in enumerate(zip(tile, whole)):
+        n = shape[axis]
+        ramp = np.ones(n, np.float32)
+        rise = np.linspace(0.02, 1, TILE_HALO, dtype=np.float32)[: n // 2]
+        if piece.start > 0:
+            ramp[: rise.size] = rise
+        if piece.stop < length:
+            ramp[n - rise.size :] = np.minimum(ramp[n - rise.size :], rise[::-1])
+        broadcast = [1, 1, 1]
+        broadcast[axis] = n
+        weight *= ramp.reshape(broadcast)
+    return weight
+
+
+def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Tuple[slice, slice, slice]:
+    """The mask's bounding box with a margin, each edge grown to a length that Fourier transforms quickly."""
+    window = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        length = mask.shape[axis]
+        low, high = max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, length)
+        size = min(sf.next_fast_len(high - low, real=True), length)
+        low = max(0, min(low - (size - (high - low)) // 2, length - size))
+        window.append(slice(low, low + size))
+    return (window[0], window[1], window[2])
+
+
+def _expand(values: np.ndarray, mask_cells: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Cells -> voxels by linear interpolation; cells outside the mask take their nearest masked neighbour's value."""
+    if not mask_cells.all():
+        nearest = ndimage.distance_transform_edt(~mask_cells, return_distances=False, return_indices=True)
+        values = values[tuple(nearest)]
+    for axis in range(3):
+        n, cells = int(shape[axis]), values.shape[axis]
+        place = np.clip((np.arange(n) - (features.STRIDE - 1) / 2) / features.STRIDE, 0, cells - 1)
+        low = np.minimum(place.astype(int), max(cells - 2, 0))
+        share = (place - low).astype(np.float32)
+        broadcast = [1, 1, 1]
+        broadcast[axis] = n
+        share = share.reshape(broadcast)
+        upper = np.take(values, np.minimum(low + 1, cells - 1), axis)
+        values = np.take(values, low, axis) * (1 - share) + upper * share
+    return values
+
+
+def _cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Network over the cells: median and spread in log2(resolution / voxel), and the mean distribution in the mask."""
+    run = _run(model)
+    cells = feats.mask_cells
+    median, spread, weight = (np.zeros(cells.shape, np.float32) for _ in range(3))
+    total, count = np.zeros(fn.N_BINS), 0
+    for tile in tiles(cells):
+        local = feats.local[(slice(None),) + tile]
+        shape = local.shape[1:]
+        pads = [(0, 0)] + [(0, -n % 4) for n in shape]
+        x = np.moveaxis(np.pad(local, pads), 0, -1)[None]
+        logits = run({"x": x, "summary": feats.summary[None]})[0][: shape[0], : shape[1], : shape[2]]
+        inside = cells[tile]
+        chosen = logits[inside].astype(np.float32)
+        chosen -= chosen.max(-1, keepdims=True)
+        np.exp(chosen, out=chosen)
+        chosen /= chosen.sum(-1, keepdims=True)
+        low, middle, high = (resolution_bins.quantile(chosen, q) for q in (0.16, 0.5, 0.84))
+        blend = _blend_weights(shape, tile, cells.shape)[inside]
+        median[tile][inside] += blend * middle
+        spread[tile][inside] += blend * (high - low) / 2
+        weight[tile][inside] += blend
+        total += chosen.sum(0)
+        count += len(chosen)
+    inside = weight > 0
+    median[inside] /= weight[inside]
+    spread[inside] /= weight[inside]
+    return median, spread, total / max(count, 1)
+
+
+def _check_halves(density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]) -> bool:
+    if half1 is None and half2 is None:
+        return False
+    if half1 is None or half2 is None:
+        raise InputError("Half maps come in pairs; give both --half1 and --half2.")
+    for half in (half1, half2):
+        if half.data.shape != density.data.shape:
+            raise InputError(
+                f"{half.path or 'A half map'} has the box {half.data.shape} and the map {density.data.shape} "
+                "(z, y, x); give half maps of the same reconstruction."
+            )
+        if abs(half.voxel_size - density.voxel_size) > 0.01 * density.voxel_size:
+            raise InputError(
+                f"{half.path or 'A half map'} has voxels of {half.voxel_size:.3f} A and the map of "
+                f"{density.voxel_size:.3f} A; correct the header or give --voxel-size."
+            )
+    if np.array_equal(half1.data, half2.data):
+        raise InputError(
+            f"{half1.path or 'half1'} and {half2.path or 'half2'} are identical; give two independent halves."
+        )
+    return True
+
+
+def localres(
+    density: DensityMap,
+    half1: Optional[DensityMap] = None,
+    half2: Optional[DensityMap] = None,
+    mask: Optional[np.ndarray] = None,
+    model: Any = constants.DEFAULT_LOCAL_MODEL,
+    seed: int = 0,
+) -> LocalResult:
+    """Local resolution of a map.
+
+    Args:
+        density: the map.
+        half1: first half map; with ``half2`` the noise is measured between them instead of outside the mask.
+        half2: second half map.
+        mask: bool (z, y, x); None makes one (``maps.auto_mask``).
+        model: name or file of a local model.
+        seed: written into the result; inference itself draws nothing.
+
+    Returns:
+        LocalResult.
+
+    Raises:
+        InputError: mask of another box or nearly empty, bad half maps, wrong model.
+    """
+    begun = time.perf_counter()
+    loaded = load_model(model, "local")
+    has_halves = _check_halves(density, half1, half2)
+    timings = {"load": time.perf_counter() - begun}
+    mask, mask_info = _prepare_mask(density, mask)
+    timings["mask"] = time.perf_counter() - begun - timings["load"]
+    if loaded.card["network"]["name"] == fn.LOCAL_NETWORK:
+        result = _band_localres(density, half1, half2, has_halves, mask, loaded, timings)
+    else:
+        result = _paper_localres(density, mask, loaded, timings)
+    timings["total"] = time.perf_counter() - begun
+    result.info.update(
+        mask=mask_info,
+        timings_s={k: round(v, 4) for k, v in timings.items()},
+        peak_memory_mb=_peak_memory_mb(),
+        half_maps=has_halves,
+        seed=seed,
+        map=density.path,
+    )
+    return result
+
+
+def _prepare_mask(density: DensityMap, mask: Optional[np.ndarray]) -> Tuple[np.ndarray, Dict[str, Any]]:
+    if mask is None:
+        mask, info = maps.auto_mask(density)
+        info = dict(info)
+    else:
+        mask = np.asarray(mask, bool)
+        if mask.shape != density.data.shape:
+            raise InputError(f"The mask has the box {mask.shape} and the map {density.data.shape} (z, y, x).")
+        info = {"source": "given"}
+    voxels = int(mask.sum())
+    if voxels < _SMALLEST_MASK:
+        raise InputError(
+            f"The mask of {density.path or 'the map'} holds {voxels} voxels, fewer than {_SMALLEST_MASK}; "
+            "give a mask that covers the molecule."
+        )
+    return mask, {**info, "voxels": voxels}
+
+
+def _band_localres(
+    density: DensityMap,
+    half1: Optional[DensityMap],
+    half2: Optional[DensityMap],
+    has_halves: bool,
+    mask: np.ndarray,
+    model: Any,
+    timings: Dict[str, float],
+) -> LocalResult:
+    """The default network: features of the region, then the U-Net over its cells."""
+    clock = time.perf_counter()
+    region = region_of(mask)
+    inside = mask[region]
+    voxel = density.voxel_size
+    if has_halves and half1 is not None and half2 is not None:
+        a, b = half1.data[region], half2.data[region]
+        feats = features.compute((a + b) / 2, inside, voxel, (a - b) / 2)
+    else:
+        feats = features.compute(density.data[region], inside, voxel)
+    timings["features"] = time.perf_counter() - clock
+    clock = time.perf_counter()
+    median, spread, mean_distribution = _cell_estimates(model, feats)
+    calibration = model.card.get("calibration", {})
+    spread *= float(calibration.get("spread", 1.0))
+    lowest = np.float32(np.log2(2.0))
+    u = np.maximum(_expand(median, feats.mask_cells, inside.shape), lowest)[inside]
+    s = _expand(spread, feats.mask_cells, inside.shape)[inside]
+    timings["network"] = time.perf_counter() - clock
+    values = np.zeros(density.data.shape, np.float32)
+    widths = np.zeros(density.data.shape, np.float32)
+    values[region][inside] = np.exp2(u) * np.float32(voxel)
+    widths[region][inside] = (np.exp2(u + s) - np.exp2(u - s)) * np.float32(voxel / 2)
+    result = _finish(values, widths, mask, density, model)
+    probabilities = resolution_bins.class_probabilities(
+        mean_distribution[None], constants.LOCAL_EDGES_A, voxel
+    )[0]
+    result.info["mean_class_probabilities"] = {
+        label: round(float(p), 5) for label, p in zip(constants.LOCAL_CLASSES, probabilities)
+    }
+    result.info["noise_from"] = (
+        "half maps" if has_halves else ("outside the mask" if feats.has_noise else "inside the mask")
+    )
+    result.info["constant_background"] = round(feats.background_constant, 4)
+    if not has_halves and not feats.has_noise:
+        result.info["warnings"].append(
+            "There is no noise outside the mask to measure (masked or cut-out map): the local resolution rests on "
+            "the molecule's own spectrum and is less certain; give the half maps or an unmasked map."
+        )
+    result.profile = global_profile(feats.summary, median[feats.mask_cells], spread[feats.mask_cells])
+    return result
+
+
+def _finish(
+    values: np.ndarray, widths: np.ndarray, mask: np.ndarray, density: DensityMap, model: Any
+) -> LocalResult:
+    from .. import __version__
+
+    classes = resolution.class_of(values).astype(np.int8)
+    info = dict(resolution.summarize(values, mask))
+    info.update(
+        voxel_size_A=density.voxel_size,
+        box_zyx=[int(n) for n in density.data.shape],
+        nyquist_A=2.0 * density.voxel_size,
+        interval_median_A=round(float(np.median(widths[mask])), 4) if mask.any() else None,
+        warnings=list(density.warnings),
+        model={"name": model.card["name"], "digest": model_file.digest(model)},
+        version=__version__,
+    )
+    return LocalResult(values, classes, widths, mask, info)
+
+
+def global_profile(summary: np.ndarray, medians: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+    """Input of the default global network: the map's band profile and the local network's answer in a few numbers.
+
+    Args:
+        summary: ``Features.summary``.
+        medians: log2(resolution / voxel size) of the masked cells.
+        spreads: half-widths of their intervals in log2.
+
+    Returns:
+        float32 vector.
+    """
+    levels = np.quantile(medians, (0.02, 0.1, 0.25, 0.5, 0.75, 0.9))
+    nyquist_share = float((medians < 1.08).mean())
+    extra = [*(levels - 2.0), float(np.mean(spreads)), nyquist_share]
+    return np.concatenate([summary, np.asarray(extra)]).astype(np.float32)
+
+
+def _paper_localres(
+    density: DensityMap, mask: np.ndarray, model: Any, timings: Dict[str, float]
+) -> LocalResult:
+    """The paper's U-Net: whole map min-max scaled, masked, 16^3 patches; class centres as angstroms."""
+    from . import networks
+
+    if model.card["network"]["name"] != networks.UNET:
+        raise InputError(
+            f"The model {model.card['name']} has the unknown network {model.card['network']['name']}."
+        )
+    clock = time.perf_counter()
+    scaled = networks.scale01(density.data) * mask
+    network = networks.from_weights(networks.build(model.card["network"]), model.weights)
+    timings["load"] += time.perf_counter() - clock
+    clock = time.perf_counter()
+    side = 16
+    padded = np.pad(scaled, [(0, -n % side) for n in scaled.shape])
+    classes = np.full(padded.shape, -1, np.int8)
+    certainty = np.zeros(padded.shape, np.float32)
+    corners = [
+        (z, y, x)
+        for z in range(0, padded.shape[0], side)
+        for y in range(0, padded.shape[1], side)
+        for x in range(0, padded.shape[2], side)
+        if padded[z : z + side, y : y + side, x : x + side].any()
+    ]
+    for start in range(0, len(corners), 32):
+        chosen = corners[start : start + 32]
+        batch = np.stack([padded[z : z + side, y : y + side, x : x + side] for z, y, x in chosen])
+        probabilities = np.asarray(network(batch[..., None], training=False), np.float32)
+        for (z, y, x), p in zip(chosen, probabilities):
+            classes[z : z + side, y : y + side, x : x + side] = p.argmax(-1)
+            certainty[z : z + side, y : y + side, x : x + side] = p.max(-1)
+    crop = tuple(slice(0, n) for n in mask.shape)
+    inside = mask & (classes[crop] >= 0)
+    middles = np.array([1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 11.0], np.float32)
+    values = np.where(inside, middles[np.maximum(classes[crop], 0)], 0).astype(np.float32)
+    values[inside] = np.maximum(values[inside], 2 * density.voxel_size)
+    widths = np.where(inside, 0.5 / np.maximum(certainty[crop], 0.1), 0).astype(np.float32)
+    timings["network"] = time.perf_counter() - clock
+    result = _finish(values, widths, mask, density, model)
+    result.info["warnings"].append(
+        "The paper's U-Net gives classes only: angstroms are class centres, intervals half a class over certainty."
+    )
+    return result
+
+
+def classify(
+    density: DensityMap,
+    mask: Optional[np.ndarray] = None,
+    claimed: Optional[float] = None,
+    model: Any = constants.DEFAULT_GLOBAL_MODEL,
+    local: Optional[LocalResult] = None,
+    half1: Optional[DensityMap] = None,
+    half2: Optional[DensityMap] = None,
+) -> Dict[str, Any]:
+    """Global class, estimate and verdict of a map: one entry of ``classification.json``.
+
+    Args:
+        density: the map.
+        mask: bool (z, y, x); None makes one.
+        claimed: claimed resolution in angstroms, or None.
+        model: name or file of a global model.
+        local: result of :func:`localres` on the same map with the default model; made here when missing.
+        half1: first half map, used when ``local`` is made here.
+        half2: second half map.
+
+    Raises:
+        InputError: as in :func:`localres`, or a claim that is not positive.
+    """
+    if claimed is not None:
+        claimed = resolution.check_claim(claimed)
+    loaded = load_model(model, "global")
+    if loaded.card["network"]["name"] != fn.GLOBAL_NETWORK:
+        return _paper_classify(density, claimed, loaded)
+    if local is None or local.profile is None:
+        local = localres(density, half1, half2, mask)
+    return _band_classify(density, claimed, loaded, local)
+
+
+def _entry(density: DensityMap, loaded: Any, probabilities: np.ndarray) -> Dict[str, Any]:
+    named = {k: round(float(p), 6) for k, p in zip(constants.GLOBAL_CLASSES, probabilities)}
+    return {
+        "map": density.path,
+        "voxel_size_A": density.voxel_size,
+        "class": constants.GLOBAL_CLASSES[int(np.argmax(probabilities))],
+        "probabilities": named,
+        "resolution_A": None,
+        "interval_A": None,
+        "in_distribution": True,
+        "warnings": list(density.warnings),
+        "claim": None,
+        "model": {"name": loaded.card["name"], "digest": model_file.digest(loaded)},
+    }
+
+
+def _band_classify(
+    density: DensityMap, claimed: Optional[float], loaded: Any, local: LocalResult
+) -> Dict[str, Any]:
+    calibration = loaded.card.get("calibration", {})
+    mean = np.asarray(loaded.weights["input/mean"], np.float32)
+    scale = np.asarray(loaded.weights["input/scale"], np.float32)
+    profile = np.clip((local.profile - mean) / scale, -6, 6)
+    logits = _run(loaded)({"profile": profile[None].astype(np.float32)})[0] / float(
+        calibration.get("temperature", 1.0)
+    )
+    p = np.exp(logits - logits.max())
+    p = (p / p.sum())[None]
+    voxel = density.voxel_size
+    three = resolution_bins.class_probabilities(p, constants.GLOBAL_EDGES_A, voxel)[0]
+    low, middle, high = (float(resolution_bins.quantile(p, q)[0]) for q in (0.16, 0.5, 0.84))
+    spread = float(calibration.get("spread", 1.0))
+    low, high = middle - spread * (middle - low), middle + spread * (high - middle)
+    entry = _entry(density, loaded, three)
+    estimate = max(2.0**middle, 2.0) * voxel
+    interval = [max(2.0**low, 2.0) * voxel, max(2.0**high, 2.0) * voxel]
+    problems = _unlike_training(profile, local, calibration)
+    entry.update(
+        {
+            "resolution_A": round(estimate, 4),
+            "interval_A": [round(v, 4) for v in interval],
+            "in_distribution": not problems,
+            "warnings": list(density.warnings)
+            + problems
+            + [w for w in local.info.get("warnings", []) if w not in density.warnings],
+        }
+    )
+    if claimed is not None:
+        entry["claim"] = resolution.verdict(
+            claimed, estimate, interval, entry["probabilities"], not problems, 2.0 * voxel, local.info
+        )
+    return entry
+
+
+def _unlike_training(profile: np.ndarray, local: LocalResult, calibration: Dict[str, Any]) -> List[str]:
+    """Reasons why the answer may not hold: each is one sentence."""
+    problems = []
+    distance = float(np.sqrt(np.mean(np.square(profile))))
+    limit = float(calibration.get("distance_limit", 2.5))
+    if distance > limit:
+        problems.append(
+            f"The map's spectrum is unlike every training map's (distance {distance:.1f}, limit {limit:.1f}): "
+            "extreme sharpening, filtering or an unusual voxel size."
+        )
+    if local.info["mask"]["voxels"] < 500:
+        problems.append("The mask holds fewer than 500 voxels: too few to estimate a resolution from.")
+    return problems
+
+
+def _paper_classify(density: DensityMap, claimed: Optional[float], loaded: Any) -> Dict[str, Any]:
+    from . import networks
+
+    probabilities = networks.paper_predict(loaded, [density.data])[0]
+    entry = _entry(density, loaded, probabilities)
+    entry["warnings"].append(
+        "The paper's networks read the central 64^3 voxels, ignore the voxel size and learned from noiseless maps; "
+        "on real maps the paper measured 57-60 % agreement."
+    )
+    if claimed is not None:
+        same = resolution.global_class(claimed) == entry["class"]
+        text = f"The claim of {claimed:g} A falls in the class {resolution.global_class(claimed)}"
+        entry["claim"] = {
+            "claimed_A": claimed,
+            "verdict": "supported" if same else "cannot tell",
+            "reasons": [text + (", as predicted." if same else f"; the network says {entry['class']}.")],
+        }
+    return entry
+
+
+def _peak_memory_mb() -> Optional[float]:
+    try:
+        import resource
+    except ImportError:
+        return None
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0, 1)
