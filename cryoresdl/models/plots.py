@@ -43,7 +43,7 @@ _ANSWERS = {
     PESSIMISTIC: "pessimistic (the map looks better)",
     CANNOT_TELL: "cannot tell",
 }
-_EMPTY = "#ededed"
+EMPTY = "#ededed"
 _TEXT = "#222222"
 _CONTRAST = (1.0, 99.7)
 _SAMPLES = 200_000
@@ -171,7 +171,7 @@ class SliceFigure:
         extent = _extent(self.shape, self.voxel_size, self.origin, self.axis)
         for ax, layer, style in zip(self.axes, self.layers, self._styles):
             pixels = _pixels(cut(layer.data, self.axis, self.index), layer.kind, style)
-            ax.set_facecolor(_EMPTY)
+            ax.set_facecolor(EMPTY)
             image = ax.imshow(
                 pixels,
                 origin="lower",
@@ -181,7 +181,7 @@ class SliceFigure:
                 norm=style["norm"],
             )
             self.images.append(image)
-            ax.set_title(layer.title, fontsize=10)
+            ax.set_title(_plain(layer.title, 36), fontsize=10)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
             ax.set_ylabel(f"{up} (Å)" if ax is self.axes[0] else "", fontsize=9)
             ax.tick_params(labelsize=8)
@@ -282,7 +282,7 @@ def three_axes(
         for ax, axis in zip(line, AXES):
             index = best_index(resolution, axis)
             across, up = _plane(axis)
-            ax.set_facecolor(_EMPTY)
+            ax.set_facecolor(EMPTY)
             image = ax.imshow(
                 _pixels(cut(layer.data, axis, index), layer.kind, style),
                 origin="lower",
@@ -338,7 +338,8 @@ def class_histogram(
     width = 0.84 / max(1, len(names))
     for number, name in enumerate(names):
         fractions = np.asarray(sources[name], float)
-        label = f"{name} ({voxels[name]:,} voxels)" if voxels and name in voxels else name
+        shown = _plain(name, 40)
+        label = f"{shown} ({voxels[name]:,} voxels)" if voxels and name in voxels else shown
         shift = (number - (len(names) - 1) / 2) * width
         single = len(names) == 1
         edge = _SOURCE_COLORS[number % len(_SOURCE_COLORS)]
@@ -424,7 +425,7 @@ def verdict_title(entry: Mapping[str, Any]) -> str:
     """The one line that a reader remembers."""
     claim = entry.get("claim") or {}
     if claim:
-        said = f"{claim['claimed_A']:g} Å" if _is_number(claim.get("claimed_A")) else "a resolution"
+        said = f"{claim['claimed_A']:g} Å" if is_number(claim.get("claimed_A")) else "a resolution"
         answer = str(claim.get("verdict", "no verdict"))
         return f"Claimed {said}: {_ANSWERS.get(answer, answer)}"
     name = entry.get("class")
@@ -437,14 +438,14 @@ def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
     name, values = entry.get("class"), entry.get("probabilities") or {}
     if name:
         chance = values.get(name)
-        sure = f" with probability {100 * chance:.0f} %" if _is_number(chance) else ""
+        sure = f" with probability {100 * chance:.0f} %" if is_number(chance) else ""
         lines.append(f"Global class: {name} ({_class_range(str(name))}){sure}.")
-    if _is_number(entry.get("resolution_A")):
+    if is_number(entry.get("resolution_A")):
         low, high = _interval(entry)
         between = f", 68 % interval {low:.1f} to {high:.1f} Å" if low is not None and high is not None else ""
         lines.append(f"Estimate: {entry['resolution_A']:.1f} Å{between}.")
     claim = entry.get("claim") or {}
-    if summary and _is_number(summary.get("median_A")) and not claim:
+    if summary and is_number(summary.get("median_A")) and not claim:
         quarter = summary.get("quartiles_A") or []
         middle = (
             f"; the middle half of the voxels lies at {quarter[0]:.1f} to {quarter[1]:.1f} Å"
@@ -466,27 +467,27 @@ def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None)
         ax.axvspan(left, right, color=global_colors()[name], alpha=0.16, linewidth=0)
         ax.text(math.sqrt(left * right), 3.42, name, ha="center", va="center", fontsize=9, color="#555555")
     rows = []
-    if summary and _is_number(summary.get("median_A")):
+    if summary and is_number(summary.get("median_A")):
         quarter = summary.get("quartiles_A") or [None, None]
         rows.append(
             ("local resolution\n(median, quartiles)", summary["median_A"], quarter[0], quarter[1], "#009E73")
         )
-    if _is_number(entry.get("resolution_A")):
+    if is_number(entry.get("resolution_A")):
         rows.append(("estimate\n(68 % interval)", entry["resolution_A"], *_interval(entry), "#0072B2"))
         wide = (entry.get("claim") or {}).get("decision_interval_A") or ()
-        if len(wide) == 2 and all(_is_number(v) for v in wide):
+        if len(wide) == 2 and all(is_number(v) for v in wide):
             # A claim inside this thin line is "supported"; see resolution.verdict.
             ax.plot(wide, [0.7 + 1.3 * (len(rows) - 1)] * 2, color="#0072B2", linewidth=1.2)
     ticks = []
     for number, (label, value, left, right, color) in enumerate(rows):
         y = 0.7 + 1.3 * number
         ticks.append((y, label))
-        if _is_number(left) and _is_number(right):
+        if is_number(left) and is_number(right):
             ax.plot([left, right], [y, y], color=color, linewidth=7, alpha=0.45, solid_capstyle="butt")
         ax.plot([value], [y], "o", color=color, markersize=8)
         ax.annotate(f"{value:.1f} Å", (value, y), (0, 8), textcoords="offset points", ha="center", fontsize=9)
     claim = (entry.get("claim") or {}).get("claimed_A")
-    if _is_number(claim):
+    if is_number(claim):
         ax.axvline(claim, color="#D55E00", linewidth=2, linestyle="--")
         ax.annotate(
             f"claim {claim:g} Å",
@@ -512,7 +513,7 @@ def _probability_bar(ax: Any, values: Mapping[str, Any]) -> None:
     ink = {"high": "white", "medium": "white", "low": "black"}
     for name in constants.GLOBAL_CLASSES:
         value = values.get(name)
-        value = float(value) if _is_number(value) else 0.0
+        value = float(value) if is_number(value) else 0.0
         ax.barh(
             [0],
             [100 * value],
@@ -604,7 +605,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
             )
             ax.legend(fontsize=8)
         ax.set_xlabel(step or "epoch", fontsize=9)
-        ax.set_ylabel(_quantity(name), fontsize=9)
+        ax.set_ylabel(_plain(_quantity(name)), fontsize=9)
         ax.grid(alpha=0.3)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for ax in grid[len(bases) :]:
@@ -673,8 +674,8 @@ def comparison_scatter(
     ax.plot([0, top], [0, top], "--", color="#D55E00", linewidth=1)
     ax.set_facecolor("#fafafa")
     ax.set_aspect("equal")
-    ax.set_xlabel(f"{names[0]} (Å)", fontsize=9)
-    ax.set_ylabel(f"{names[1]} (Å)", fontsize=9)
+    ax.set_xlabel(f"{_plain(names[0])} (Å)", fontsize=9)
+    ax.set_ylabel(f"{_plain(names[1])} (Å)", fontsize=9)
     figure.colorbar(image, ax=ax, shrink=0.85).set_label("voxels", fontsize=9)
     bias, spread = float(np.mean(y - x)), float(np.mean(np.abs(y - x)))
     ax.set_title(
@@ -700,13 +701,15 @@ def fsc_curve(
     figure = _figure(6.4, 4.4)
     ax = figure.subplots()
     for (name, values), color in zip(curves.items(), _SOURCE_COLORS):
-        ax.plot(frequency, values, color=color, label=name)
+        ax.plot(frequency, values, color=color, label=_plain(name))
     ax.axhline(constants.FSC_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
     ax.text(
         0.01, constants.FSC_THRESHOLD, " 0.143", transform=ax.get_yaxis_transform(), va="bottom", fontsize=8
     )
     for (name, value), color in zip((cutoffs or {}).items(), _SOURCE_COLORS):
-        ax.axvline(1 / value, color=color, linestyle="--", linewidth=1, label=f"{name}: {value:.2f} Å")
+        ax.axvline(
+            1 / value, color=color, linestyle="--", linewidth=1, label=f"{_plain(name)}: {value:.2f} Å"
+        )
     ax.set_ylim(min(-0.1, float(np.nanmin([np.nanmin(v) for v in curves.values()]))), 1.05)
     ax.set_xlim(left=0)
     ax.set_xlabel("spatial frequency (1/Å)", fontsize=9)
@@ -908,7 +911,7 @@ def histogram_sources(results: ResultsFolder) -> Tuple[Dict[str, List[float]], D
     if summary and isinstance(summary.get("fractions"), dict):
         fractions = summary["fractions"]
         sources["this estimate"] = [float(fractions.get(name, 0.0)) for name in constants.LOCAL_CLASSES]
-        if _is_number(summary.get("n_voxels")):
+        if is_number(summary.get("n_voxels")):
             voxels["this estimate"] = int(summary["n_voxels"])
     elif results.resolution is not None:
         data = results.resolution.data
@@ -955,9 +958,9 @@ def reliability_from(found: Any) -> Figure | None:
     kept = [
         i
         for i, (c, a) in enumerate(zip(bins["confidence"], bins["accuracy"]))
-        if _is_number(c) and _is_number(a)
+        if is_number(c) and is_number(a)
     ]
-    counted = [counts[i] for i in kept] if counts and _is_number(counts[0]) else None
+    counted = [counts[i] for i in kept] if counts and is_number(counts[0]) else None
     error = found.get("ece") if isinstance(found, dict) else None
     return reliability(
         [bins["confidence"][i] for i in kept], [bins["accuracy"][i] for i in kept], counted, error
@@ -976,11 +979,11 @@ def agreement(comparison: Mapping[str, Any], measure: str) -> Tuple[List[str], L
         return [], []
     names: List[str] = []
     for pair in pairs:
-        names += [name for name in _pair(pair) if name not in names]
+        names += [name for name in pair_names(pair) if name not in names]
     matrix = [[1.0 if a == b else float("nan") for b in names] for a in names]
     for pair in pairs:
-        first, second = (names.index(name) for name in _pair(pair))
-        if _is_number(pair.get(measure)):
+        first, second = (names.index(name) for name in pair_names(pair))
+        if is_number(pair.get(measure)):
             matrix[first][second] = matrix[second][first] = float(pair[measure])
     return names, matrix
 
@@ -1005,7 +1008,7 @@ def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
         if isinstance(v, list) and v is not frequency and len(v) == len(frequency)
     }
     cutoffs = fsc.get("cutoffs_A") or found.get("fsc_cutoffs_A") or {}
-    return fsc_curve(frequency, curves, {k: v for k, v in cutoffs.items() if _is_number(v) and v > 0})
+    return fsc_curve(frequency, curves, {k: v for k, v in cutoffs.items() if is_number(v) and v > 0})
 
 
 _SLICES: Dict[str, Callable[[ResultsFolder], Tuple[List[Layer], Volume | None]]] = {
@@ -1185,13 +1188,15 @@ def _colorbar(figure: Figure, image: Any, ax: Any, kind: str, label: str) -> Non
 def _name_axes(ax: Any, names: Sequence[str]) -> None:
     turned = len(names) > 4 or max(len(str(n)) for n in names) > 10
     rotation = {"rotation": 35, "ha": "right"} if turned else {}
-    ax.set_xticks(range(len(names)), [_clip(n) for n in names], **rotation)
-    ax.set_yticks(range(len(names)), [_clip(n) for n in names])
+    ax.set_xticks(range(len(names)), [_plain(n, 22) for n in names], **rotation)
+    ax.set_yticks(range(len(names)), [_plain(n, 22) for n in names])
 
 
-def _clip(name: Any) -> str:
-    name = str(name).replace("$", r"\$")
-    return name if len(name) <= 22 else name[:20] + "..."
+def _plain(text: Any, longest: int = 60) -> str:
+    """A name of the user's as matplotlib shows it literally: no formulas, no line breaks, not too long."""
+    text = " ".join(str(text).split()).encode("utf-8", "replace").decode("utf-8")
+    text = text if len(text) <= longest else text[: longest - 3] + "..."
+    return text.replace("$", r"\$")
 
 
 def _short(value: float) -> str:
@@ -1213,7 +1218,7 @@ def _class_range(name: str) -> str:
 
 def _interval(entry: Mapping[str, Any]) -> Tuple[float | None, float | None]:
     value = entry.get("interval_A")
-    if isinstance(value, (list, tuple)) and len(value) == 2 and all(_is_number(v) for v in value):
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(v) for v in value):
         return float(value[0]), float(value[1])
     return None, None
 
@@ -1224,11 +1229,13 @@ def _sentences(value: Any) -> List[str]:
     return [str(v) for v in value] if isinstance(value, (list, tuple)) else []
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value from a JSON file is a finite number."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _pair(pair: Mapping[str, Any]) -> Tuple[str, str]:
+def pair_names(pair: Mapping[str, Any]) -> Tuple[str, str]:
+    """The two methods that one entry of ``pairs`` in ``comparison.json`` is about."""
     names = (
         pair.get("names")
         or pair.get("pair")

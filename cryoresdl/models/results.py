@@ -7,6 +7,7 @@ for that: what cannot be read is ``None`` and :attr:`ResultsFolder.problems` say
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -191,7 +192,7 @@ class ResultsFolder:
     def _json(self, name: str) -> Any:
         if not self.has(name):
             raise InputError(f"{name} is not in {self.folder}.")
-        return read_json(self.folder / name)
+        return _tidy(read_json(self.folder / name))
 
     def _table(self, name: str) -> Dict[str, List[float]]:
         path = self.folder / name
@@ -208,6 +209,19 @@ class ResultsFolder:
         if not columns or not any(columns.values()):
             raise InputError(f"{name} holds no rows yet.")
         return columns
+
+
+def _tidy(value: Any) -> Any:
+    """JSON that can be shown and written again: no NaN or infinity, no half of a surrogate pair."""
+    if isinstance(value, dict):
+        return {_tidy(str(key)): _tidy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_tidy(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
 
 
 def _number(text: str | None) -> float:

@@ -1,0 +1,297 @@
+import base64
+import io
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cryoresdl.models import cli, constants, report, results
+from cryoresdl.tests import results_folder
+
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = results_folder.validation(tmp_path_factory.mktemp("report") / "run")
+    report.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(folder):
+    return (folder / constants.REPORT_HTML).read_text(encoding="utf-8")
+
+
+def volumes_of(html):
+    return json.loads(re.search(r'id="volumes">(.*?)</script>', html, re.S).group(1))
+
+
+def test_page_asks_the_network_for_nothing(html):
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"]*"', html)
+    assert "default-src 'none'" in html and "url(" not in html
+    assert not re.findall(r"https?://", html)
+
+
+def test_page_json_and_pdf_say_the_same(folder, html):
+    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    assert page["headline"] == "Claimed 3.2 Å: optimistic (the map looks worse)"
+    for line in [page["headline"], *page["methods"], *page["citations"], *page["verdict"]]:
+        assert line.replace("'", "&#39;").replace("&#39;", "'") in html.replace("&#39;", "'")
+    for table in page["tables"]:
+        assert table["title"] in html and all(len(row) == len(table["columns"]) for row in table["rows"])
+    pdf = (folder / report.REPORT_PDF).read_bytes()
+    assert pdf.startswith(b"%PDF") and len(re.findall(rb"/Type /Page\b", pdf)) >= len(page["figures"]) + 2
+
+
+def test_tables_hold_the_numbers_of_the_results(folder):
+    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    tables = {table["title"]: {row[0]: row[1:] for row in table["rows"]} for table in page["tables"]}
+    summary = json.loads((folder / constants.LOCAL_JSON).read_text())
+    classes = tables["Local resolution: share of the voxels (%)"]
+    assert [classes[n][0] for n in constants.LOCAL_CLASSES] == [
+        f"{100 * summary['fractions'][n]:.1f}" for n in constants.LOCAL_CLASSES
+    ]
+    assert tables["Global resolution"]["probability of high"] == ["0.700"]
+    assert tables["Agreement of the methods"]["cryoresdl / MonoRes"][0] == "0.25"
+    assert tables["The run"]["seed"] == ["7"] and tables["The run"]["version"] == ["0.1.0"]
+
+
+def test_methods_cite_the_works_they_use_and_no_others(folder):
+    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    cited = " ".join(page["citations"])
+    assert "Avramov et al. (2019)" in cited and "Molecules 24, 1181" in cited
+    assert "Vilas" in cited and "Kucukelbir" not in cited
+
+
+def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(folder):
+    data = report.browser(results.ResultsFolder(folder))
+    layer = next(layer for layer in data["layers"] if layer["title"] == "Local resolution")
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(layer["image"].split(",")[1]))))
+    depth, height, width = data["box"]
+    tiles = [
+        sheet[z // data["columns"] * height :, z % data["columns"] * width :][:height, :width]
+        for z in range(depth)
+    ]
+    _, _, values, _ = results_folder.volumes()
+    read = np.array([0.0] + [float(text.split()[0]) for text in layer["values"][1:]])[np.array(tiles)]
+    assert np.array_equal(read > 0, values > 0)
+    inside = values > 0
+    assert np.abs(read[inside] / values[inside] - 1).max() < 0.015
+
+
+def test_large_boxes_are_binned_and_keep_their_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "BROWSER_SIDE", 10)
+    data = report.browser(results.ResultsFolder(results_folder.validation(tmp_path / "run")))
+    assert data["factor"] == 3 and data["box"] == [7, 8, 10] and data["pixel_A"] == 4.5
+    assert data["origin"] == [o + 1.5 for o in results_folder.ORIGIN]
+
+
+def test_binning_does_not_mix_background_into_resolutions():
+    values = np.zeros((4, 4, 4), np.float32)
+    values[:2, :2, :2] = 6
+    values[0, 0, 0] = 0
+    binned = report._binned(values, 2, values > 0)
+    assert binned[0, 0, 0] == 6 and binned.sum() == 6
+
+
+def test_a_report_of_256_cubed_stays_small(tmp_path):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 64, (128, 128, 128), np.uint8) * 4
+    assert len(report._sprite(codes, 12)) < 3.5e6  # of pure noise; the other two layers compress better
+
+
+def test_hostile_names_and_reasons_are_text(tmp_path):
+    texts = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>", "{{ 7 * 191 }}"]
+    text = " ".join(texts)
+    folder = results_folder.validation(tmp_path / "run", box=(6, 7, 8))
+    entries = json.loads((folder / constants.CLASSIFICATION_JSON).read_text())
+    entries[0].update(map=text, warnings=[text], model=text)
+    entries[0]["claim"]["reasons"] = [text, "\ud800 $x_$"]
+    (folder / constants.CLASSIFICATION_JSON).write_text(json.dumps(entries))
+    comparison = json.loads((folder / constants.COMPARISON_JSON).read_text())
+    comparison["volumes"][0]["name"] = comparison["pairs"][0]["names"][0] = text + "$\\frac"
+    (folder / constants.COMPARISON_JSON).write_text(json.dumps(comparison))
+    html = report.build(folder).read_text(encoding="utf-8")
+    for piece in texts[:3]:
+        assert piece not in html
+    assert texts[3] in html and "1337" not in re.sub(r"data:[^\"]*", "", html)
+
+
+def test_reports_of_damaged_and_partial_folders_say_what_is_missing(tmp_path):
+    folder = results_folder.validation(tmp_path / "run")
+    (folder / constants.LOCAL_RESOLUTION).unlink()
+    (folder / constants.LOCAL_JSON).write_text("{broken")
+    html = report.build(folder).read_text(encoding="utf-8")
+    assert "local_resolution.mrc is not in" in html and "is not valid JSON" in html
+    assert 'id="browser"' not in html and "Claimed 3.2" in html
+
+
+@pytest.mark.parametrize(
+    "name", [constants.CLASSIFICATION_JSON, constants.LOCAL_JSON, constants.COMPARISON_JSON]
+)
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", "[[1]]", '[{"claim": 3, "probabilities": [1]}]', '{"mask": 1, "pairs": [1]}']
+)
+def test_results_of_other_versions_never_stop_a_report(tmp_path, monkeypatch, name, content):
+    folder = results_folder.validation(tmp_path / "run", box=(6, 7, 8))
+    (folder / name).write_text(content)
+    page = report.content(results.ResultsFolder(folder))
+    json.dumps(page, allow_nan=False)
+
+
+def test_a_folder_of_many_maps_becomes_a_table(tmp_path):
+    (tmp_path / constants.RESULTS_CSV).write_text("map,class\na.mrc,high\nb.mrc,low\n")
+    html = report.build(tmp_path).read_text(encoding="utf-8")
+    assert "2 maps" in html and "<td>b.mrc</td><td>low</td>" in html
+
+
+def test_command_line(tmp_path, capsys):
+    assert cli.main(["report", str(tmp_path / "none")]) == 2
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["report", str(tmp_path / "empty")]) == 2
+    assert "holds no results" in capsys.readouterr().err
+    folder = results_folder.simulation(tmp_path / "s")
+    assert cli.main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / constants.REPORT_HTML)
+    assert cli.main(["report", str(folder)]) == 2
+    assert cli.main(["report", str(folder), "--overwrite"]) == 0
+
+
+class Browser:
+    """The few WebDriver calls that these tests need, over chromedriver's own HTTP interface."""
+
+    FLAGS = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --hide-scrollbars"
+    ).split()
+
+    def __init__(self, profile):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.process = subprocess.Popen(
+            [DRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.url = f"http://127.0.0.1:{port}/session"
+        flags = [*self.FLAGS, f"--user-data-dir={profile}"]
+        wanted = {
+            "goog:chromeOptions": {"args": flags, "binary": CHROMIUM},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }
+        for attempt in range(50):
+            try:
+                self.url += "/" + self.call("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+                return
+            except ConnectionError:
+                time.sleep(0.2)
+            except OSError:
+                if attempt == 49:
+                    raise
+                time.sleep(0.2)
+
+    def call(self, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data), timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def run(self, script):
+        return self.call("/execute/sync", {"script": script, "args": []})
+
+    def size(self, width, height):
+        self.call(
+            "/goog/cdp/execute",
+            {
+                "cmd": "Emulation.setDeviceMetricsOverride",
+                "params": {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+            },
+        )
+
+    def key(self, code):
+        keys = [{"type": kind, "value": code} for kind in ("keyDown", "keyUp")]
+        self.call("/actions", {"actions": [{"type": "key", "id": "k", "actions": keys}]})
+
+    def close(self):
+        try:
+            urllib.request.urlopen(urllib.request.Request(self.url, method="DELETE"), timeout=10).close()
+        finally:
+            self.process.terminate()
+            self.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def browser(folder, tmp_path_factory):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs Chromium and its driver (apt-get install chromium chromium-driver)")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    browser.size(1280, 900)
+    browser.call("/url", {"url": (folder / constants.REPORT_HTML).as_uri()})
+    for _ in range(100):
+        if browser.run("return document.getElementById('browser').dataset.slice"):
+            break
+        time.sleep(0.1)
+    yield browser
+    browser.close()
+
+
+SLICE = "return document.getElementById('browser').dataset.slice"
+PIXELS = "return document.querySelector('#panel-1 canvas').toDataURL()"
+
+
+def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser):
+    assert browser.run(SLICE) == "z10"
+    first = browser.run(PIXELS)
+    browser.run("var s = document.getElementById('slice'); s.value = 4; s.dispatchEvent(new Event('input'))")
+    assert browser.run(SLICE) == "z3" and browser.run(PIXELS) != first
+    assert browser.run("return document.getElementById('where').textContent") == "slice 4 of 20, z = 9.5 Å"
+    browser.key("\ue014")
+    assert browser.run(SLICE) == "z4"
+    browser.key("x")
+    assert browser.run(SLICE).startswith("x")
+    sizes = browser.run("var c = document.querySelector('#panel-1 canvas'); return [c.width, c.height]")
+    assert sizes == [24, 20]
+    before = browser.run(SLICE)
+    browser.run(
+        "document.querySelector('#panel-1 canvas').dispatchEvent(new WheelEvent('wheel', {deltaY: 1}))"
+    )
+    assert int(browser.run(SLICE)[1:]) == int(before[1:]) + 1
+    browser.key("z")
+
+
+def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_pointer(browser):
+    _, _, values, _ = results_folder.volumes()
+    browser.run("var s = document.getElementById('slice'); s.value = 11; s.dispatchEvent(new Event('input'))")
+    row, column = 12, 14
+    script = (
+        "var c = document.querySelector('#panel-1 canvas'), p = c.getContext('2d')"
+        f".getImageData({column}, c.height - 1 - {row}, 1, 1).data; return [p[0], p[1], p[2]]"
+    )
+    wanted = 255 * np.array(report.plots.resolution_colors().to_rgba(float(values[10, row, column])))[:3]
+    assert np.abs(np.array(browser.run(script)) - wanted).max() <= 3
+    point = (
+        "var c = document.querySelector('#panel-1 canvas'), b = c.getBoundingClientRect();"
+        "c.dispatchEvent(new PointerEvent('pointermove', "
+        f"{{clientX: b.left + b.width * {(column + 0.5) / 28},"
+        f"clientY: b.top + b.height * {1 - (row + 0.5) / 24}}}));"
+        "return document.querySelector('#panel-1 .value').textContent"
+    )
+    assert float(browser.run(point).split()[0]) == pytest.approx(values[10, row, column], rel=0.015)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_real_browser_needs_no_sideways_scrolling_and_logs_no_error(browser, width):
+    browser.size(width, 900)
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    smallest = browser.run(
+        "return Math.min(...[...document.querySelectorAll('p, li, td, h2, h3')].map("
+        "e => parseFloat(getComputedStyle(e).fontSize)))"
+    )
+    assert smallest >= 12
+    assert [e for e in browser.call("/se/log", {"type": "browser"}) if e["level"] == "SEVERE"] == []
