@@ -12,7 +12,8 @@ Arrays of the target (format version 1) for N items, S sources:
 * ``labels`` int8: (N,) global class 0 high, 1 medium, 2 low; or (N, z, y, x) local class 0..9, -1 not counted;
 * ``split`` (N,) int8: 0 train, 1 validation, 2 test;
 * ``voxel_size`` (N,) float32, A;
-* ``source`` (N,) int32, the row of ``sources``, (S,) JSON text: id, file, digest and more;
+* ``source`` (N,) int32, the row of ``sources``, (S,) JSON text: id, file, digest and more; ``skipped`` is a JSON
+  text of the sources that gave no items;
 * global sets: ``resolution`` (N,) A, ``orientation`` (N,) int16 and ``rotation`` (N, 3, 3);
 * local sets: ``values`` (N, z, y, x) A with 0 = not estimated, ``masks`` (N, z, y, x) int8, and ``positions``
   (N, 3), the z, y, x of a patch's first voxel in its map.
@@ -140,6 +141,8 @@ class Parts:
                 handle.create_dataset("source", data=rows)
                 texts = [json.dumps(source, sort_keys=True) for source, _ in sources]
                 handle.create_dataset("sources", data=texts, dtype=h5py.string_dtype())
+                skipped = {name: reason for name, reason in sorted(self.done().items()) if reason}
+                handle.create_dataset("skipped", data=json.dumps(skipped), dtype=h5py.string_dtype())
                 begin = 0
                 for name, (_, count) in zip(names, sources):
                     with h5py.File(self.folder / f"{name}.h5", "r") as part:
@@ -224,7 +227,7 @@ class DatasetFile:
     @property
     def keys(self) -> List[str]:
         """Names of the arrays that have one row per item."""
-        return [key for key in self._handle if key != "sources"]
+        return [key for key in self._handle if key not in ("sources", "skipped")]
 
     def column(self, key: str) -> np.ndarray:
         """A whole array; meant for the small ones (labels of maps, sources, voxel sizes, positions)."""
@@ -233,6 +236,10 @@ class DatasetFile:
     def sources(self) -> List[Dict[str, Any]]:
         """What is known of each source; ``column("source")`` says which item is whose."""
         return [json.loads(text) for text in self._handle["sources"].asstr()[...]]
+
+    def skipped(self) -> Dict[str, str]:
+        """Sources that gave no items, with the reasons."""
+        return dict(json.loads(self._handle["skipped"].asstr()[()])) if "skipped" in self._handle else {}
 
     def rows(self, split: Optional[str] = None) -> np.ndarray:
         """Numbers of the items of a split ("train", "validation", "test"), or of all."""

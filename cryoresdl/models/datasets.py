@@ -125,12 +125,11 @@ def build_global(
         split = paper_split(sum(counts), recipe.seed)
     else:
         split = np.repeat(np.array([SPLITS.index(splits[name]) for name in names], np.int8), counts)
-    header = _header("global", recipe, {"skipped": skipped})
-    parts.assemble(names, split, header)
+    parts.assemble(names, split, _header("global", recipe))
     return {"items": int(sum(counts)), "sources": len(names), "skipped": skipped}
 
 
-def _header(kind: str, recipe: Any, more: Dict[str, Any]) -> Dict[str, Any]:
+def _header(kind: str, recipe: Any) -> Dict[str, Any]:
     from .. import __version__
 
     return {
@@ -138,7 +137,7 @@ def _header(kind: str, recipe: Any, more: Dict[str, Any]) -> Dict[str, Any]:
         "mode": recipe.split if kind == "global" else recipe.mode,
         "seed": recipe.seed,
         "version": __version__,
-        "recipe": {**dataclasses.asdict(recipe), **more},
+        "recipe": dataclasses.asdict(recipe),
     }
 
 
@@ -148,7 +147,8 @@ def _simulate_entry(job: Tuple[str, Entry, GlobalRecipe, int]) -> str:
     try:
         arrays, source = simulate_entry(entry, recipe, orientations)
     except InputError as error:
-        parts.skip(entry.name, str(error))
+        # By name: the bytes of the data set must not depend on where the structures lie.
+        parts.skip(entry.name, str(error).replace(entry.path, entry.name))
     else:
         parts.write(entry.name, arrays, source)
     return entry.name
@@ -475,7 +475,7 @@ def build_local(
         else:
             given = listing[name]
             splits.append(np.full(count, SPLITS.index(given) if given else drawn[name], np.int8))
-    parts.assemble(names, np.concatenate(splits), _header("local", recipe, {"skipped": skipped}))
+    parts.assemble(names, np.concatenate(splits), _header("local", recipe))
     return {"items": int(sum(counts)), "sources": len(names), "skipped": skipped}
 
 
