@@ -1,7 +1,7 @@
 """The command line: ``cryoresdl COMMAND ...``, one module of `commands` per subcommand.
 
-A command module has ``HELP`` (one line, also in `COMMANDS`), ``EXAMPLE`` (a command line), ``add_arguments(parser)``
-and ``run(args)``. Options that every command shares are added here, unless the module has added one of that
+A command module has ``HELP`` (one line, also in `COMMANDS`), ``EXAMPLE`` (a command line),
+``add_arguments(parser)`` and ``run(args)``. Options that every command shares are added here, unless the module has added one of that
 name itself. Nothing heavy is imported: ``cryoresdl --version`` is to answer at once.
 
 Exit codes: 0 done; 2 bad usage or bad input (one sentence on stderr); 1 our failure (one sentence with the
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def positive(text: str) -> float:
-    """argparse type: a finite number above 0."""
+    """Type for argparse: a finite number above 0."""
     value = number(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
@@ -93,7 +93,7 @@ def positive(text: str) -> float:
 
 
 def number(text: str) -> float:
-    """argparse type: a finite number."""
+    """Type for argparse: a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -104,7 +104,7 @@ def number(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """argparse type: a whole number above 0."""
+    """Type for argparse: a whole number above 0."""
     try:
         value = int(text)
     except ValueError:

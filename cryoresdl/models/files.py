@@ -59,7 +59,8 @@ def atomic_path(target: PathLike) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=str(target.parent))
     except OSError as error:
         raise InputError(
-            f"Cannot write in {shown(target.parent)}: {error.strerror}; choose another --out or free the folder."
+            f"Cannot write in {shown(target.parent)}: {error.strerror}; "
+            "choose another --out or free the folder."
         ) from error
     os.close(handle)
     temporary = Path(name)
@@ -72,7 +73,8 @@ def atomic_path(target: PathLike) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         raise InputError(
-            f"Cannot write {shown(target)}: {error.strerror or error}; free disk space or choose another --out."
+            f"Cannot write {shown(target)}: {error.strerror or error}; "
+            "free disk space or choose another --out."
         ) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -97,7 +99,9 @@ def read_json(path: PathLike) -> Any:
     except OSError as error:
         raise InputError(f"Cannot read {shown(path)}: {error.strerror}.") from error
     except ValueError as error:
-        raise InputError(f"{shown(path)} is not valid JSON ({error}); run the command that made it again.") from error
+        raise InputError(
+            f"{shown(path)} is not valid JSON ({error}); run the command that made it again."
+        ) from error
 
 
 def prepare_out(
@@ -115,8 +119,8 @@ def prepare_out(
     killed run left half written (``.part-*``) is removed.
 
     Raises:
-        InputError: the folder cannot be made or written to, holds results and neither flag is given, or another
-            run is writing in it.
+        InputError: the folder cannot be made or written to, holds results and neither flag is given, or
+            another run is writing in it.
     """
     folder = Path(folder)
     try:

@@ -111,19 +111,22 @@ def read(path: PathLike, voxel_size: float | None = None, role: str = "map") -> 
         The map, with ``warnings`` about what was put right.
 
     Raises:
-        InputError: missing or unreadable, not an MRC file, truncated, complex, a stack or an image, holding NaN
-            or infinities, constant, with no, an absurd or an anisotropic voxel size, or too large for the memory.
+        InputError: missing or unreadable, not an MRC file, truncated, complex, a stack or an image, holding
+            NaN or infinities, constant, with no, an absurd or an anisotropic voxel size, or too large for the
+            memory.
     """
     density = _load(path, voxel_size, role, voxel_needed=True)
     _check_values(density.data, _where(path, role))
     return density
 
 
-def read_values(path: PathLike, like: DensityMap | None = None, role: str = "local-resolution volume") -> DensityMap:
+def read_values(
+    path: PathLike, like: DensityMap | None = None, role: str = "local-resolution volume"
+) -> DensityMap:
     """Read a volume of values in A, such as MonoRes', ResMap's or RELION's local resolution.
 
-    A constant or zero volume is allowed, and NaN or infinite voxels become 0 ("not estimated") with a warning.
-    With ``like``, the voxel size and origin are those of ``like``: MonoRes writes 1 A and no origin whatever
+    A constant or zero volume is allowed, and NaN or infinite voxels become 0 ("not estimated") with a
+    warning. With ``like``, the voxel size and origin are those of ``like``: MonoRes writes 1 A and no origin whatever
     the map had.
 
     Args:
@@ -297,7 +300,9 @@ def _read_header(stream: _Stream, where: str) -> _Header:
             raise InputError(f"{where} is not an MRC file; give an MRC/CCP4 map (plain, .gz or .bz2).")
         warnings.append(f"{where} has an old header without the word MAP.")
     if mode in _COMPLEX_MODES:
-        raise InputError(f"{where} holds complex numbers (mode {mode}), a transform; give the real-space map.")
+        raise InputError(
+            f"{where} holds complex numbers (mode {mode}), a transform; give the real-space map."
+        )
     if mode not in _MODES:
         raise InputError(f"{where} has the unknown data mode {mode}; convert it to 32-bit floats (mode 2).")
     shape = (int(head["nz"]), int(head["ny"]), int(head["nx"]))
@@ -358,7 +363,9 @@ def _check_dimensions(shape: tuple[int, int, int], head: Any, where: str) -> Non
     if nz == 1:
         raise InputError(f"{where} is a single 2-D image ({nx} x {ny}); give a 3-D map.")
     if min(shape) < MIN_BOX:
-        raise InputError(f"{where} is too small ({text} voxels): at least {MIN_BOX} along each axis are needed.")
+        raise InputError(
+            f"{where} is too small ({text} voxels): at least {MIN_BOX} along each axis are needed."
+        )
 
 
 def _axes(head: Any, where: str, warnings: list[str]) -> tuple[int, int, int]:
@@ -457,7 +464,9 @@ def _voxel_size(header: _Header, given: float | None, where: str, needed: bool) 
     mean = sum(edges) / 3
     if given is not None:
         if not (math.isfinite(given) and low <= given <= high):
-            raise InputError(f"The voxel size {given:g} A is impossible; give one between {low:g} and {high:g} A.")
+            raise InputError(
+                f"The voxel size {given:g} A is impossible; give one between {low:g} and {high:g} A."
+            )
         if mean > 0 and abs(mean - given) > ANISOTROPY_TOLERANCE * given:
             header.warnings.append(f"{where} says {mean:.4g} A per voxel; the given {given:.4g} A is used.")
         return float(given)
@@ -470,7 +479,9 @@ def _voxel_size(header: _Header, given: float | None, where: str, needed: bool) 
         raise InputError(f"{where} has the impossible voxel size {sizes} A; give --voxel-size in A.")
     if needed and max(edges) - min(edges) > ANISOTROPY_TOLERANCE * mean:
         sizes = " x ".join(f"{edge:.4g}" for edge in edges)
-        raise InputError(f"{where} has voxels of {sizes} A; resample it to cubic voxels or give --voxel-size.")
+        raise InputError(
+            f"{where} has voxels of {sizes} A; resample it to cubic voxels or give --voxel-size."
+        )
     return _tidy(mean)
 
 
@@ -489,7 +500,9 @@ def _check_values(data: np.ndarray, where: str) -> None:
         raise InputError(f"{where} is constant (every voxel is {low:g}); give a map with density.")
     top = max(abs(low), abs(high))
     if top > LARGEST_DENSITY:
-        raise InputError(f"{where} holds densities up to {top:.3g}: it is damaged; write it again or rescale it.")
+        raise InputError(
+            f"{where} holds densities up to {top:.3g}: it is damaged; write it again or rescale it."
+        )
     if top < SMALLEST_DENSITY or high - low < 1e-6 * top:
         raise InputError(f"{where} is practically constant ({low:g} to {high:g}); rescale it.")
 
@@ -499,17 +512,18 @@ def _check_box(path: PathLike, role: str, shape: tuple[int, ...], like: DensityM
         theirs = " x ".join(str(n) for n in reversed(shape))
         ours = " x ".join(str(n) for n in reversed(like.data.shape))
         raise InputError(
-            f"{_where(path, role)} has another box ({theirs} voxels) than the map ({ours}); give one on its grid."
+            f"{_where(path, role)} has another box ({theirs} voxels) than the map ({ours}); "
+            "give one on its grid."
         )
 
 
 # --------------------------------------------------------------------------------------------- masks
 
 MASK_LOWPASS_A = 10.0
-"""The automatic mask is made from the map low-passed to this resolution, or to four voxels if that is coarser."""
+"""The automatic mask is made from the map low-passed to this, or to four voxels if that is coarser."""
 MASK_SIGMAS = 2.5
 """Threshold above the background, in robust standard deviations of the low-passed background ..."""
-MASK_PEAK_PART = 0.12
+MASK_PEAK_PART = 0.18
 """... but at least this part of the low-passed peak (99.9th percentile), for maps with little or no noise."""
 MASK_CLOSE_A = 6.0
 MASK_GROW_A = 4.0
@@ -520,9 +534,9 @@ MASK_PART_OF_LARGEST = 0.1
 MASKED_ZEROS = 0.1
 """A map with more exact zeros than this part of its box was masked before."""
 TIGHT_PART = 0.6
-"""When the molecule fills this part of what an earlier mask left, that mask was tight and is taken over ..."""
+"""When the molecule fills this part of what an earlier mask left, that mask was tight and is kept ..."""
 TIGHT_RIM = 0.1
-"""... and so it is when the density at its rim reaches this part of the peak: it cut through the molecule."""
+"""... and so it is when the density at its rim reaches this part of the peak: it cut the molecule."""
 _WORK_BOX = 160
 _INVERTED = 1.5
 

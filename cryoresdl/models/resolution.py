@@ -20,7 +20,7 @@ from .errors import InputError
 SUPPORTED, OPTIMISTIC, PESSIMISTIC, CANNOT_TELL = "supported", "optimistic", "pessimistic", "cannot tell"
 
 DECISION_WIDTH = 1.96
-"""Half-width of the interval that decides on a claim, in units of the estimate's 68 % half-width (log2 scale).
+"""Half-width of the interval that decides on a claim, in 68 % half-widths of the estimate (log2 scale).
 
 1.96 is the normal 95 % interval: a true claim is called false in about 5 % of the maps.
 """
