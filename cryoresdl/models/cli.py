@@ -1,8 +1,8 @@
 """The command line: ``cryoresdl COMMAND ...``, one module of `commands` per subcommand.
 
 A command module has ``HELP`` (one line, also in `COMMANDS`), ``EXAMPLE`` (a command line),
-``add_arguments(parser)`` and ``run(args)``. Options that every command shares are added here, unless the module has added one of that
-name itself. Nothing heavy is imported: ``cryoresdl --version`` is to answer at once.
+``add_arguments(parser)`` and ``run(args)``. Options that every command shares are added here, unless the
+module has added one of that name itself. Nothing heavy is imported: ``cryoresdl --version`` is to answer at once.
 
 Exit codes: 0 done; 2 bad usage or bad input (one sentence on stderr); 1 our failure (one sentence with the
 path of a log); 128 + signal number when stopped by SIGINT, SIGTERM or a closed pipe.

@@ -126,8 +126,8 @@ def read_values(
     """Read a volume of values in A, such as MonoRes', ResMap's or RELION's local resolution.
 
     A constant or zero volume is allowed, and NaN or infinite voxels become 0 ("not estimated") with a
-    warning. With ``like``, the voxel size and origin are those of ``like``: MonoRes writes 1 A and no origin whatever
-    the map had.
+    warning. With ``like``, the voxel size and origin are those of ``like``: MonoRes writes 1 A and no origin
+    whatever the map had.
 
     Args:
         path: the file.
