@@ -2,13 +2,14 @@
 # make test [ARGS="-k name"]                              install if needed, run the tests
 # make install                                            Scipion and CryoResDL into ./.scipion, nothing elsewhere
 # make lint, make docs, make clean, make distclean
+# VOXEL_SIZE=1.06 (A) corrects a map whose header is wrong or empty.
 # Settings: PYTHON=python3.11 (3.10 to 3.12), CRYORESDL_GPU=1 (TensorFlow with NVIDIA's libraries).
 
 SCIPION := .scipion
 BIN := $(SCIPION)/.scipion3/bin
 
 # Through the environment, so that any file name reaches the program as it is.
-export MAP MASK CLAIMED PYTHON CRYORESDL_GPU
+export MAP MASK CLAIMED VOXEL_SIZE PYTHON CRYORESDL_GPU
 
 # What Scipion's own Python, possibly 3.8, imports: the GUI side and the engine's modules that it uses.
 GUI_SIDE := cryoresdl/__init__.py cryoresdl/plugin.py cryoresdl/objects.py cryoresdl/bibtex.py \
