@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 import time
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -20,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Protocol, Sequence, Tupl
 
 import numpy as np
 
-from . import networks
+from . import networks, progress
 from .errors import InputError
 from .files import atomic_path
 
@@ -338,6 +337,10 @@ class KerasStepper:
         for number, variable in enumerate(self.model.optimizer.variables):
             variable.assign(state[f"optimizer/{number}"])
 
+    def weights(self, state: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """The trained network's arrays in a state, named as in ``networks.weight_shapes``."""
+        return _part(state, "weights/")
+
     def _seed_dropout(self, epoch: int) -> None:
         for number, layer in enumerate(self.model.layers):
             generator = getattr(layer, "seed_generator", None)
@@ -357,7 +360,7 @@ class GramStepper:
     """
 
     def __init__(self, train: Source, validation: Source, recipe: Recipe, seed: int, network: Dict[str, Any]):
-        """Compute the inner products; reads every training map ``1 + n / 1024`` times.
+        """Compute the inner products; reads every training map about ``n / 2048`` times.
 
         Raises:
             InputError: the recipe is not plain gradient descent.
@@ -382,8 +385,12 @@ class GramStepper:
         offset = np.empty((len(source), kernel.shape[1]), np.float32)
         for rows, x in _blocks(source):
             offset[rows] = x @ kernel
-            for columns, y in _blocks(self.train):
+            first = rows.start if source is self.train else 0
+            for columns, y in _blocks(self.train, first):
                 gram[rows, columns] = x @ y.T
+                if source is self.train:
+                    gram[columns, rows] = gram[rows, columns].T
+            progress.note(f"inner products: {rows.stop} of {len(source)} maps")
         return gram, offset
 
     def train_epoch(self, epoch: int) -> Tuple[float, float]:
@@ -504,13 +511,6 @@ def compress_dnn(
     }
 
 
-def stderr_report(quiet: bool) -> Callable[[str], None] | None:
-    """A function that prints a progress line on stderr, or None when quiet."""
-    if quiet:
-        return None
-    return lambda line: print(line, file=sys.stderr, flush=True)
-
-
 def recipe_card(recipe: Recipe) -> Dict[str, Any]:
     """The recipe as a card shows it."""
     return asdict(recipe)
@@ -521,9 +521,9 @@ def _labels(source: Source) -> np.ndarray:
     return np.concatenate(parts).astype(np.int64)
 
 
-def _blocks(source: Source, size: int = 1024) -> Iterator[Tuple[slice, np.ndarray]]:
-    """Examples as flat rows, ``size`` at a time."""
-    for start in range(0, len(source), size):
+def _blocks(source: Source, first: int = 0, size: int = 1024) -> Iterator[Tuple[slice, np.ndarray]]:
+    """Examples from number ``first`` on as flat rows, ``size`` at a time."""
+    for start in range(first, len(source), size):
         rows = np.arange(start, min(start + size, len(source)))
         yield slice(start, start + len(rows)), source.take(rows)[0].reshape(len(rows), -1)
 

@@ -1,0 +1,136 @@
+"""Train a network: the paper's (--paper) or ours.
+
+With --paper the DNN, 3D CNN and 3D U-Net of Avramov et al. (2019) are trained exactly as described there,
+or with the width, epochs, batch and optimiser that you choose. Without it, 'cnn' trains our global model
+and 'unet' our local-resolution model on the features that they read (docs/models.md). Every epoch is in
+history.csv; a run that was stopped or killed goes on with --resume to the same result.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .. import progress
+from ..cli import count, positive
+from ..errors import InputError
+
+HELP = "train a network on a training set"
+EXAMPLE = "cryoresdl train unet --paper --labels monores --width 0.125 --data patches.h5 --out unet"
+
+_PAPER_ONLY = ("width", "solver", "optimizer", "learning_rate", "patience", "bfloat16", "checkpoint_every")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    parser.add_argument(
+        "network", choices=("dnn", "cnn", "unet"), help="dnn and cnn: global class; unet: local resolution"
+    )
+    parser.add_argument(
+        "--data", required=True, metavar="FILE.h5", help="a training set made by 'cryoresdl dataset'"
+    )
+    parser.add_argument(
+        "--paper", action="store_true", help="the paper's network, data path and hyper-parameters"
+    )
+    parser.add_argument(
+        "--labels", choices=("truth", "monores", "resmap"), help="whose local resolution to learn (unet)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="the model's name on its card")
+    parser.add_argument("--epochs", type=count, metavar="N", help="at most this many passes over the data")
+    parser.add_argument(
+        "--batch", type=count, metavar="N", help="examples per step (paper: dnn 150, cnn 75, unet 32)"
+    )
+    paper = parser.add_argument_group("with --paper")
+    paper.add_argument(
+        "--width", type=positive, metavar="F", help="factor on all filters and neurons, up to 1 (1)"
+    )
+    paper.add_argument(
+        "--optimizer", choices=("sgd", "adam"), help="paper: sgd for dnn and cnn, adam for unet"
+    )
+    paper.add_argument(
+        "--learning-rate", type=positive, metavar="R", help="paper: 0.01 for sgd, 0.001 for adam"
+    )
+    paper.add_argument(
+        "--patience", type=count, metavar="N", help="stop after N epochs without a lower validation loss"
+    )
+    paper.add_argument(
+        "--solver",
+        choices=("gram", "keras"),
+        help="dnn: gradient descent on inner products of maps, exact and fast (gram, default), or step "
+        "by step on all weights (keras)",
+    )
+    paper.add_argument(
+        "--bfloat16",
+        action="store_true",
+        default=None,
+        help="compute in bfloat16 (needs AVX-512 BF16 or AMX)",
+    )
+    paper.add_argument("--checkpoint-every", type=count, metavar="N", help="epochs between checkpoints (1)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train and write model, history, card and figures."""
+    if args.paper:
+        _train_paper(args)
+        return
+    for name in _PAPER_ONLY:
+        if getattr(args, name) is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} belongs to the paper's networks; add --paper or leave it out."
+            )
+    if args.network == "dnn":
+        raise InputError(
+            "The DNN exists only as in the paper; add --paper, or train 'cnn' for our global model."
+        )
+    _train_default(args)
+
+
+def _train_paper(args: argparse.Namespace) -> None:
+    from .. import paper_training
+
+    if args.labels == "truth" and args.network == "unet":
+        progress.note("note: the paper learned from MonoRes and ResMap; truth labels are ours.")
+    if args.labels and args.network != "unet":
+        raise InputError(
+            "--labels is for the U-Net; the global classifiers learn from the data set's resolutions."
+        )
+    names = (
+        "width",
+        "epochs",
+        "batch",
+        "optimizer",
+        "learning_rate",
+        "patience",
+        "solver",
+        "bfloat16",
+        "checkpoint_every",
+    )
+    chosen = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    path = paper_training.train(
+        paper_training.Options(
+            args.network,
+            args.data,
+            args.out,
+            labels=args.labels,
+            name=args.name,
+            seed=args.seed,
+            resume=args.resume,
+            overwrite=args.overwrite,
+            **chosen,
+        )
+    )
+    progress.note(f"wrote {path}")
+
+
+def _train_default(args: argparse.Namespace) -> None:
+    from .. import feature_training
+
+    chosen: dict[str, Any] = {
+        name: getattr(args, name) for name in ("epochs", "batch", "name") if getattr(args, name)
+    }
+    common = dict(resume=args.resume, overwrite=args.overwrite, seed=args.seed, **chosen)
+    if args.network == "unet":
+        path = feature_training.train_local(args.data, args.out, labels=args.labels or "truth", **common)
+    else:
+        path = feature_training.train_global(args.data, args.out, **common)
+    progress.note(f"wrote {path}")
