@@ -48,7 +48,7 @@ def global_network(inputs: int, widths: Tuple[int, ...] = (128, 128, 64)) -> Dic
 
 
 def forward_local(ops: Any, x: Any, summary: Any, config: Dict[str, Any]) -> Any:
-    """The U-Net: three levels of two convolutions, each modulated by the map's own profile.
+    """The U-Net: residual convolutions on three levels, the way down modulated by the map's own profile.
 
     Args:
         ops: operations (``KerasOps`` or the backend's).
@@ -77,8 +77,8 @@ def forward_local(ops: Any, x: Any, summary: Any, config: Dict[str, Any]) -> Any
     h = block("root", h, channels[-1])
     for level in range(len(channels) - 2, -1, -1):
         width = channels[level]
-        h = ops.up(ops.conv(f"up{level}p", h, width, 1))
-        h = block(f"up{level}", ops.add(h, skips[level]), width)
+        h = ops.add(ops.up(ops.conv(f"up{level}p", h, width, 1)), skips[level])
+        h = ops.relu(ops.add(ops.conv(f"up{level}", h, width, 3), h))
     return ops.conv("logits", h, config["bins"], 1)
 
 
@@ -104,14 +104,19 @@ class KerasOps:
 
     def conv(self, name: str, x: Any, width: int, size: int) -> Any:
         dtype = "float32" if name == "logits" else None
+        # Residual branches start small: there is no normalisation layer to tame a deep sum.
+        gain = 2.0 if name.endswith("a") else 0.2
+        initializer = self.keras.initializers.VarianceScaling(gain, "fan_in")
         return self.layers.Conv3D(
-            width, size, padding="same", name=name, kernel_initializer="he_normal", dtype=dtype
+            width, size, padding="same", name=name, kernel_initializer=initializer, dtype=dtype
         )(x)
 
     def dense(self, name: str, x: Any, width: int) -> Any:
         dtype = "float32" if name == "logits" else None
+        gain = 0.2 if name == "logits" or name.startswith(("down", "root")) else 2.0
+        initializer = self.keras.initializers.VarianceScaling(gain, "fan_in")
         return self.layers.Dense(
-            width, name=name, kernel_initializer="he_normal", kernel_regularizer=self.l2, dtype=dtype
+            width, name=name, kernel_initializer=initializer, kernel_regularizer=self.l2, dtype=dtype
         )(x)
 
     def relu(self, x: Any) -> Any:

@@ -17,21 +17,26 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import h5py
 import numpy as np
 
-from . import features, realistic
+from . import features, maps, realistic, simulation
 from .errors import CryoResError, InputError
 from .files import PathLike
-from .structures import read_structure
+from .structures import Atoms, read_structure
 
 FORMAT = "cryoresdl-feature-set-1"
 MARGIN_CELLS = 3
 """Cells kept around the mask's bounding box."""
 LARGEST_BOX = 112
+CLEAN_SHARE = 0.1
 VARIANTS = ("single", "halves")
 
 
 @dataclass
 class Recipe:
-    """One simulated map before it is made: which structure, how fine, how large."""
+    """One simulated map before it is made: which structure, how fine, how large.
+
+    ``kind`` is "realistic", or "clean" for a noiseless pdb2mrc map, whose truth is its nominal resolution everywhere:
+    people feed such maps to every resolution program, and the paper's own tests are made of them.
+    """
 
     path: str
     structure: str
@@ -41,6 +46,7 @@ class Recipe:
     box: int
     seed: int
     options: realistic.Options
+    kind: str = "realistic"
 
 
 def read_manifest(structures: PathLike, split: str) -> List[Dict[str, str]]:
@@ -73,6 +79,8 @@ def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -
     code = {"train": 1, "validation": 2, "test": 3}[split]
     rng = np.random.default_rng((seed, code, index))
     row = rows[int(rng.integers(len(rows)))]
+    if rng.random() < CLEAN_SHARE:
+        return _clean_recipe(row, split, rng)
     if rng.random() < 0.68:
         voxel = float(np.exp(rng.normal(np.log(1.15), 0.35)))
         voxel = min(max(voxel, 0.5), 4.0)
@@ -85,6 +93,64 @@ def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -
     box = int(extent * float(rng.uniform(1.15, 1.9)) / voxel)
     box = min(max(box + box % 2, 40), LARGEST_BOX)
     return Recipe(row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options)
+
+
+def _clean_recipe(row: Dict[str, str], split: str, rng: np.random.Generator) -> Recipe:
+    voxel = 1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(np.log(0.6), np.log(3.0))))
+    resolution = float(np.exp(rng.uniform(np.log(1.5 * voxel), np.log(max(17.0, 3 * voxel)))))
+    box = int(float(row["max_extent_A"]) * float(rng.uniform(1.1, 1.6)) / voxel + 2 * resolution / voxel)
+    box = min(max(box + box % 2, 48), LARGEST_BOX)
+    options = realistic.Options(mask_margin=float(rng.uniform(2.0, 6.0)), auto_mask=bool(rng.random() < 0.7))
+    return Recipe(
+        row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options, "clean"
+    )
+
+
+def _clean_item(recipe: Recipe, atoms: Atoms) -> Dict[str, Any]:
+    """Features of a noiseless pdb2mrc map; the truth is the nominal resolution, at Nyquist at best."""
+    rng = np.random.default_rng(recipe.seed)
+    keep = atoms.z_number > 1
+    xyz = (atoms.xyz[keep] - atoms.xyz[keep].mean(0)) @ realistic.random_rotation(rng).T
+    xyz -= (xyz.max(0) + xyz.min(0)) / 2
+    box, voxel = recipe.box, recipe.voxel_size
+    data = simulation.pdb2mrc(
+        (xyz, atoms.z_number[keep].astype(float)), recipe.resolution, box, voxel, allow_cut=True
+    )
+    if recipe.options.auto_mask:
+        mask = maps.auto_mask(maps.DensityMap(data, voxel))[0]
+    else:
+        mask = realistic.mask_around(xyz + box // 2 * voxel, data.shape, voxel, recipe.options.mask_margin)
+    if mask.sum() < 300:
+        raise CryoResError("too few voxels inside the mask")
+    found = features.compute(data, mask, voxel)
+    truth = np.where(found.mask_cells, max(recipe.resolution, 2.0 * voxel), 0).astype(np.float32)
+    info = {
+        "seed": recipe.seed,
+        "target_A": recipe.resolution,
+        "voxel_size_A": voxel,
+        "box": box,
+        "global_fsc0143_A": max(recipe.resolution, 2.0 * voxel),
+        "mask_voxels": int(mask.sum()),
+    }
+    return _packed(recipe, found, found, truth, info)
+
+
+def _packed(
+    recipe: Recipe,
+    single: features.Features,
+    halves: features.Features,
+    truth: np.ndarray,
+    info: Dict[str, Any],
+) -> Dict[str, Any]:
+    window = crop_window(single.mask_cells)
+    return {
+        "single": single.local[(slice(None),) + window].astype(np.float16),
+        "halves": halves.local[(slice(None),) + window].astype(np.float16),
+        "summary_single": single.summary,
+        "summary_halves": halves.summary,
+        "truth": truth[window].astype(np.float32),
+        "info": {**info, "structure": recipe.structure, "split": recipe.split, "kind": recipe.kind},
+    }
 
 
 def crop_window(mask_cells: np.ndarray) -> Tuple[slice, ...]:
@@ -100,6 +166,8 @@ def crop_window(mask_cells: np.ndarray) -> Tuple[slice, ...]:
 def make_item(recipe: Recipe) -> Dict[str, Any]:
     """Simulate one recipe and turn it into arrays; float16 where they are large."""
     atoms = read_structure(recipe.path)
+    if recipe.kind == "clean":
+        return _clean_item(recipe, atoms)
     result = realistic.simulate(
         atoms,
         recipe.resolution,
@@ -115,18 +183,8 @@ def make_item(recipe: Recipe) -> Dict[str, Any]:
     mean, difference = (result.half1 + result.half2) / 2, (result.half1 - result.half2) / 2
     single = features.compute(result.map, result.mask, recipe.voxel_size)
     halves = features.compute(mean, result.mask, recipe.voxel_size, difference)
-    window = crop_window(single.mask_cells)
-    info = dict(result.info)
-    info.pop("fsc")
-    info.update(structure=recipe.structure, split=recipe.split)
-    return {
-        "single": single.local[(slice(None),) + window].astype(np.float16),
-        "halves": halves.local[(slice(None),) + window].astype(np.float16),
-        "summary_single": single.summary,
-        "summary_halves": halves.summary,
-        "truth": result.truth[window].astype(np.float32),
-        "info": info,
-    }
+    info = {k: v for k, v in result.info.items() if k != "fsc"}
+    return _packed(recipe, single, halves, result.truth, info)
 
 
 def _make(job: Tuple[int, Recipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
@@ -166,7 +224,6 @@ def build(
     """
     jobs: List[Tuple[int, Recipe]] = []
     with h5py.File(out, "a") as handle:
-        handle.attrs.setdefault("format", FORMAT) if hasattr(handle.attrs, "setdefault") else None
         handle.attrs["format"] = FORMAT
         handle.attrs["seed"] = seed
         handle.attrs["band_centres"] = np.asarray(features.BAND_CENTRES)
@@ -177,7 +234,7 @@ def build(
                 name = f"{index:06d}"
                 if name in group and not group[name].attrs.get("complete", False):
                     del group[name]
-                if name not in group and name not in handle.attrs.get("skipped_" + split, ""):
+                if name not in group:
                     jobs.append((index, draw_recipe(rows, split, seed, index)))
     skipped: List[str] = []
     done, total = 0, len(jobs)

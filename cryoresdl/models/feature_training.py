@@ -16,7 +16,6 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from . import feature_networks as fn
-from .constants import MODEL_SUFFIX
 from .errors import InputError
 from .feature_sets import Item, read_items
 from .files import PathLike, atomic_path
@@ -39,10 +38,10 @@ class LocalRecipe:
     """
 
     channels: Tuple[int, ...] = (32, 64, 128)
-    crop: int = 32
-    batch: int = 6
+    crop: int = 24
+    batch: int = 8
     steps: int = 6000
-    rate: float = 2e-3
+    rate: float = 8e-4
     halves_share: float = 0.3
     angstrom_weight: float = 0.3
     seed: int = 0
@@ -210,14 +209,14 @@ def train_local(
     stream = _prefetch(batches(train_items, recipe, first))
     begun, losses, errors = time.time(), [], []
     for number in range(first + 1, recipe.steps + 1):
-        warm = min(1.0, number / 200)
+        warm = min(1.0, number / 300)
         rate = recipe.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * number / recipe.steps)))
         x, t, s, v = next(stream)
         loss, error = step(x, t, s, v, tf.constant(rate, tf.float32), tf.constant(float(number), tf.float32))
         losses.append(float(loss))
         errors.append(float(error))
         if number % validate_every == 0 or number == recipe.steps:
-            checks = validate_local(model, check_items[:60])
+            checks = validate_local(model, check_items[:30])
             row = {
                 "step": number,
                 "loss": round(float(np.mean(losses)), 5),

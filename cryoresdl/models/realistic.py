@@ -21,6 +21,7 @@ import numpy as np
 import scipy.fft as sf
 from scipy import ndimage
 
+from . import maps
 from .constants import FSC_THRESHOLD
 from .errors import InputError
 from .features import MIN_WIDTH, RELATIVE_WIDTH, WINDOW, Spectrum, cell_count, smooth_resample
@@ -63,6 +64,8 @@ class Options:
             "clipped" (negative densities set to zero).
         mask_margin: distance from the nearest atom to the edge of the mask, angstroms.
         copies: number of symmetry copies about the z axis (1 = none).
+        auto_mask: the mask is the one that ``maps.auto_mask`` finds in the final map, as for a user without a mask;
+            the noise level still refers to the atoms' own mask.
     """
 
     b_base: float = 40.0
@@ -80,6 +83,7 @@ class Options:
     background: str = "noise"
     mask_margin: float = 4.0
     copies: int = 1
+    auto_mask: bool = False
 
 
 @dataclass
@@ -520,11 +524,13 @@ def _reconstruct(
         cut = band_limit_filter(np.asarray(freq, np.float32), options.band_limit)
         return scale * noise_spectrum(np.asarray(freq), options) * cut**2
 
+    expected = masked_signal / (masked_signal + scale * unit_noise + 1e-30)
+    final = _post_process((half1 + half2) / 2, mask, xyz, f, frequency, expected, voxel_size, options, rng)
+    if options.auto_mask:
+        mask = maps.auto_mask(maps.DensityMap(final, voxel_size))[0]
     keep = _cells(mask, truth_stride)
     truth = local_truth(signal, power, profile, truth_stride, keep) * np.float32(voxel_size)
     truth[~keep] = 0
-    expected = masked_signal / (masked_signal + scale * unit_noise + 1e-30)
-    final = _post_process((half1 + half2) / 2, mask, xyz, f, frequency, expected, voxel_size, options, rng)
     cut_masked = voxel_size / first_crossing(frequency[1:], expected[1:])
     _, fsc_masked = half_map_fsc(half1, half2, soft)
     _, fsc_unmasked = half_map_fsc(half1, half2)
@@ -645,6 +651,7 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
         ),
         mask_margin=float(rng.uniform(2.0, 5.5) + 0.15 * resolution),
         copies=int(rng.choice([1, 2, 3, 4, 6], p=[0.8, 0.07, 0.06, 0.04, 0.03])),
+        auto_mask=bool(rng.random() < 0.45),
     )
 
 
