@@ -27,7 +27,8 @@ def write_card(path: PathLike) -> Dict[str, Any]:
     """Describe the data set ``path`` and write its card and figure beside it.
 
     Returns:
-        The card: file and its digest, recipe, counts per split and class, histograms, skipped sources with reasons.
+        The card: file and its digest, recipe, counts per split and class, histograms, skipped sources with
+        reasons.
     """
     with DatasetFile(path) as data:
         card = describe(data)

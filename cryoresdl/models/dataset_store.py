@@ -1,25 +1,27 @@
 """Training sets on disk: finished parts that survive a kill, one HDF5 file at the end, reading in batches.
 
 HDF5 has no journal: a file that is open for writing when its process is killed may never open again. So items
-are first written as small *parts* beside the target (``FILE.h5.parts/NAME.h5``, each whole or absent, as every
-result of this package), and the target is put together from them in a fixed order at the end, chunk by chunk and
-without unpacking. A killed run loses the item it was working on; the bytes of the target do not depend on kills
-or on the number of workers. While the target is put together its content is on the disk twice.
+are first written as small *parts* beside the target (``FILE.h5.parts/NAME.h5``, each whole or absent, as
+every result of this package), and the target is put together from them in a fixed order at the end, chunk
+by chunk and without unpacking. A killed run loses the item it was working on; the bytes of the target do
+not depend on kills or on the number of workers. While the target is put together its content is on the disk
+twice.
 
 Arrays of the target (format version 1) for N items, S sources:
 
 * ``maps`` (N, z, y, x) float32 or float16, one item per chunk, lzf-compressed;
-* ``labels`` int8: (N,) global class 0 high, 1 medium, 2 low; or (N, z, y, x) local class 0..9, -1 not counted;
+* ``labels`` int8: (N,) global class 0 high, 1 medium, 2 low; or (N, z, y, x) local class 0..9, -1 not
+  counted;
 * ``split`` (N,) int8: 0 train, 1 validation, 2 test;
 * ``voxel_size`` (N,) float32, A;
-* ``source`` (N,) int32, the row of ``sources``, (S,) JSON text: id, file, digest and more; ``skipped`` is a JSON
-  text of the sources that gave no items;
+* ``source`` (N,) int32, the row of ``sources``, (S,) JSON text: id, file, digest and more; ``skipped`` is a
+  JSON text of the sources that gave no items;
 * global sets: ``resolution`` (N,) A, ``orientation`` (N,) int16 and ``rotation`` (N, 3, 3);
 * local sets: ``values`` (N, z, y, x) A with 0 = not estimated, ``masks`` (N, z, y, x) int8, and ``positions``
   (N, 3), the z, y, x of a patch's first voxel in its map.
 
-Attributes of the file: ``format``, ``format_version``, ``kind``, ``mode``, ``seed``, ``version`` (of this package)
-and ``recipe`` (JSON).
+Attributes of the file: ``format``, ``format_version``, ``kind``, ``mode``, ``seed``, ``version`` (of this
+package) and ``recipe`` (JSON).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -241,7 +243,7 @@ class DatasetFile:
         """Sources that gave no items, with the reasons."""
         return dict(json.loads(self._handle["skipped"].asstr()[()])) if "skipped" in self._handle else {}
 
-    def rows(self, split: Optional[str] = None) -> np.ndarray:
+    def rows(self, split: str | None = None) -> np.ndarray:
         """Numbers of the items of a split ("train", "validation", "test"), or of all."""
         if split is None:
             return np.arange(len(self))
@@ -255,12 +257,12 @@ class DatasetFile:
             out[place] = data[row]
         return out
 
-    def subset(self, split: Optional[str] = None) -> Subset:
+    def subset(self, split: str | None = None) -> Subset:
         """The examples of one split, as `training` wants them."""
         return Subset(self, self.rows(split))
 
     def batches(
-        self, split: Optional[str], size: int, seed: Optional[int] = None, epoch: int = 0
+        self, split: str | None, size: int, seed: int | None = None, epoch: int = 0
     ) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
         """Batches (maps, labels); shuffled by ``(seed, epoch)`` unless ``seed`` is None."""
         rows = self.rows(split)
@@ -286,7 +288,7 @@ class Subset:
         return self.data.read("maps", rows).astype(np.float32, copy=False), self.data.read("labels", rows)
 
 
-def tf_dataset(path: PathLike, split: str, batch: int, seed: Optional[int] = None) -> Any:
+def tf_dataset(path: PathLike, split: str, batch: int, seed: int | None = None) -> Any:
     """A ``tf.data.Dataset`` of (maps (b, z, y, x, 1) float32, labels), read ahead in the background.
 
     Each pass shuffles anew from ``seed``; TensorFlow is imported here and nowhere else in this module.

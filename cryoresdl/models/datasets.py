@@ -1,7 +1,8 @@
 """Training sets of the global classifiers and of the local-resolution U-Net.
 
-Global: structures -> maps at several resolutions (`build_global`). Local: (map, label, mask) triples -> patches
-(`build_local`). Both have a ``paper`` mode, to the letter of Avramov et al. 2019 (section 4.1), and a default that
+Global: structures -> maps at several resolutions (`build_global`). Local: (map, label, mask) triples ->
+patches (`build_local`). Both have a ``paper`` mode, to the letter of Avramov et al. 2019 (section 4.1), and
+a default that
 does not leak: splits by sequence cluster or by map. How they lie on the disk: `dataset_store`.
 """
 
@@ -15,7 +16,7 @@ import os
 import re
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -48,7 +49,8 @@ class GlobalRecipe:
         box: voxels.
         voxel_size: A.
         split: "paper" (random over maps; leaks) or "cluster" (by the manifest's split or by cluster).
-        chain: "single" (single-chain proteins only) or "longest" (the longest protein chain of any structure).
+        chain: "single" (single-chain proteins only) or "longest" (the longest protein chain of any
+            structure).
         orientations: of training structures (of all with the paper split); the first is the deposited one.
         turn_to_fit: turn structures that do not fit as deposited.
         kda: smallest and largest mass.
@@ -167,17 +169,18 @@ def simulate_entry(
 ) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
     """Maps of one structure: every orientation at every resolution, each scaled to [0, 1].
 
-    The Z-weighted centre lies on voxel ``box // 2`` (EMAN2's ``--center``); a structure that fits only with its
-    bounding box centred is placed so. It must fit (`simulation.fit`) at the coarsest resolution, so that all
-    classes hold the same structures. The first orientation is the deposited one; the others, and that of a
-    structure that does not fit as deposited, are random from (seed, name).
+    The Z-weighted centre lies on voxel ``box // 2`` (EMAN2's ``--center``); a structure that fits only with
+    its bounding box centred is placed so. It must fit (`simulation.fit`) at the coarsest resolution, so
+    that all classes hold the same structures. The first orientation is the deposited one; the others, and
+    that of a structure that does not fit as deposited, are random from (seed, name).
 
     Returns:
         Arrays of k items (maps, labels, resolution, orientation, rotation, voxel_size) and what is known of
         the source.
 
     Raises:
-        InputError: the structure is unreadable, has not one protein chain (``chain="single"``), is too light or
+        InputError: the structure is unreadable, has not one protein chain (``chain="single"``), is too
+        light or
             heavy, or does not fit the box.
     """
     atoms = _chosen_chain(structures.read_structure(entry.path), recipe.chain)
@@ -233,7 +236,7 @@ def _chosen_chain(atoms: structures.Atoms, chain: str) -> structures.Atoms:
 
 def _place(
     atoms: structures.Atoms, recipe: GlobalRecipe, rng: np.random.Generator, deposited: bool
-) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+) -> Tuple[np.ndarray, np.ndarray] | None:
     """Centred coordinates that fit the box and their rotation, or None."""
     trials = [np.eye(3)] if deposited else []
     if not deposited or recipe.turn_to_fit:
@@ -252,15 +255,15 @@ def _place(
 
 
 def find_structures(
-    where: PathLike, manifest: Optional[PathLike] = None, clusters: Optional[PathLike] = None
+    where: PathLike, manifest: PathLike | None = None, clusters: PathLike | None = None
 ) -> List[Entry]:
     """Structures of a folder (searched to the bottom) or of a text file with one path per line.
 
     Args:
         where: folder or list.
-        manifest: CSV with the columns id (file name without suffix) and optionally split and cluster; only its
-            structures are taken. Its structures count as non-redundant, each its own cluster unless it says so.
-            A ``manifest.csv`` in the folder or above it is found by itself.
+        manifest: CSV with the columns id (file name without suffix) and optionally split and cluster; only
+            its structures are taken. Its structures count as non-redundant, each its own cluster unless it
+            says so. A ``manifest.csv`` in the folder or above it is found by itself.
         clusters: cd-hit's ``.clstr``, or one cluster per line (ids separated by blanks or commas; RCSB's
             ``1ABC_1`` counts as 1ABC). One structure of each cluster is taken: the first id of the line.
 
@@ -433,7 +436,7 @@ class Triple:
     map: str
     label: str
     mask: str
-    voxel_size: Optional[float] = None
+    voxel_size: float | None = None
     split: str = ""
 
 
@@ -447,8 +450,8 @@ def build_local(
 ) -> Dict[str, Any]:
     """Cut (map, label, mask) triples into patches and store them; see `paper_patches` and `default_patches`.
 
-    The paper splits the patches of each map; the default gives whole maps to a split (from the triples, or drawn
-    60/20/20 from the seed).
+    The paper splits the patches of each map; the default gives whole maps to a split (from the triples, or
+    drawn 60/20/20 from the seed).
 
     Returns:
         ``{"items", "sources", "skipped": {name: reason}}``.
@@ -554,9 +557,9 @@ def paper_patches(
 ) -> Tuple[Dict[str, np.ndarray], List[Tuple[int, int]]]:
     """The paper's patches (section 4.1 and ``docs/datasets.md``).
 
-    The whole map is scaled to [0, 1], the label binned, both are multiplied by the mask (so the background becomes
-    class 0 and is trained on), padded alike to a power-of-two cube and cut into cubes without overlap; cubes whose
-    map is all zero are dropped.
+    The whole map is scaled to [0, 1], the label binned, both are multiplied by the mask (so the background
+    becomes class 0 and is trained on), padded alike to a power-of-two cube and cut into cubes without
+    overlap; cubes whose map is all zero are dropped.
 
     Args:
         density, values: (z, y, x); values in A.
@@ -565,8 +568,8 @@ def paper_patches(
         patch: edge in voxels.
 
     Returns:
-        Arrays maps, labels, values, masks (n, p, p, p) and positions (n, 3), the z, y, x of each patch's first
-        voxel in the *unpadded* map (negative in the padding); and the padding per axis.
+        Arrays maps, labels, values, masks (n, p, p, p) and positions (n, 3), the z, y, x of each patch's
+        first voxel in the *unpadded* map (negative in the padding); and the padding per axis.
     """
     padding = paper_padding(density.shape, rng)
     scaled = scale01(density) * mask
@@ -613,12 +616,13 @@ def default_patches(
 ) -> Dict[str, np.ndarray]:
     """Larger patches that cover the mask, where background and "not estimated" do not count.
 
-    The whole map is brought to mean 0 and standard deviation 1. Patches tile the bounding box of the mask with
-    the least overlap that covers it; a patch is kept when at least ``least`` of it has a label. Volumes smaller than
-    a patch are padded at the end.
+    The whole map is brought to mean 0 and standard deviation 1. Patches tile the bounding box of the mask
+    with the least overlap that covers it; a patch is kept when at least ``least`` of it has a label.
+    Volumes smaller than a patch are padded at the end.
 
     Returns:
-        Arrays as `paper_patches`; labels are -1 outside the mask and where nothing was estimated (0, >= 100 A).
+        Arrays as `paper_patches`; labels are -1 outside the mask and where nothing was estimated (0, >= 100
+        A).
     """
     counted = mask & estimated(values)
     normal = (density - density.mean(dtype=np.float64)) / density.std(dtype=np.float64)
@@ -686,7 +690,7 @@ def read_triples(path: PathLike) -> List[Triple]:
     return triples
 
 
-def _voxel(text: str, path: PathLike) -> Optional[float]:
+def _voxel(text: str, path: PathLike) -> float | None:
     if not text:
         return None
     try:
@@ -701,7 +705,8 @@ def _voxel(text: str, path: PathLike) -> Optional[float]:
 def shared_layout(folder: PathLike, labels: str) -> List[Triple]:
     """Triples of a folder with ``index.json`` (a list of {"id", "split", "voxel_A"}) and a sub-folder per map.
 
-    Each holds ``map``, ``mask`` and ``LABELS`` as .mrc.gz or .mrc; maps without that label volume are left out.
+    Each holds ``map``, ``mask`` and ``LABELS`` as .mrc.gz or .mrc; maps without that label volume are left
+    out.
 
     Raises:
         InputError: no index, or no map with such labels.
@@ -726,7 +731,7 @@ def shared_layout(folder: PathLike, labels: str) -> List[Triple]:
     return triples
 
 
-def _volume(folder: Path, name: str) -> Optional[Path]:
+def _volume(folder: Path, name: str) -> Path | None:
     return next((p for p in (folder / f"{name}.mrc.gz", folder / f"{name}.mrc") if p.is_file()), None)
 
 

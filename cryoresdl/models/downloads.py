@@ -27,7 +27,8 @@ _RETRIED = (408, 429, 500, 502, 503, 504)
 def read_ids(path: PathLike) -> List[Tuple[str, str]]:
     """Ids of a list with the SHA-256 of their files where the list gives it: ``ID [SHA256]`` per line.
 
-    Commas count as blanks or line ends, so that the PDB's own comma-separated id lists can be used as they are.
+    Commas count as blanks or line ends, so that the PDB's own comma-separated id lists can be used as they
+    are.
 
     Raises:
         InputError: unreadable list, no id in it, or an id that cannot be a file name.
@@ -61,8 +62,8 @@ def fetch_all(
 ) -> Dict[str, str]:
     """Bring every structure into ``cache``; what is there with the right checksum stays.
 
-    A broken transfer goes on where it stopped (``Range``); server errors and lost connections are retried with
-    doubled waits; every file is unpacked once to see that it is whole, and its SHA-256 is kept in
+    A broken transfer goes on where it stopped (``Range``); server errors and lost connections are retried
+    with doubled waits; every file is unpacked once to see that it is whole, and its SHA-256 is kept in
     ``checksums.json`` (and compared with the list's where that gives one).
 
     Args:

@@ -9,7 +9,7 @@ product spans only the voxels that its atoms reach, and BLAS does the work.
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Iterator, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterator, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Fit:
 def pdb2mrc(
     source: Source,
     resolution: float,
-    box: Optional[int] = None,
+    box: int | None = None,
     voxel_size: float = 1.0,
     center: bool = False,
     b_factors: bool = False,
@@ -58,8 +58,9 @@ def pdb2mrc(
     """Density of a structure as EMAN2's ``e2pdb2mrc`` makes it.
 
     Each atom adds ``Z exp(-(pi d / resolution)^2)``: no volume normalisation, no occupancy. Distances are
-    floored to 0.001 voxel per axis and an atom reaches from ``int(c) - g`` to ``int(c) + g - 1`` voxels per axis
-    around its centre ``c = x / voxel_size + box // 2``, with ``g = int(4.0147 (resolution / pi) / voxel_size)``.
+    floored to 0.001 voxel per axis and an atom reaches from ``int(c) - g`` to ``int(c) + g - 1`` voxels per
+    axis around its centre ``c = x / voxel_size + box // 2``, with ``g = int(4.0147 (resolution / pi) /
+    voxel_size)``.
 
     Args:
         source: atoms, or (xyz (n, 3) in A, weights (n,)), or (xyz, weights, B-factors) as
@@ -68,8 +69,9 @@ def pdb2mrc(
         box: edge of the cubic box in voxels; EMAN2's own choice when None (:func:`eman2_box`).
         voxel_size: in A.
         center: first move the Z-weighted centre to the coordinate origin (EMAN2's ``--center``).
-        b_factors: the 1/e radius is ``w = B / (4 sqrt(2) pi)`` instead of ``resolution / pi`` (atoms without a
-            B-factor keep that), and each axis is scaled by ``1 / sqrt(2 pi w^2)`` (EMAN2's ``--addpdbbfactor``).
+        b_factors: the 1/e radius is ``w = B / (4 sqrt(2) pi)`` instead of ``resolution / pi`` (atoms
+            without a B-factor keep that), and each axis is scaled by ``1 / sqrt(2 pi w^2)`` (EMAN2's
+            ``--addpdbbfactor``).
         allow_cut: keep what is inside the box when the structure does not fit, as EMAN2 does.
 
     Returns:
@@ -323,7 +325,7 @@ def eman2_box(xyz: np.ndarray, resolution: float, voxel_size: float) -> int:
     return max(int(1.9 * extent / voxel_size + 2.0 * resolution / voxel_size), 1)
 
 
-def _unpack(source: Source) -> Tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
+def _unpack(source: Source) -> Tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     if isinstance(source, Atoms):
         return source.xyz, source.z_number.astype(np.float64), source.b_factor
     xyz = np.asarray(source[0], dtype=np.float64).reshape(-1, 3)

@@ -22,7 +22,7 @@ import gzip
 import os
 import zlib
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -125,7 +125,7 @@ def read_structure(
     hydrogens: bool = True,
     waters: bool = False,
     ligands: bool = True,
-    model: Optional[int] = None,
+    model: int | None = None,
     altloc: str = "best",
 ) -> Atoms:
     """Read the atoms of a PDB or mmCIF file, plain or compressed with gzip or bzip2.
@@ -185,6 +185,7 @@ def _parse(path: str) -> Any:
         if first.lower().startswith("data_"):
             document = gemmi.cif.read_string(text)
             return gemmi.make_structure_from_block(document[0])
+        _check_pdb_columns(text, path)
         structure = gemmi.read_pdb_string(text)
     except (ValueError, RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -192,7 +193,19 @@ def _parse(path: str) -> Any:
     return structure
 
 
-def _choose_model(structure: Any, model: Optional[int], path: str) -> Any:
+def _check_pdb_columns(text: str, path: str) -> None:
+    """Refuse coordinates that are not numbers (``********``), which gemmi reads as 0."""
+    for line in text.splitlines():
+        if line.startswith(("ATOM  ", "HETATM")):
+            try:
+                float(line[30:38]), float(line[38:46]), float(line[46:54])
+            except ValueError as error:
+                raise InputError(
+                    f"{path} has an atom whose coordinates are not numbers ({line[:54].strip()!r}); correct it."
+                ) from error
+
+
+def _choose_model(structure: Any, model: int | None, path: str) -> Any:
     if len(structure) == 0 or all(candidate.count_atom_sites() == 0 for candidate in structure):
         raise InputError(f"{path} has no atoms; give a PDB or mmCIF file with ATOM records.")
     structure.setup_entities()
@@ -331,7 +344,7 @@ def _choose_conformers(atoms: Atoms, altloc: str, path: str) -> Atoms:
     return atoms.select(keep)
 
 
-def eman2_atoms(path: PathLike, model: Optional[int] = None) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def eman2_atoms(path: PathLike, model: int | None = None) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read a PDB file with the accidents of EMAN2's ``e2pdb2mrc``.
 
     ATOM records only; every altLoc, hydrogens, every occupancy; all models are summed unless one is chosen;
@@ -413,7 +426,7 @@ def diameter(xyz: np.ndarray) -> float:
     return float(np.sqrt(best))
 
 
-def center_of(xyz: np.ndarray, weights: Optional[np.ndarray] = None) -> np.ndarray:
+def center_of(xyz: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Centre (3,) in angstroms, weighted by ``weights`` (atomic numbers for EMAN2's ``--center``)."""
     return np.average(np.asarray(xyz, dtype=np.float64), axis=0, weights=weights)
 

@@ -1,7 +1,7 @@
 """``cryoresdl simulate``: one structure becomes a map.
 
-Mode pdb2mrc makes the noiseless map that EMAN2's e2pdb2mrc makes. Mode realistic makes a reconstruction with two noisy
-half maps, a mask, and the true local resolution.
+Mode pdb2mrc makes the noiseless map that EMAN2's e2pdb2mrc makes. Mode realistic makes a reconstruction
+with two noisy half maps, a mask, and the true local resolution.
 """
 
 from __future__ import annotations
@@ -53,8 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read atoms with the accidents of EMAN2's parser, place and cut as it does (with a warning)",
     )
-    like.add_argument("--center", action="store_true", help="move the Z-weighted centre to the middle of the box")
-    like.add_argument("--b-factors", action="store_true", help="widths from the file's B-factors, as EMAN2 does")
+    like.add_argument(
+        "--center", action="store_true", help="move the Z-weighted centre to the middle of the box"
+    )
+    like.add_argument(
+        "--b-factors", action="store_true", help="widths from the file's B-factors, as EMAN2 does"
+    )
     real = parser.add_argument_group("mode realistic")
     for name, (kind, metavar, text) in _REALISTIC.items():
         real.add_argument(_flag(name), type=kind, metavar=metavar, help=text)
@@ -123,7 +127,9 @@ def _pdb2mrc(args: argparse.Namespace, out: Path) -> None:
     centre = structures.center_of(xyz, weights) if args.center else xyz[0] * 0.0
     fit = simulation.fit(xyz - centre, weights, args.resolution, box, args.voxel_size)
     if not fit.fits and args.eman2_atoms:
-        warnings.append(f"{100 * fit.lost:.1f} % of the density lies outside the box and was cut, as EMAN2 does.")
+        warnings.append(
+            f"{100 * fit.lost:.1f} % of the density lies outside the box and was cut, as EMAN2 does."
+        )
     elif not fit.fits and not args.center:
         centre = structures.center_of(xyz, weights)
         fit = simulation.fit(xyz - centre, weights, args.resolution, box, args.voxel_size)
@@ -162,7 +168,13 @@ def _realistic(args: argparse.Namespace, out: Path) -> None:
         atoms, args.resolution, args.box, args.voxel_size, seed=args.seed, options=options
     )
     grid = _grid(made.map, args.voxel_size)
-    volumes = {"half1": made.half1, "half2": made.half2, "mask": made.mask, "truth": made.truth, "map": made.map}
+    volumes = {
+        "half1": made.half1,
+        "half2": made.half2,
+        "mask": made.mask,
+        "truth": made.truth,
+        "map": made.map,
+    }
     for name, volume in volumes.items():
         maps.write(out / f"{name}.mrc", volume, grid)
     files.write_json(out / JSON, {**_provenance(args, len(atoms), atoms.warnings), **made.info})
