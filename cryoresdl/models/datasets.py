@@ -472,7 +472,7 @@ def build_local(
     counts = [parts.source(name)[1] for name in names]
     splits = [np.zeros(0, np.int8)]
     drawn = split_groups(names, recipe.seed)
-    for row, (name, count) in enumerate(zip(names, counts)):
+    for name, count in zip(names, counts):
         if recipe.mode == "paper":
             splits.append(paper_patch_split(count, [recipe.seed, zlib.crc32(name.encode())]))
         else:
@@ -528,7 +528,7 @@ def _triple_rng(triple: Triple, recipe: LocalRecipe) -> np.random.Generator:
 
 
 def paper_classes(values: np.ndarray) -> np.ndarray:
-    """The paper's binning: 0 (0-2 A], 1 (2-3], ..., 8 (9-10], 9 above 10, ResMap's 100 included; 0 A is class 0."""
+    """Bin as the paper does: 0 (0-2 A], 1 (2-3], ..., 9 above 10, ResMap's 100 included; 0 A is class 0."""
     return np.searchsorted(np.asarray(LOCAL_EDGES_A), values, side="left").astype(np.int8)
 
 
@@ -562,7 +562,8 @@ def paper_patches(
     overlap; cubes whose map is all zero are dropped.
 
     Args:
-        density, values: (z, y, x); values in A.
+        density: (z, y, x).
+        values: (z, y, x), the label volume in A.
         mask: bool.
         rng: decides the side of odd paddings.
         patch: edge in voxels.
@@ -596,7 +597,7 @@ def paper_patches(
 
 
 def paper_patch_split(count: int, seed: Any) -> np.ndarray:
-    """The paper's split of one map's patches: ceil(20 %) evaluation, then ceil(10 %) of the rest validation."""
+    """Split one map's patches as the paper does: ceil(20 %) evaluation, ceil(10 %) of the rest validation."""
     evaluation, validation = paper_patch_counts(count)
     split = np.zeros(count, np.int8)
     order = np.random.default_rng(seed).permutation(count)
@@ -606,7 +607,7 @@ def paper_patch_split(count: int, seed: Any) -> np.ndarray:
 
 
 def paper_patch_counts(count: int) -> Tuple[int, int]:
-    """(evaluation, validation) patches of a map with ``count``; integers, so that 20 % of 35 is 7 and never 8."""
+    """Number of (evaluation, validation) patches of ``count``; in integers, so that 20 % of 35 is never 8."""
     evaluation = -(-count // 5)
     return evaluation, -(-(count - evaluation) // 10)
 
@@ -703,7 +704,7 @@ def _voxel(text: str, path: PathLike) -> float | None:
 
 
 def shared_layout(folder: PathLike, labels: str) -> List[Triple]:
-    """Triples of a folder with ``index.json`` (a list of {"id", "split", "voxel_A"}) and a sub-folder per map.
+    """Triples of a folder with ``index.json`` (a list of id, split, voxel_A) and a sub-folder per map.
 
     Each holds ``map``, ``mask`` and ``LABELS`` as .mrc.gz or .mrc; maps without that label volume are left
     out.

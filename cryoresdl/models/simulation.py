@@ -43,6 +43,7 @@ class Fit:
 
     @property
     def fits(self) -> bool:
+        """Every atom centre is inside and at most :data:`LOST_LIMIT` of the density is outside."""
         return self.centres_outside == 0 and self.lost <= LOST_LIMIT
 
 
@@ -314,7 +315,7 @@ def check_fit(found: Fit, box: int, voxel_size: float, name: str = "The structur
     """
     if not found.fits:
         raise InputError(
-            f"{name} does not fit a box of {box} voxels of {voxel_size:g} A ({found.centres_outside} atoms and"
+            f"{name} does not fit a box of {box} voxels of {voxel_size:g} A ({found.centres_outside} atoms,"
             f" {100 * found.lost:.1f} % of the density outside); use a larger box or centre the structure."
         )
 

@@ -201,7 +201,7 @@ def _check_pdb_columns(text: str, path: str) -> None:
                 float(line[30:38]), float(line[38:46]), float(line[46:54])
             except ValueError as error:
                 raise InputError(
-                    f"{path} has an atom whose coordinates are not numbers ({line[:54].strip()!r}); correct it."
+                    f"{path} has an atom whose coordinates are not numbers: {line[:54].strip()!r}."
                 ) from error
 
 

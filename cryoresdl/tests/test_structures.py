@@ -10,7 +10,10 @@ import pytest
 from cryoresdl.models import structures
 from cryoresdl.models.errors import InputError
 
-LINE = "{kind:6s}{n:5d} {name:4s}{alt}{residue:>3s} {chain}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}{occ:6.2f}{b:6.2f}          {element:>2s}"
+LINE = (
+    "{kind:6s}{n:5d} {name:4s}{alt}{residue:>3s} {chain}{number:4d}    "
+    "{x:8.3f}{y:8.3f}{z:8.3f}{occ:6.2f}{b:6.2f}          {element:>2s}"
+)
 
 
 def atom(name="CA", element="C", xyz=(1.0, 2.0, 3.0), n=1, kind="ATOM", **fields):
@@ -146,7 +149,10 @@ def test_one_atom_and_a_hundred_thousand(tmp_path):
     assert len(structures.read_structure(write(tmp_path, atom()))) == 1
     rng = np.random.default_rng(0)
     places = rng.uniform(-99, 99, (100_000, 3))
-    lines = [atom(xyz=xyz, n=row % 99999 + 1, number=row // 20 % 9999) for row, xyz in enumerate(places)]
+    lines = [
+        f"ATOM      1  CA  ALA A{row // 20 % 9999:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C"
+        for row, (x, y, z) in enumerate(places.tolist())
+    ]
     atoms = structures.read_structure(write(tmp_path, *lines))
     assert len(atoms) == 100_000
     np.testing.assert_allclose(atoms.xyz, places, atol=0.001)

@@ -128,7 +128,7 @@ def _pdb2mrc(args: argparse.Namespace, out: Path) -> None:
     fit = simulation.fit(xyz - centre, weights, args.resolution, box, args.voxel_size)
     if not fit.fits and args.eman2_atoms:
         warnings.append(
-            f"{100 * fit.lost:.1f} % of the density lies outside the box and was cut, as EMAN2 does."
+            f"{100 * fit.lost:.1f} % of the density is outside the box and was cut, as EMAN2 cuts."
         )
     elif not fit.fits and not args.center:
         centre = structures.center_of(xyz, weights)
