@@ -7,7 +7,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "cryoresdl" / "__init__.py").read_text(), re.M).group(1)
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (HERE / "cryoresdl" / "__init__.py").read_text(), re.M
+).group(1)
 
 # TensorFlow is published under two names that install the same import package: `tensorflow` (can use a GPU) and
 # `tensorflow-cpu` (less than half the size). Whichever is installed must be the one named in our metadata, or pip
@@ -15,7 +17,9 @@ VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "cryoresdl" / "__init__
 #   CRYORESDL_GPU unset  tensorflow            (a plain `pip install`, `scipion3 installp`, the released wheel)
 #   CRYORESDL_GPU=0      tensorflow-cpu        (what `make install` sets)
 #   CRYORESDL_GPU=1      tensorflow[and-cuda]  (TensorFlow with NVIDIA's libraries)
-TENSORFLOW = {"0": "tensorflow-cpu", "1": "tensorflow[and-cuda]"}.get(os.environ.get("CRYORESDL_GPU", ""), "tensorflow")
+TENSORFLOW = {"0": "tensorflow-cpu", "1": "tensorflow[and-cuda]"}.get(
+    os.environ.get("CRYORESDL_GPU", ""), "tensorflow"
+)
 
 # Scipion's own installer still makes Python 3.8 environments. There the plugin installs without the networks,
 # which then run from the environment that `scipion3 installb cryoresdl` builds with a newer Python.
@@ -39,7 +43,7 @@ setup(
     packages=find_packages(include=["cryoresdl", "cryoresdl.*"]),
     package_data={
         "cryoresdl": ["protocols.conf", "cryoresdl_logo.png", "templates/*", "data/*"],
-        "cryoresdl.models": ["weights/*.cryoresdl"],
+        "cryoresdl.models": ["weights/*.cryoresdl", "templates_html/*"],
     },
     python_requires=">=3.8",
     install_requires=[

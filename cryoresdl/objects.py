@@ -81,7 +81,11 @@ class ResolutionModel(EMObject):
 
         card = model_file.read_card(path)
         network = card.get("network") or {}
-        summary = "%s network '%s' (%s)" % (card["kind"], card["name"], network.get("name", "unknown architecture"))
+        summary = "%s network '%s' (%s)" % (
+            card["kind"],
+            card["name"],
+            network.get("name", "unknown architecture"),
+        )
         return cls(path=path, name=card["name"], kind=card["kind"], summary=summary)
 
     def __str__(self):
@@ -124,7 +128,11 @@ def setVerdict(volume, entry=None, local=None, folder=None):
 
 def getVerdict(volume):
     """What :func:`setVerdict` put on a volume, as a dictionary without the leading ``_cryores``."""
-    return {name[len("_cryores") :].lower(): getattr(volume, name).get() for name in VERDICT if hasattr(volume, name)}
+    return {
+        name[len("_cryores") :].lower(): getattr(volume, name).get()
+        for name in VERDICT
+        if hasattr(volume, name)
+    }
 
 
 def _sentences(value):

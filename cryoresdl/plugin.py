@@ -93,7 +93,10 @@ class Plugin(pwem.Plugin):
             remedy = "correct %s in scipion.conf" % PYTHON_VARIABLE
         else:
             remedy = "run 'scipion3 installb %s', or set %s in scipion.conf" % (BINARY, PYTHON_VARIABLE)
-        return ["CryoResDL needs a Python >= 3.10 to run its networks and there is none at %s: %s." % (python, remedy)]
+        return [
+            "CryoResDL needs a Python >= 3.10 to run its networks and there is none at %s: %s."
+            % (python, remedy)
+        ]
 
     @classmethod
     def engineCommand(cls, *arguments):
@@ -133,7 +136,12 @@ class Plugin(pwem.Plugin):
                 ]
             )
         env.addPackage(
-            BINARY, version=BINARY_VERSION, tar="void.tgz", commands=[(command, flag)], default=needed, neededProgs=[]
+            BINARY,
+            version=BINARY_VERSION,
+            tar="void.tgz",
+            commands=[(command, flag)],
+            default=needed,
+            neededProgs=[],
         )
 
 
@@ -145,7 +153,9 @@ def quote(word):
 
 def find_python():
     """Path of a Python that can host the networks and make environments, or None."""
-    check = "import sys, venv, ensurepip; sys.exit(not (%r <= sys.version_info[:2] <= (3, 12)))" % (OLDEST_PYTHON,)
+    check = "import sys, venv, ensurepip; sys.exit(not (%r <= sys.version_info[:2] <= (3, 12)))" % (
+        OLDEST_PYTHON,
+    )
     for name in CANDIDATES:
         path = shutil.which(name)
         if path and subprocess.call([path, "-c", check], stderr=subprocess.DEVNULL) == 0:

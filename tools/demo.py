@@ -58,7 +58,9 @@ class Request:
         given = {name: os.environ.get(name, "").strip() for name in ("MAP", "MASK", "CLAIMED", "VOXEL_SIZE")}
         numbers = [_number(name, given[name]) for name in ("CLAIMED", "VOXEL_SIZE")]
         if given["MAP"]:
-            stem = re.sub(r"(\.mrc|\.map|\.ccp4|\.gz|\.bz2)+$", "", os.path.basename(given["MAP"]), flags=re.I)
+            stem = re.sub(
+                r"(\.mrc|\.map|\.ccp4|\.gz|\.bz2)+$", "", os.path.basename(given["MAP"]), flags=re.I
+            )
             name = "CryoResDL_" + (re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_") or "map")
             return cls(name, given["MAP"], given["MASK"] or None, *numbers)
         halves = [_sample("half1"), _sample("half2")]
@@ -80,7 +82,9 @@ class Request:
         from cryoresdl.models.errors import InputError
 
         if self.map is None:
-            raise InputError("The bundled sample map is missing from %s; restore it, or give MAP=file.mrc." % DATA)
+            raise InputError(
+                "The bundled sample map is missing from %s; restore it, or give MAP=file.mrc." % DATA
+            )
         self.density = maps.read(self.map, self.voxel_size)
         if self.mask:
             maps.read_mask(self.mask, self.density)
@@ -96,7 +100,9 @@ def _number(name, text):
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise InputError("%s=%s is not a number above 0; give it in A, for example %s=3.2." % (name, text, name))
+        raise InputError(
+            "%s=%s is not a number above 0; give it in A, for example %s=3.2." % (name, text, name)
+        )
     return value
 
 
@@ -158,7 +164,10 @@ def validate(project, request):
     if request.halves:
         halves = [importable(half, maps.read(half, size, "half map"), folder) for half in request.halves]
         options = {"setHalfMaps": True, "half1map": halves[0], "half2map": halves[1]}
-    print("Importing %s (%s voxels of %.4g A) ..." % (request.map, "x".join(map(str, density.data.shape[::-1])), size))
+    print(
+        "Importing %s (%s voxels of %.4g A) ..."
+        % (request.map, "x".join(map(str, density.data.shape[::-1])), size)
+    )
     imported = project.newProtocol(
         ProtImportVolumes, filesPath=importable(request.map, density, folder), samplingRate=size, **options
     )
@@ -202,12 +211,19 @@ def report(project, run):
     entry, local = run.getResults()
     print()
     if entry:
-        odds = ", ".join("%s %.3f" % (name, entry["probabilities"][name]) for name in ("high", "medium", "low"))
+        odds = ", ".join(
+            "%s %.3f" % (name, entry["probabilities"][name]) for name in ("high", "medium", "low")
+        )
         print("Class:             %s (%s)" % (entry["class"], odds))
-        print("Resolution:        %.2f A (interval %.2f to %.2f A)" % (entry["resolution_A"], *entry["interval_A"]))
+        print(
+            "Resolution:        %.2f A (interval %.2f to %.2f A)"
+            % (entry["resolution_A"], *entry["interval_A"])
+        )
         if entry.get("claim"):
             claim = entry["claim"]
-            print("Claim of %.2f A:   %s. %s" % (claim["claimed_A"], claim["verdict"], _text(claim["reasons"])))
+            print(
+                "Claim of %.2f A:   %s. %s" % (claim["claimed_A"], claim["verdict"], _text(claim["reasons"]))
+            )
         for warning in entry.get("warnings") or []:
             print("Warning:           %s" % warning)
     if local:

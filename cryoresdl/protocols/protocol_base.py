@@ -5,19 +5,39 @@ import os
 import subprocess
 
 from pwem.constants import NO_INDEX
-from pwem.objects import Transform
+from pwem.objects import SetOfVolumes, Transform
 from pwem.protocols import EMProtocol
 
 from ..plugin import Plugin
 
-FOREIGN_FORMATS = (".vol", ".spi", ".hdf", ".h5", ".hed", ".img", ".em", ".stk", ".xmp", ".tif", ".tiff", ".pif")
+FOREIGN_FORMATS = (
+    ".vol",
+    ".spi",
+    ".hdf",
+    ".h5",
+    ".hed",
+    ".img",
+    ".em",
+    ".stk",
+    ".xmp",
+    ".tif",
+    ".tiff",
+    ".pif",
+)
 """Volume formats that Scipion reads and the engine does not; they are converted to MRC first."""
+BAD_INPUT = 2
+"""The engine's exit code for what is the input's fault."""
 SAME_SAMPLING = 0.01
 """Relative difference of two sampling rates that is still taken for rounding."""
 
 
 class EngineError(Exception):
     """The engine refused or failed; the message is its own sentence."""
+
+    def __init__(self, message, badInput=False):
+        """Remember whether the input is at fault, which a protocol over many inputs may survive."""
+        super().__init__(message)
+        self.badInput = badInput
 
 
 class CryoResProtocol(EMProtocol):
@@ -33,7 +53,8 @@ class CryoResProtocol(EMProtocol):
         try:
             self.runJob(program, words, env=Plugin.getEnviron(), numberOfMpi=1, numberOfThreads=1)
         except subprocess.CalledProcessError as error:
-            raise EngineError(self._lastWords() or "The engine ended with exit code %d." % error.returncode) from None
+            words = self._lastWords() or "The engine ended with exit code %d." % error.returncode
+            raise EngineError(words, badInput=error.returncode == BAD_INPUT) from None
 
     def _lastWords(self):
         """The last line that the engine wrote on stderr: by contract, the reason why it stopped."""
@@ -102,13 +123,43 @@ def gridErrors(volume, other, role):
         return errors
     here, there = volume.getDim(), other.getDim()
     if here != there:
-        errors.append("The %s has a box of %s voxels, the map %s; choose one made for this map." % (role, there, here))
+        errors.append(
+            "The %s has a box of %s voxels, the map %s; choose one made for this map." % (role, there, here)
+        )
     elif not sameSampling(volume, other):
         errors.append(
             "The %s has a sampling rate of %.4g A, the map %.4g A; choose one made for this map."
             % (role, other.getSamplingRate() or 0, volume.getSamplingRate() or 0)
         )
     return errors
+
+
+def originError(volume, other, role):
+    """A sentence when two volumes both have an origin and it differs by more than a voxel, else nothing."""
+    if not (volume.hasOrigin() and other.hasOrigin()):
+        return []
+    here, there = volume.getOrigin().getShifts(), other.getOrigin().getShifts()
+    if max(abs(a - b) for a, b in zip(here, there)) <= volume.getSamplingRate():
+        return []
+    return [
+        "The origin of the %s is (%.4g, %.4g, %.4g) A, that of the map (%.4g, %.4g, %.4g) A; choose one made for this map."
+        % ((role,) + tuple(there) + tuple(here))
+    ]
+
+
+def volumesOf(pointers):
+    """The volumes that a list of pointers to volumes and sets of volumes stands for, in order."""
+    volumes = []
+    for pointer in pointers:
+        target = pointer.get()
+        if isinstance(target, SetOfVolumes):
+            for item in target.iterItems():
+                copy = item.clone()
+                copy.setObjId(item.getObjId())
+                volumes.append(copy)
+        elif target is not None:
+            volumes.append(target)
+    return volumes
 
 
 def inputErrors(read, *arguments, **options):

@@ -169,7 +169,9 @@ class ProtCryoResValidate(CryoResProtocol):
     # --------------------------- INSERT steps functions ----------------------
     def _insertAllSteps(self):
         if not self.isSet():
-            self._insertFunctionStep(self.validateStep, self.inputVolumes.get().getFileName(), self._options())
+            self._insertFunctionStep(
+                self.validateStep, self.inputVolumes.get().getFileName(), self._options()
+            )
             self._insertFunctionStep(self.createOutputStep)
             return
         for number, ids in enumerate(self._plan()):
@@ -208,7 +210,9 @@ class ProtCryoResValidate(CryoResProtocol):
             ids = new[start : start + BATCH]
             plan.append(ids)
             write_json(self._getExtraPath(PLAN), plan)
-            self._insertFunctionStep(self.validateBatchStep, len(plan) - 1, ids, self._options(), prerequisites=[])
+            self._insertFunctionStep(
+                self.validateBatchStep, len(plan) - 1, ids, self._options(), prerequisites=[]
+            )
         return open_
 
     # --------------------------- STEPS functions -----------------------------
@@ -266,12 +270,16 @@ class ProtCryoResValidate(CryoResProtocol):
                     "half2": halves[1],
                 }
             )
-        with atomic_path(listFile) as partial, open(str(partial), "w", newline="", encoding="utf-8") as stream:
+        with atomic_path(listFile) as partial, open(
+            str(partial), "w", newline="", encoding="utf-8"
+        ) as stream:
             table = csv.DictWriter(stream, COLUMNS, restval="")
             table.writeheader()
             table.writerows([{name: _absolute(name, value) for name, value in row.items()} for row in rows])
         workers = ["--workers", max(1, self.numberOfThreads.get())]
-        self.runEngine("validate", listFile, *options, *workers, "--out", self._batchFolder(number), "--resume")
+        self.runEngine(
+            "validate", listFile, *options, *workers, "--out", self._batchFolder(number), "--resume"
+        )
         self._addToOutput(number, volumes)
 
     def closeOutputStep(self):
@@ -343,11 +351,15 @@ class ProtCryoResValidate(CryoResProtocol):
         if claimed is not None and not claimed > 0:
             errors.append("The claimed resolution must be above 0 A; correct it, or leave it empty.")
         if not volume.getSamplingRate() or not volume.getSamplingRate() > 0:
-            errors.append("The sampling rate of the volume must be above 0 A/voxel; import it again with the right one.")
+            errors.append(
+                "The sampling rate of the volume must be above 0 A/voxel; import it again with the right one."
+            )
         errors += self._modelErrors()
         if self.isSet():
             if any(getattr(self, name).get() is not None for name in COMPARED):
-                errors.append("A comparison needs one volume as input; clear MonoRes, ResMap and RELION for a set.")
+                errors.append(
+                    "A comparison needs one volume as input; clear MonoRes, ResMap and RELION for a set."
+                )
         elif not errors:
             errors += self._volumeErrors(volume)
         return errors
@@ -382,14 +394,20 @@ class ProtCryoResValidate(CryoResProtocol):
             errors += inputErrors(lambda model=model, cards=cards: cards.append(model_file.read_card(model)))
             if cards and cards[0]["kind"] != kind:
                 errors.append(
-                    "%s is a %s network, where a %s one is needed; choose another." % (model, cards[0]["kind"], kind)
+                    "%s is a %s network, where a %s one is needed; choose another."
+                    % (model, cards[0]["kind"], kind)
                 )
         return errors
 
     def _warnings(self):
         warnings = []
         volume, claimed = self.inputVolumes.get(), self.claimedResolution.get()
-        if volume is not None and volume.getSamplingRate() and claimed and claimed < 2 * volume.getSamplingRate():
+        if (
+            volume is not None
+            and volume.getSamplingRate()
+            and claimed
+            and claimed < 2 * volume.getSamplingRate()
+        ):
             warnings.append(
                 "No map with %.4g A/voxel can show the claimed %.4g A: its limit (Nyquist) is %.4g A. Check both numbers."
                 % (volume.getSamplingRate(), claimed, 2 * volume.getSamplingRate())
@@ -415,15 +433,22 @@ class ProtCryoResValidate(CryoResProtocol):
             return []
         from .. import __version__
 
-        models = " and ".join("%s (%s)" % (os.path.basename(str(model)), kind) for kind, model in self._models())
-        text = "The resolution of %s was estimated from the density by deep networks with CryoResDL %s, models: %s." % (
-            self.getObjectTag("inputVolumes"),
-            __version__,
-            models,
+        models = " and ".join(
+            "%s (%s)" % (os.path.basename(str(model)), kind) for kind, model in self._models()
+        )
+        text = (
+            "The resolution of %s was estimated from the density by deep networks with CryoResDL %s, models: %s."
+            % (
+                self.getObjectTag("inputVolumes"),
+                __version__,
+                models,
+            )
         )
         if self.claimedResolution.get():
             text += " The claimed resolution was %.4g A." % self.claimedResolution.get()
-        others = [self.getParam(name).getLabel() for name in COMPARED if getattr(self, name).get() is not None]
+        others = [
+            self.getParam(name).getLabel() for name in COMPARED if getattr(self, name).get() is not None
+        ]
         if others:
             text += " The local resolution was compared with: %s." % ", ".join(others)
         return [text]
@@ -465,7 +490,9 @@ class ProtCryoResValidate(CryoResProtocol):
         for kind, other in (("global", LOCAL), ("local", GLOBAL)):
             if self.networks.get() != other:
                 own = getattr(self, kind + "ModelObject").get()
-                models.append((kind, own.getPath() if own is not None else getattr(self, kind + "Model").get()))
+                models.append(
+                    (kind, own.getPath() if own is not None else getattr(self, kind + "Model").get())
+                )
         return models
 
     def _halfMaps(self, volume):
@@ -498,7 +525,9 @@ class ProtCryoResValidate(CryoResProtocol):
                 folder = os.path.join(self._batchFolder(number), row.get("folder") or "")
                 entry, local = _results(folder)
                 if row.get("error") or (entry is None and local is None):
-                    results.append({"map": row.get("map"), "error": row.get("error") or "no results were written"})
+                    results.append(
+                        {"map": row.get("map"), "error": row.get("error") or "no results were written"}
+                    )
                 else:
                     results.append({"map": row.get("map"), "folder": folder, "entry": entry, "local": local})
         return results
@@ -511,7 +540,9 @@ class ProtCryoResValidate(CryoResProtocol):
                 results = self._batchResults(number)
             except OSError:
                 continue
-            skipped += [(os.path.basename(row["map"] or "?"), row["error"]) for row in results if "error" in row]
+            skipped += [
+                (os.path.basename(row["map"] or "?"), row["error"]) for row in results if "error" in row
+            ]
         return skipped
 
 
@@ -545,7 +576,9 @@ def _sentencesOf(verdict):
             line += " (%.2f to %.2f A)" % (verdict["lo"], verdict["hi"])
         lines.append(line)
     if verdict.get("verdict"):
-        lines.append("Claim of %.2f A: *%s*. %s" % (verdict["claimed"], verdict["verdict"], verdict["reasons"] or ""))
+        lines.append(
+            "Claim of %.2f A: *%s*. %s" % (verdict["claimed"], verdict["verdict"], verdict["reasons"] or "")
+        )
     if verdict.get("median"):
         lines.append("Median local resolution: *%.2f A*" % verdict["median"])
     if verdict.get("trusted") is False:

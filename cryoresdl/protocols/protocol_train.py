@@ -1,0 +1,143 @@
+"""What both training protocols share: one engine run with a checkpoint, and a model as output."""
+
+import os
+import shutil
+
+import pyworkflow.protocol.params as params
+
+from ..objects import ResolutionModel
+from .protocol_base import CryoResProtocol
+
+OUTPUT_MODEL = "outputModel"
+DATA = "data.h5"
+TRAINING = "training"
+MODEL = "model.cryoresdl"
+
+
+class ProtCryoResTrainBase(CryoResProtocol):
+    """A data set is built, a network trained on it, and the model registered; a stopped run goes on where it was."""
+
+    _possibleOutputs = {OUTPUT_MODEL: ResolutionModel}
+
+    def _defineTrainingParams(self, form):
+        """The training section, the same for every network."""
+        form.addSection(label="Training")
+        form.addParam(
+            "modelName",
+            params.StringParam,
+            default="",
+            label="Name",
+            help="What the model is called on its card. Empty: the kind of network and the number of this run.",
+        )
+        form.addParam(
+            "epochs",
+            params.IntParam,
+            allowsNull=True,
+            label="Epochs",
+            help="At most this many passes over the training set. Empty: the recommended number.",
+        )
+        form.addParam(
+            "batch",
+            params.IntParam,
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Batch",
+            help="Examples per step; fewer need less memory. Empty: the recommended number.",
+        )
+        form.addParam(
+            "width",
+            params.FloatParam,
+            default=1.0,
+            condition=self._paperCondition(),
+            label="Width",
+            help="Factor on all filters and neurons of the paper's network, up to 1. The full networks need hours on "
+            "a GPU; 0.125 trains on a laptop.",
+        )
+        form.addParam(
+            "seed",
+            params.IntParam,
+            default=0,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Seed",
+            help="Of the split, the initial weights and the order of the examples; it is stored on the card.",
+        )
+        form.addParallelSection(threads=1, mpi=0)
+
+    def _paperCondition(self):
+        """Form condition under which one of the paper's networks is trained."""
+        raise TypeError("A training protocol says when it trains the paper's network.")
+
+    def _isPaper(self):
+        raise TypeError("A training protocol says whether it trains the paper's network.")
+
+    # --------------------------- STEPS functions -----------------------------
+    def buildDataStep(self, words):
+        """Build the data set; parts that a stopped run finished are kept."""
+        self.runEngine(
+            "dataset",
+            *words,
+            "--workers",
+            max(1, self.numberOfThreads.get()),
+            "--out",
+            self.getData(),
+            "--resume",
+        )
+
+    def trainStep(self, words):
+        """Train; a stopped run goes on from its last checkpoint to the same result."""
+        self.runEngine("train", *words, "--out", self.getTrainingFolder(), "--resume")
+
+    def createOutputStep(self):
+        # Under its own name in extra/, where a user looks for the file to give to a colleague.
+        target = self._getExtraPath(MODEL)
+        shutil.copyfile(self.getTrainingFolder(MODEL), target)
+        self._defineOutputs(**{OUTPUT_MODEL: ResolutionModel.fromFile(target)})
+
+    # --------------------------- INFO functions ------------------------------
+    def _trainingErrors(self):
+        errors = []
+        for name in ("epochs", "batch"):
+            value = getattr(self, name).get()
+            if value is not None and value < 1:
+                errors.append("%s must be at least 1, or empty." % self.getParam(name).getLabel())
+        if self._isPaper() and not 0 < (self.width.get() or 0) <= 1:
+            errors.append("Width must be above 0 and at most 1.")
+        return errors
+
+    def _summary(self):
+        model = getattr(self, OUTPUT_MODEL, None)
+        if model is not None:
+            return [str(model), "File: %s" % model.getPath()]
+        history = self.getTrainingFolder("history.csv")
+        if os.path.exists(history):
+            with open(history, encoding="utf-8") as stream:
+                lines = [line.strip() for line in stream if line.strip()]
+            if len(lines) > 1:
+                return [
+                    "Training: %s"
+                    % ", ".join("%s %s" % pair for pair in zip(lines[0].split(","), lines[-1].split(",")))
+                ]
+        return ["The training has not started yet."]
+
+    def _citations(self):
+        return ["avramov2019"]
+
+    # --------------------------- UTILS functions -----------------------------
+    def getData(self):
+        """The training set of this run."""
+        return self._getExtraPath(DATA)
+
+    def getTrainingFolder(self, *names):
+        """The engine's training folder (history, checkpoints, model), or a file in it."""
+        return self._getExtraPath(TRAINING, *names)
+
+    def _trainingOptions(self, network):
+        """The words of the engine's train command that come from the training section."""
+        words = [network, "--data", self.getData(), "--seed", str(self.seed.get())]
+        words += ["--name", (self.modelName.get() or "").strip() or "%s_%s" % (network, self.strId())]
+        for name in ("epochs", "batch"):
+            if getattr(self, name).get() is not None:
+                words += ["--" + name, str(getattr(self, name).get())]
+        if self._isPaper():
+            words += ["--paper", "--width", "%g" % self.width.get()]
+        return words

@@ -1,0 +1,136 @@
+"""Learn to tell high, medium and low resolution from maps simulated from one's own structures."""
+
+import os
+
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfAtomStructs
+
+from ..models.files import atomic_path
+from .protocol_train import ProtCryoResTrainBase
+
+CNN, PAPER_CNN, PAPER_DNN = 0, 1, 2
+NETWORKS = ("cnn", "cnn", "dnn")
+FROM_STRUCTURES, FROM_FILE = 0, 1
+
+
+class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
+    """Trains a network that tells maps of high (< 5 A), medium (5 to 10 A) and low resolution apart.
+
+    The training set is simulated from atomic structures at 2.5, 7.5 and 12.5 A, as in the paper, or is a data set
+    that 'cryoresdl dataset global' made before (large ones are better made there, once). Structures are kept apart
+    by sequence cluster where a list of clusters is known, so that the test is on proteins never seen.
+    """
+
+    _label = "DL train global classifier"
+
+    # --------------------------- DEFINE param functions ----------------------
+    def _defineParams(self, form):
+        form.addSection(label="Input")
+        form.addParam(
+            "source",
+            params.EnumParam,
+            choices=["Atomic structures", "Data set file (.h5)"],
+            default=FROM_STRUCTURES,
+            label="Learn from",
+            help="Structures are simulated first. A data set is what 'cryoresdl dataset global' wrote.",
+        )
+        form.addParam(
+            "inputStructures",
+            params.PointerParam,
+            pointerClass="SetOfAtomStructs",
+            condition="source == %d" % FROM_STRUCTURES,
+            allowsNull=True,
+            label="Atomic structures",
+            help="Proteins of 10 to 200 kDa; what does not fit the 64 A box is left out. Hundreds are needed for a "
+            "network that generalises.",
+        )
+        form.addParam(
+            "dataFile",
+            params.FileParam,
+            condition="source == %d" % FROM_FILE,
+            label="Data set",
+            help="An .h5 file of 'cryoresdl dataset global'.",
+        )
+        form.addParam(
+            "resolutions",
+            params.StringParam,
+            default="2.5 7.5 12.5",
+            condition="source == %d" % FROM_STRUCTURES,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Resolutions (A)",
+            help="Of the simulated maps. The paper used 2.5, 7.5 and 12.5, one per class.",
+        )
+        form.addParam(
+            "network",
+            params.EnumParam,
+            choices=["Recommended", "The paper's 3D CNN", "The paper's DNN"],
+            default=CNN,
+            label="Network",
+            help="The recommended network reads the whole molecule at any sampling rate; the paper's read a 64^3 box.",
+        )
+        self._defineTrainingParams(form)
+
+    def _paperCondition(self):
+        return "network != %d" % CNN
+
+    def _isPaper(self):
+        return self.network.get() != CNN
+
+    # --------------------------- INSERT steps functions ----------------------
+    def _insertAllSteps(self):
+        if self.source.get() == FROM_STRUCTURES:
+            words = [
+                "global",
+                "--structures",
+                self._getExtraPath("structures.txt"),
+                "--seed",
+                str(self.seed.get()),
+            ]
+            words += ["--resolutions", *self.resolutions.get().replace(",", " ").split()]
+            self._insertFunctionStep(self.listStructuresStep, self._structures())
+            self._insertFunctionStep(self.buildDataStep, words)
+        self._insertFunctionStep(self.trainStep, self._trainingOptions(NETWORKS[self.network.get()]))
+        self._insertFunctionStep(self.createOutputStep)
+
+    # --------------------------- STEPS functions -----------------------------
+    def listStructuresStep(self, files):
+        with atomic_path(self._getExtraPath("structures.txt")) as partial:
+            partial.write_text("".join(os.path.abspath(name) + "\n" for name in files), encoding="utf-8")
+
+    # --------------------------- INFO functions ------------------------------
+    def _validate(self):
+        errors = self._trainingErrors()
+        if self.source.get() == FROM_FILE:
+            path = self.dataFile.get()
+            if not path or not os.path.isfile(path):
+                errors.append("There is no data set %s; choose an .h5 file." % (path or "yet"))
+            return errors
+        if self.inputStructures.get() is None:
+            return errors + ["Choose a set of atomic structures."]
+        missing = [path for path in self._structures() if not path or not os.path.isfile(path)]
+        errors += ["The structure file %s is missing." % path for path in missing[:3]]
+        try:
+            values = [float(word) for word in (self.resolutions.get() or "").replace(",", " ").split()]
+        except ValueError:
+            values = []
+        if not values or min(values) <= 0:
+            errors.append("Resolutions must be numbers above 0, in A, for example 2.5 7.5 12.5.")
+        return errors
+
+    def _methods(self):
+        if not hasattr(self, "outputModel"):
+            return []
+        return ["%s was trained with CryoResDL." % self.outputModel]
+
+    # --------------------------- UTILS functions -----------------------------
+    def getData(self):
+        """The training set: of this run, or the file that was chosen."""
+        return self.dataFile.get() if self.source.get() == FROM_FILE else super().getData()
+
+    def _structures(self):
+        target = self.inputStructures.get()
+        return (
+            [item.getFileName() for item in target.iterItems()]
+            if isinstance(target, SetOfAtomStructs)
+            else []
+        )
