@@ -1,0 +1,181 @@
+"""How far local-resolution volumes of one map agree, whoever made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from . import constants, maps
+from .errors import InputError
+from .evaluation import agreement
+from .files import PathLike, shown, write_json
+from .maps import DensityMap
+from .resolution import estimated, summarize
+
+FILLED_PART = 0.4
+"""One and the same value in this part of the box is no estimate but a filled background (RELION's global value)."""
+
+
+@dataclass
+class Estimate:
+    """One local-resolution volume: its name in tables and its values in A (z, y, x)."""
+
+    name: str
+    data: np.ndarray
+    path: str = ""
+
+
+def parse(word: str) -> tuple[str, str]:
+    """``VOL=NAME`` -> (path, name); the name defaults to the file's. A file that has the whole word as name wins.
+
+    Raises:
+        InputError: no path or no name.
+    """
+    path, separator, name = word.rpartition("=")
+    if not separator or Path(maps.plain_path(word)).exists():
+        path = word
+        name = Path(maps.plain_path(word)).name.split(".")[0]
+    if not path or not name:
+        raise InputError(f"{shown(word)} is not VOL=NAME; give a volume and its name in the tables.")
+    return path, name
+
+
+def load(words: Sequence[str], like: DensityMap | None = None) -> tuple[list[Estimate], DensityMap]:
+    """Read the volumes of a comparison.
+
+    Args:
+        words: ``VOL=NAME`` each.
+        like: the map that they belong to; without it the first volume gives the grid.
+
+    Returns:
+        The estimates and the map (or first volume) whose grid they share.
+
+    Raises:
+        InputError: fewer than two, a name given twice, or other boxes.
+    """
+    if len(words) < 2:
+        raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")
+    estimates: list[Estimate] = []
+    for path, name in map(parse, words):
+        if any(name == other.name for other in estimates):
+            raise InputError(f"The name {shown(name)} is given twice; name the volumes apart with VOL=NAME.")
+        volume = maps.read_values(path, like)
+        like = like or volume
+        estimates.append(Estimate(name, volume.data, str(volume.path)))
+    if like is None:
+        raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")
+    return estimates, like
+
+
+def without_background(values: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, float | None]:
+    """Set a filled background to 0 ("not estimated") where no mask tells it apart.
+
+    RELION's ``locres`` carries the global resolution outside the molecule.
+
+    Returns:
+        The values, and the value that filled the background (None when there was none).
+    """
+    if mask is not None:
+        return values, None
+    found, counts = np.unique(values[estimated(values)], return_counts=True)
+    if not found.size or counts.max() < FILLED_PART * values.size:
+        return values, None
+    fill = found[counts.argmax()]
+    return np.where(values == fill, 0, values).astype(np.float32), float(fill)
+
+
+def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> dict[str, Any]:
+    """Compare every pair of volumes on the voxels that both estimate, inside the mask.
+
+    Args:
+        estimates: two or more, of one box; ``data`` of those with a filled background is cleaned in place of
+            the array (see `without_background`).
+        mask: bool (z, y, x).
+
+    Returns:
+        What ``comparison.json`` holds: ``volumes`` (name, path, summary), ``pairs`` (`evaluation.agreement`
+        with the first as the reference, ``names``, ``coverage``: the part of the mask that both estimate),
+        ``cross_table`` (rows: reference, columns: compared; equal classes in percent, as the paper's table 6)
+        and ``warnings``.
+    """
+    warnings = []
+    total = int(mask.sum()) if mask is not None else estimates[0].data.size
+    for estimate in estimates:
+        estimate.data, fill = without_background(estimate.data, mask)
+        if fill is not None:
+            warnings.append(
+                f"{estimate.name}: {fill:g} A fills the background and counts as not estimated; give a mask."
+            )
+    pairs = []
+    for first, second in combinations(estimates, 2):
+        both = estimated(first.data) & estimated(second.data)
+        if mask is not None:
+            both &= mask
+        pair = {"names": [first.name, second.name]}
+        pair.update(agreement(first.data[both], second.data[both]))
+        pair["coverage"] = float(both.sum() / max(1, total))
+        pairs.append(pair)
+        if not both.any():
+            warnings.append(f"{first.name} and {second.name} have no estimated voxel in common.")
+    return {
+        "volumes": [
+            {"name": item.name, "path": item.path, **summarize(item.data, mask)} for item in estimates
+        ],
+        "pairs": pairs,
+        "cross_table": cross_table([item.name for item in estimates], pairs),
+        "mask_voxels": total if mask is not None else None,
+        "warnings": warnings,
+    }
+
+
+def cross_table(names: Sequence[str], pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Equal classes in percent of the voxels, every volume against every other (paper, table 6)."""
+    size = len(names)
+    table: list[list[float | None]] = [[100.0 if i == j else None for j in range(size)] for i in range(size)]
+    for pair in pairs:
+        row, column = (list(names).index(name) for name in pair["names"])
+        share = pair["exact_class"]
+        table[row][column] = table[column][row] = None if share is None else round(100 * share, 2)
+    return {"names": list(names), "percent": table}
+
+
+def disagreement(volumes: Sequence[np.ndarray], mask: np.ndarray | None = None) -> np.ndarray:
+    """Spread of the estimates at every voxel: the largest minus the smallest.
+
+    Args:
+        volumes: A (z, y, x) each.
+        mask: bool (z, y, x).
+
+    Returns:
+        float32 A (z, y, x); 0 where fewer than two volumes have an estimate.
+    """
+    low = np.full(volumes[0].shape, np.inf, np.float32)
+    high = np.zeros(volumes[0].shape, np.float32)
+    number = np.zeros(volumes[0].shape, np.uint8)
+    for values in volumes:
+        there = estimated(values)
+        low = np.where(there, np.minimum(low, values), low)
+        high = np.where(there, np.maximum(high, values), high)
+        number += there
+    known = number >= 2
+    if mask is not None:
+        known &= mask
+    return np.where(known, high - np.where(known, low, 0), 0).astype(np.float32)
+
+
+def write(folder: PathLike, estimates: Sequence[Estimate], mask: np.ndarray | None, like: DensityMap) -> dict[str, Any]:
+    """Compare, and write ``comparison.json`` and ``disagreement.mrc`` on the grid of ``like``.
+
+    Returns:
+        The content of ``comparison.json``.
+    """
+    folder = Path(folder)
+    result = compare(estimates, mask)
+    spread = disagreement([item.data for item in estimates], mask)
+    maps.write(folder / constants.DISAGREEMENT, spread, like)
+    write_json(folder / constants.COMPARISON_JSON, result)
+    return result
