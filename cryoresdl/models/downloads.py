@@ -102,7 +102,7 @@ def fetch_all(
         except _Unreachable as error:
             if not had_answer:
                 raise InputError(
-                    f"No network: {url.split('/')[2]} cannot be reached ({error}); fetch the structures elsewhere"
+                    f"No network: {url.split('/')[2]} cannot be reached ({error}); fetch structures elsewhere"
                     " and give their folder with --structures."
                 ) from error
             failed[name] = f"no answer ({error})"

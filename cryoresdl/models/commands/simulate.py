@@ -128,7 +128,7 @@ def _pdb2mrc(args: argparse.Namespace, out: Path) -> None:
     fit = simulation.fit(xyz - centre, weights, args.resolution, box, args.voxel_size)
     if not fit.fits and args.eman2_atoms:
         warnings.append(
-            f"{100 * fit.lost:.1f} % of the density is outside the box and was cut, as EMAN2 cuts."
+            f"{100 * fit.lost:.1f} % of the density is outside the box and was cut."
         )
     elif not fit.fits and not args.center:
         centre = structures.center_of(xyz, weights)
@@ -178,9 +178,8 @@ def _realistic(args: argparse.Namespace, out: Path) -> None:
     for name, volume in volumes.items():
         maps.write(out / f"{name}.mrc", volume, grid)
     files.write_json(out / JSON, {**_provenance(args, len(atoms), atoms.warnings), **made.info})
-    progress.note(
-        f"half maps reach {made.info['global_fsc0143_A']:.2f} A, truth median {made.info['truth_median_A']:.2f} A"
-    )
+    reached, median = made.info["global_fsc0143_A"], made.info["truth_median_A"]
+    progress.note(f"half maps reach {reached:.2f} A, truth median {median:.2f} A")
 
 
 def _options(args: argparse.Namespace, realistic: Any) -> Any:
