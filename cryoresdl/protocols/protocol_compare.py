@@ -126,8 +126,7 @@ class ProtCryoResCompare(CryoResProtocol):
             lines.append(
                 "%s and %s: mean difference %s A, rank correlation %s, within one class %s, kappa %s"
                 % (
-                    pair.get("a"),
-                    pair.get("b"),
+                    *pair["names"],
                     _number(pair.get("mae_A")),
                     _number(pair.get("spearman")),
                     _number(pair.get("within_one_class")),

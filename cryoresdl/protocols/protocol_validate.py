@@ -379,7 +379,7 @@ class ProtCryoResValidate(CryoResProtocol):
         mask = self.inputMask.get()
         if mask is not None and not needsConversion(mask):
             errors += inputErrors(maps.read_mask, fileOf(mask), density[0])
-        for name, option in COMPARED.items():
+        for name in COMPARED:
             other = getattr(self, name).get()
             if other is not None:
                 errors += gridErrors(volume, other, self.getParam(name).getLabel())
