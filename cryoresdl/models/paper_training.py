@@ -6,11 +6,11 @@ import datetime
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 import numpy as np
 
-from . import machine, model_file, networks, progress, training
+from . import evaluation, machine, model_file, networks, progress, training
 from .constants import GLOBAL_CLASSES, LOCAL_CLASSES, MODEL_SUFFIX
 from .dataset_store import DatasetFile
 from .errors import InputError
@@ -250,7 +250,7 @@ def confusion(
         for start in range(0, len(source), batch):
             maps, labels = source.take(np.arange(start, min(start + batch, len(source))))
             predicted = predict(maps).argmax(-1)
-            np.add.at(matrix, (labels[labels >= 0].astype(int), predicted[labels >= 0]), 1)
+            matrix += evaluation.confusion(labels[labels >= 0], predicted[labels >= 0], count)
     return matrix
 
 
@@ -261,19 +261,5 @@ def predictor(network: Dict[str, Any], weights: Dict[str, np.ndarray]) -> Any:
 
 
 def test_metrics(matrix: np.ndarray) -> Dict[str, Any]:
-    """Accuracy with its Wilson interval, and the counts."""
-    right, total = int(np.trace(matrix)), int(matrix.sum())
-    return {
-        "accuracy": right / total,
-        "interval_95": list(wilson(right, total)),
-        "n": total,
-        "confusion": matrix.tolist(),
-    }
-
-
-def wilson(right: int, total: int, z: float = 1.96) -> Tuple[float, float]:
-    """Wilson's 95 % interval of a proportion."""
-    share = right / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * np.sqrt(share * (1 - share) / total + z * z / (4 * total**2)) / (1 + z * z / total)
-    return float(middle - half), float(middle + half)
+    """Accuracy with its sample size and 95 % interval, the majority baseline, and the counts."""
+    return {**evaluation.accuracy(matrix), "confusion": matrix.tolist()}
