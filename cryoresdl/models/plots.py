@@ -23,13 +23,24 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from . import constants
 from .files import PathLike, atomic_path
 from .resolution import CANNOT_TELL, OPTIMISTIC, PESSIMISTIC, SUPPORTED, class_of, estimated
-from .results import HISTORY_CSV, METRICS_JSON, SIMULATED_MAP, SIMULATION_JSON, TRUTH, ResultsFolder, Volume
+from .results import (
+    CARD_JSON,
+    HISTORY_CSV,
+    METRICS_JSON,
+    SIMULATED_MAP,
+    SIMULATION_JSON,
+    TRUTH,
+    ResultsFolder,
+    Volume,
+)
 
 RESOLUTION_RANGE_A = (1.5, 12.0)
 RESOLUTION_TICKS_A = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
 INTERVAL_RANGE_A = (0.0, 2.0)
 AXES = ("z", "y", "x")
 FORMATS = ("png", "svg", "pdf")
+SLICE_KINDS = ("slices", "interval", "disagreement", "truth")
+"""The kinds that can be moved through; see :func:`slices_from_folder`."""
 STANDARD = ("verdict", "slices", "histogram")
 """The figures that ``validate`` leaves in ``figures/``."""
 
@@ -743,6 +754,13 @@ class Kind:
     help: str
     draw: Callable[..., Figure]
     needs: Tuple[str, ...]
+    instead: str = ""
+    """A file that can stand for the last of ``needs``."""
+
+    def ready(self, results: ResultsFolder) -> bool:
+        """Whether the files are there."""
+        *others, last = self.needs
+        return all(results.has(name) for name in others) and any(map(results.has, (last, self.instead)))
 
 
 def from_folder(kind: str, folder: Any, axis: str = "z", index: int | None = None) -> Figure:
@@ -784,7 +802,7 @@ def slices_from_folder(
     """
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     layers, reference = _SLICES[kind](results)
-    if reference is None:
+    if reference is None or len({layer.data.shape for layer in layers}) > 1:
         return None
     return SliceFigure(layers, reference.voxel_size, reference.origin, axis, index)
 
@@ -792,7 +810,7 @@ def slices_from_folder(
 def drawable(folder: Any) -> List[str]:
     """The kinds whose files are all in the folder, in the order of ``KINDS``."""
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
-    return [name for name, kind in KINDS.items() if all(results.has(needed) for needed in kind.needs)]
+    return [name for name, kind in KINDS.items() if kind.ready(results)]
 
 
 def save(figure: Figure, path: PathLike, dpi: int = 130) -> Path:
@@ -816,7 +834,7 @@ def write_standard(folder: PathLike) -> List[Path]:
     target = results.folder / "figures"
     written = []
     for kind in STANDARD:
-        if all(results.has(name) for name in KINDS[kind].needs):
+        if KINDS[kind].ready(results):
             target.mkdir(exist_ok=True)
             written.append(save(from_folder(kind, results), target / f"{kind}.png"))
     return written
@@ -872,6 +890,12 @@ def compared_volumes(results: ResultsFolder) -> Dict[str, Volume]:
     return found
 
 
+def _listed_volume(results: ResultsFolder, name: str) -> Dict[str, Any]:
+    """The entry of ``comparison.json`` about one volume."""
+    listed = (results.comparison or {}).get("volumes") or []
+    return next((v for v in listed if isinstance(v, dict) and v.get("name") == name), {})
+
+
 def _draw_slices(kind: str) -> Callable[..., Figure | None]:
     def draw(results: ResultsFolder, axis: str = "z", index: int | None = None) -> Figure | None:
         shown = slices_from_folder(results, kind, axis, index)
@@ -918,7 +942,13 @@ def histogram_sources(results: ResultsFolder) -> Tuple[Dict[str, List[float]], D
         sources["this estimate"] = list(class_fractions(data))
         voxels["this estimate"] = int(estimated(data).sum())
     for name, volume in compared_volumes(results).items():
-        if Path(volume.path).name != constants.LOCAL_RESOLUTION:
+        if Path(volume.path).name == constants.LOCAL_RESOLUTION and sources:
+            continue
+        listed = _listed_volume(results, name)
+        if isinstance(listed.get("fractions"), dict):
+            sources[name] = [float(listed["fractions"].get(c, 0.0)) for c in constants.LOCAL_CLASSES]
+            voxels[name] = int(listed.get("n_voxels") or 0)
+        else:
             sources[name] = list(class_fractions(volume.data))
             voxels[name] = int(estimated(volume.data).sum())
     return sources, voxels
@@ -930,8 +960,7 @@ def _draw_curves(results: ResultsFolder, **_: Any) -> Figure | None:
 
 
 def _draw_confusion(results: ResultsFolder, **_: Any) -> Figure | None:
-    metrics = results.json(METRICS_JSON)
-    found = _find(metrics, "confusion", "confusion_matrix")
+    found = _find(_metrics(results), "confusion", "confusion_matrix")
     if found is None:
         return None
     matrix = found.get("matrix") or found.get("counts") if isinstance(found, dict) else found
@@ -941,8 +970,35 @@ def _draw_confusion(results: ResultsFolder, **_: Any) -> Figure | None:
 
 
 def _draw_reliability(results: ResultsFolder, **_: Any) -> Figure | None:
-    found = _find(results.json(METRICS_JSON), "reliability", "calibration")
-    return None if found is None else reliability_from(found)
+    metrics = _metrics(results)
+    if metrics is None and results.has(constants.CLASSIFICATION_JSON):
+        metrics = _card_of((results.classification or {}).get("model"))
+    figure = reliability_from(_table_of_bins(metrics))
+    if figure is None and metrics is not None:
+        return missing("The model's card holds no calibration table, so nothing can be said.", "Calibration")
+    return figure
+
+
+def _metrics(results: ResultsFolder) -> Any:
+    """What is known about a model in this folder: ``metrics.json`` of evaluate, or the card of a training."""
+    return results.json(METRICS_JSON if results.has(METRICS_JSON) else CARD_JSON)
+
+
+def _card_of(model: Any) -> Dict[str, Any]:
+    from . import model_file  # only here: most figures need no model
+
+    return model_file.read_card(model["name"] if isinstance(model, dict) else str(model))
+
+
+def _table_of_bins(metrics: Any) -> Any:
+    """The dictionary that holds ``bins``, wherever it is."""
+    level = [metrics]
+    while level:
+        for item in level:
+            if isinstance(item, dict) and isinstance(item.get("bins"), (list, dict)):
+                return item
+        level = [v for item in level if isinstance(item, dict) for v in item.values()]
+    return None
 
 
 def reliability_from(found: Any) -> Figure | None:
@@ -1007,7 +1063,10 @@ def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
         for k, v in fsc.items()
         if isinstance(v, list) and v is not frequency and len(v) == len(frequency)
     }
-    cutoffs = fsc.get("cutoffs_A") or found.get("fsc_cutoffs_A") or {}
+    cutoffs = fsc.get("cutoffs_A") or {
+        "expected, 0.143": found.get("global_fsc0143_A"),
+        "measured, 0.143": found.get("measured_fsc0143_masked_A"),
+    }
     return fsc_curve(frequency, curves, {k: v for k, v in cutoffs.items() if is_number(v) and v > 0})
 
 
@@ -1034,14 +1093,21 @@ KINDS: Dict[str, Kind] = {
         _draw_slices("interval"),
         (constants.LOCAL_RESOLUTION, constants.LOCAL_INTERVAL),
     ),
-    "histogram": Kind("voxels per class: ten, three, cumulative", _draw_histogram, (constants.LOCAL_JSON,)),
+    "histogram": Kind(
+        "voxels per class: ten, three, cumulative",
+        _draw_histogram,
+        (constants.LOCAL_JSON,),
+        constants.COMPARISON_JSON,
+    ),
     "disagreement": Kind(
         "where the methods disagree", _draw_slices("disagreement"), (constants.DISAGREEMENT,)
     ),
     "agreement": Kind("pairwise agreement of the methods", _draw_agreement, (constants.COMPARISON_JSON,)),
     "scatter": Kind("two methods, voxel by voxel", _draw_scatter, (constants.COMPARISON_JSON,)),
-    "reliability": Kind("calibration of the probabilities", _draw_reliability, (METRICS_JSON,)),
-    "confusion": Kind("true against predicted classes", _draw_confusion, (METRICS_JSON,)),
+    "reliability": Kind(
+        "calibration of the probabilities", _draw_reliability, (METRICS_JSON,), constants.CLASSIFICATION_JSON
+    ),
+    "confusion": Kind("true against predicted classes", _draw_confusion, (METRICS_JSON,), CARD_JSON),
     "curves": Kind("training history", _draw_curves, (HISTORY_CSV,)),
     "truth": Kind(
         "simulated map and its true local resolution", _draw_slices("truth"), (SIMULATED_MAP, TRUTH)

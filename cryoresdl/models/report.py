@@ -434,8 +434,8 @@ def _methods(
         model = _model_name(summary.get("model"))
         text.append(
             f"Local resolution was estimated from {half} with CryoResDL {version} (model '{model}'), which "
-            f"continues the approach of Avramov et al. (2019), inside a mask {origin}. It is the wavelength at "
-            f"which the expected local half-map Fourier shell correlation falls to 0.143 (Rosenthal and "
+            f"continues the approach of Avramov et al. (2019), inside a mask {origin}. It is the wavelength "
+            f"at which the expected local half-map Fourier shell correlation falls to 0.143 (Rosenthal and "
             f"Henderson, 2003)."
         )
         cited.append("rosenthal2003")

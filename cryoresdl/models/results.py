@@ -21,6 +21,7 @@ from .files import PathLike, read_json
 
 HISTORY_CSV = "history.csv"
 METRICS_JSON = "metrics.json"
+CARD_JSON = "card.json"
 SIMULATION_JSON = "simulation.json"
 SIMULATED_MAP = "map.mrc"
 TRUTH = "truth.mrc"
@@ -154,9 +155,12 @@ class ResultsFolder:
 
     def missing(self, *names: str) -> str:
         """One paragraph that says why ``names`` cannot be shown."""
+        if not self.folder.is_dir():
+            return f"{self.folder} does not exist yet: the run has not written any result."
         lines = []
         for name in names:
-            lines.append(self.problems.get(name, f"{name} is not in the results folder."))
+            nothing = "holds nothing for this figure." if self.has(name) else f"is not in {self.folder}."
+            lines.append(self.problems.get(name, f"{name} {nothing}"))
         return "\n".join(lines)
 
     def _density(self) -> Volume:

@@ -1,0 +1,338 @@
+"""Every viewer on runs in every state, without a screen; and, where a virtual screen can be had, in real windows."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pwem")
+
+import pyworkflow as pw  # noqa: E402
+from pyworkflow.project import Manager  # noqa: E402
+from pyworkflow.protocol.constants import STATUS_FAILED, STATUS_FINISHED, STATUS_RUNNING  # noqa: E402
+from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
+
+from cryoresdl import protocols  # noqa: E402
+from cryoresdl.models import chimerax, constants, maps, plots  # noqa: E402
+from cryoresdl.models.errors import InputError  # noqa: E402
+from cryoresdl.tests import results_folder  # noqa: E402
+from cryoresdl.viewers import views  # noqa: E402
+from cryoresdl.viewers.viewer_base import resultFolders  # noqa: E402
+
+pytestmark = pytest.mark.scipion
+FOLDER = {
+    "ProtCryoResValidate": "results",
+    "ProtCryoResCompare": "results",
+    "ProtCryoResSimulate": "map_00000",
+    "ProtCryoResTrainGlobal": "training",
+    "ProtCryoResTrainLocal": "training",
+}
+
+
+@pytest.fixture(scope="module")
+def project():
+    pw.Config.setDomain("pwem")
+    here = os.getcwd()
+    project = Manager().createProject("Viewers")
+    os.chdir(project.path)
+    yield project
+    os.chdir(here)
+
+
+@pytest.fixture
+def make(project):
+    """A run of a protocol with a status, as the project window would have it."""
+
+    def make(name, status=STATUS_FINISHED):
+        os.chdir(project.path)
+        run = project.newProtocol(getattr(protocols, name))
+        run.setObjLabel("my run")
+        project.saveProtocol(run)
+        run.makePathsAndClean()
+        run.setStatus(status)
+        return run, run_folder(project, run)
+
+    return make
+
+
+def run_folder(project, run):
+    from pathlib import Path
+
+    return Path(project.path, run._getExtraPath(FOLDER[run.getClassName()]))
+
+
+def viewer(project, run):
+    found = pw.Config.getDomain().findViewers(run, DESKTOP_TKINTER)
+    assert found, f"no viewer for {run}"
+    view = found[0](project=project, protocol=run)
+    view.setProtocol(run)
+    return view
+
+
+def words(figure):
+    return " ".join(" ".join(t.get_text().split()) for t in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def figures(view):
+    """What every figure row of a viewer shows."""
+    return {
+        key: handler(key)[0]
+        for key, handler in view._getVisualizeDict().items()
+        if key not in ("showChimera", "showReport")
+    }
+
+
+@pytest.mark.parametrize("name", FOLDER)
+def test_every_protocol_has_its_viewer_and_a_help_for_every_row(project, make, name):
+    run, _ = make(name)
+    view = viewer(project, run)
+    assert type(view).__module__.startswith("cryoresdl.viewers")
+    for key in view._getVisualizeDict():
+        param = view.getParam(key)
+        assert param.getLabel() and len(str(param.help)) > 15
+
+
+@pytest.mark.parametrize("name", FOLDER)
+@pytest.mark.parametrize("status", [STATUS_RUNNING, STATUS_FAILED])
+def test_a_run_without_results_says_so_in_every_figure(project, make, name, status):
+    run, folder = make(name, status)
+    view = viewer(project, run)
+    note = view.getParam("note").getLabel()
+    assert ("failed" in note) if status == STATUS_FAILED else ("not ended" in note)
+    for shown in figures(view).values():
+        assert re.search("does not exist yet|is not in", words(shown.figure))
+
+
+def test_validation_shows_the_numbers_of_its_results(project, make):
+    run, folder = make("ProtCryoResValidate")
+    results_folder.validation(folder)
+    shown = figures(viewer(project, run))
+    assert "Claimed 3.2 Å: optimistic" in words(shown["showVerdict"].figure)
+    assert isinstance(shown["showSlices"], views.SliceView)
+    _, _, values, _ = results_folder.volumes()
+    slices = shown["showSlices"].slices
+    slices.set_index(7)
+    assert np.array_equal(slices.images[1].get_array().filled(0), values[7])
+    assert [layer.title for layer in shown["showDisagreement"].slices.layers][-1] == "Disagreement"
+    assert "MonoRes" in words(shown["showHistogram"].figure)
+    assert shown["showSlices"].title == "Map, resolution, interval - my run"
+
+
+def test_partly_deleted_results_cost_only_their_own_figures(project, make):
+    run, folder = make("ProtCryoResValidate")
+    results_folder.validation(folder)
+    (folder / constants.LOCAL_RESOLUTION).unlink()
+    (folder / constants.CLASSIFICATION_JSON).write_text("[{")
+    shown = figures(viewer(project, run))
+    assert "local_resolution.mrc is not in" in words(shown["showSlices"].figure)
+    assert "is not valid JSON" in words(shown["showVerdict"].figure)
+    assert "local resolution class (Å)" in words(shown["showHistogram"].figure)
+
+
+def test_results_of_a_set_are_chosen_by_map(project, make):
+    run, folder = make("ProtCryoResValidate")
+    batch = folder.parent / "batch_000"
+    for number, claim in enumerate((True, False)):
+        results_folder.validation(batch / f"row{number}", box=(6, 7, 8), claim=claim)
+    with open(batch / constants.RESULTS_CSV, "w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerows([("map", "folder"), ("a.mrc", "row0"), ("bad.mrc", ""), ("b.mrc", "row1")])
+    assert [name for name, _ in resultFolders(run)] == ["a.mrc", "b.mrc"]
+    view = viewer(project, run)
+    assert view.getParam("item").choices == ["a.mrc", "b.mrc"]
+    view.item.set(1)
+    assert "High resolution" in words(view._getVisualizeDict()["showVerdict"]("showVerdict")[0].figure)
+
+
+def test_training_curves_follow_the_run(project, make):
+    run, folder = make("ProtCryoResTrainGlobal", STATUS_RUNNING)
+    results_folder.training(folder, epochs=2)
+    live = viewer(project, run)._getVisualizeDict()["showCurves"]("showCurves")[0]
+    assert isinstance(live, views.LiveView)
+    assert len(live.figure.axes[0].lines[0].get_xdata()) == 2
+    assert live.update() is False
+    results_folder.training(folder, epochs=9)
+    assert live.update() is True
+    assert len(live.figure.axes[0].lines[0].get_xdata()) == 9
+    (folder / "history.csv").unlink()
+    assert live.update() is True and "history.csv is not in" in words(live.figure)
+
+
+def test_simulation_shows_truth_beside_the_map(project, make):
+    run, folder = make("ProtCryoResSimulate")
+    results_folder.simulation(folder)
+    shown = figures(viewer(project, run))["showTruth"]
+    assert [layer.title for layer in shown.slices.layers] == ["Simulated map", "True local resolution"]
+
+
+def test_comparison_shows_matrix_and_scatter(project, make):
+    run, folder = make("ProtCryoResCompare")
+    results_folder.validation(folder)
+    shown = figures(viewer(project, run))
+    assert "0.25" in words(shown["showAgreement"].figure)
+    assert "mean difference +1.00 Å" in words(shown["showScatter"].figure)
+
+
+def test_report_row_makes_the_report_and_opens_it(project, make, monkeypatch):
+    run, folder = make("ProtCryoResValidate")
+    results_folder.validation(folder, box=(6, 7, 8))
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    assert viewer(project, run)._showReport("showReport") == []
+    assert opened == [(folder / constants.REPORT_HTML).as_uri()] and (folder / constants.REPORT_HTML).exists()
+
+
+def test_report_row_of_a_run_without_results_says_so(project, make):
+    run, _ = make("ProtCryoResValidate", STATUS_FAILED)
+    message = viewer(project, run)._showReport("showReport")[0]
+    assert "results folder" in message.getMessage()
+
+
+def test_chimerax_row_gives_the_script_where_chimerax_is_not_installed(project, make):
+    run, folder = make("ProtCryoResValidate")
+    message = viewer(project, run)._showChimera("showChimera")[0]
+    assert "nothing to colour" in message.getMessage()
+    results_folder.validation(folder)
+    message = viewer(project, run)._showChimera("showChimera")[0]
+    assert str(folder / chimerax.SCRIPT) in os.path.abspath(message.getMessage().splitlines()[-1])
+
+
+# --------------------------------------------------------------------------------------------- ChimeraX script
+
+
+def commands(path):
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+
+
+def test_chimerax_script_sets_voxel_size_and_origin_of_both_volumes(tmp_path):
+    script = commands(chimerax.write(results_folder.validation(tmp_path / "run")))
+    for number in (1, 2):
+        assert f"volume #{number} voxelSize 1.5 origin -30.0000,10.0000,5.0000" in script
+    assert script[0] == f'open "{tmp_path}/run/input.mrc" id 1'
+    assert "volume #1 origin" not in " ".join(commands(chimerax.write(tmp_path / "run", (1, 2, 3))))
+    assert "origin 1.0000,2.0000,3.0000" in " ".join(commands(chimerax.write(tmp_path / "run", (1, 2, 3))))
+
+
+def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
+    script = "\n".join(commands(chimerax.write(results_folder.validation(tmp_path / "run"))))
+    for value in (1.5, 3, 12):
+        color = plots.resolution_color(value)
+        assert f":{value:g},{color}" in script and f"{color}:{value:g}" in script
+    assert "local resolution (Å)" in script
+
+
+def test_chimerax_quotes_every_path(tmp_path):
+    folder = results_folder.validation(tmp_path / 'a "b"; close\\n\nsession')
+    script = commands(chimerax.write(folder))
+    opened = [line for line in script if line.startswith("open ")]
+    assert len(opened) == 2
+    for line in opened:
+        assert re.fullmatch(r'open "(?:[^"\\]|\\.)*" id \d', line)
+
+
+def test_chimerax_volume_keeps_the_estimates_and_continues_them_a_little(tmp_path):
+    folder = results_folder.validation(tmp_path / "run")
+    chimerax.write(folder)
+    filled = maps.read_values(folder / chimerax.FILLED).data
+    _, mask, values, _ = results_folder.volumes()
+    assert np.array_equal(filled[mask], values[mask])
+    ring = (filled > 0) & ~mask
+    assert ring.any() and filled[ring].min() >= values[mask].min() and filled[ring].max() <= values.max()
+    assert filled[0, 0, 0] == 0
+
+
+def test_chimerax_script_needs_the_map_and_an_estimate(tmp_path):
+    folder = results_folder.validation(tmp_path / "run")
+    (folder / "input.mrc").unlink()
+    with pytest.raises(InputError, match="no longer where it was"):
+        chimerax.write(folder)
+    folder = results_folder.validation(tmp_path / "empty")
+    values = maps.read_values(folder / constants.LOCAL_RESOLUTION)
+    maps.write(folder / constants.LOCAL_RESOLUTION, np.zeros_like(values.data), values)
+    with pytest.raises(InputError, match="no estimated voxel"):
+        chimerax.write(folder)
+
+
+# ------------------------------------------------------------------------------------------ on a virtual screen
+
+
+@pytest.fixture(scope="module")
+def screen():
+    """A Tk root on a virtual X server of its own."""
+    program = shutil.which("Xvfb")
+    if not program:
+        pytest.skip("needs a virtual screen (apt-get install xvfb)")
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        [program, "-displayfd", str(writing), "-screen", "0", "1600x1000x24"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        number = stream.readline().strip()
+    if not number:
+        pytest.skip("the virtual screen did not start")
+    tk = pytest.importorskip("tkinter")
+    root = tk.Tk(screenName=f":{number}")
+    yield root
+    root.destroy()
+    server.terminate()
+    server.wait()
+
+
+def settle(root, seconds=0.3):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        root.update()
+
+
+def test_slices_move_in_a_real_window(screen, tmp_path):
+    shown = plots.slices_from_folder(results_folder.validation(tmp_path / "run"))
+    view = views.SliceView(shown, "slices", screen)
+    view.show()
+    settle(screen)
+    before = bytes(view.canvas.buffer_rgba())
+    view.move(3)
+    settle(screen)
+    assert shown.index == 13 and bytes(view.canvas.buffer_rgba()) != before
+    after = np.array(view.canvas.buffer_rgba())
+    view.canvas.draw()
+    settle(screen, 0.1)
+    # What the quick way drew is what a full drawing gives.
+    assert np.abs(after.astype(int) - np.array(view.canvas.buffer_rgba()).astype(int)).mean() < 0.5
+    view._axis.set("x")
+    view._onAxis()
+    settle(screen)
+    assert shown.axis == "x" and view._slider.cget("to") == 28
+    view.window.destroy()
+
+
+def test_a_live_window_stops_watching_when_the_run_ends(screen, tmp_path, monkeypatch):
+    monkeypatch.setattr(views, "LIVE_INTERVAL_MS", 30)
+    folder = results_folder.training(tmp_path / "t", epochs=2)
+    running, looked = [True], []
+
+    def stamp():
+        looked.append(1)
+        return (folder / "history.csv").stat().st_mtime_ns
+
+    view = views.LiveView(
+        lambda: plots.from_folder("curves", folder), stamp, lambda: running[0], "live", screen
+    )
+    view.show()
+    results_folder.training(folder, epochs=6)
+    settle(screen, 1.0)
+    assert len(view.figure.axes[0].lines[0].get_xdata()) == 6
+    running[0] = False
+    settle(screen, 0.5)
+    assert "ended" in view._note.cget("text")
+    count = len(looked)
+    settle(screen, 0.3)
+    assert len(looked) == count
+    view.window.destroy()
