@@ -10,7 +10,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from . import evaluation, machine, model_file, networks, progress, training
+from . import evaluation, gram, machine, model_file, networks, progress, training
 from .constants import GLOBAL_CLASSES, LOCAL_CLASSES, MODEL_SUFFIX
 from .dataset_store import DatasetFile
 from .errors import InputError
@@ -40,6 +40,7 @@ class Options:
     labels: str | None = None
     seed: int = 0
     solver: str = "gram"
+    orientations: int = 1
     bfloat16: bool = False
     name: str | None = None
     checkpoint_every: int = 1
@@ -68,6 +69,10 @@ def train(options: Options) -> Path:
     """
     if options.solver not in SOLVERS:
         raise InputError(f"There is no solver named {options.solver}; choose {' or '.join(SOLVERS)}.")
+    if options.orientations != 1 and (options.kind != "dnn" or options.solver != "gram"):
+        raise InputError(
+            "--orientations needs the DNN's gram solver; turn the structures in the data set instead."
+        )
     names = (training.HISTORY, training.CHECKPOINT, MODEL)
     folder = prepare_out(options.out, names, options.overwrite, options.resume)
     if options.overwrite and not options.resume:
@@ -119,7 +124,18 @@ def _stepper(options: Options, network: Dict[str, Any], data: DatasetFile) -> An
     train_set, validation = data.subset("train"), data.subset("validation")
     machine.require_memory(_memory(options, network, train_set), f"Training {network['name']}")
     if options.kind == "dnn" and options.solver == "gram":
-        return training.GramStepper(train_set, validation, options.recipe, options.seed, network)
+        cache = Path(options.out) / gram.PRODUCTS
+        identity = [network, options.seed, options.orientations, len(data), data.info["recipe"]]
+        return gram.GramStepper(
+            train_set,
+            validation,
+            options.recipe,
+            options.seed,
+            network,
+            options.orientations,
+            cache,
+            identity,
+        )
     keras = networks.import_keras()
     keras.utils.set_random_seed(options.seed % 2**32)
     model = networks.build(network, options.bfloat16)
@@ -133,7 +149,9 @@ def _memory(options: Options, network: Dict[str, Any], examples: Any) -> int:
     weights = 4 * networks.parameter_count(network)
     batch = options.recipe.batch * 4 * network["config"]["side"] ** 3
     if options.kind == "dnn" and options.solver == "gram":
-        return 3 * weights + 4 * len(examples) ** 2 + 2048 * 4 * network["config"]["side"] ** 3
+        turned = len(examples) * options.orientations
+        small = 4 * len(examples) * turned + 16 * turned * 1000
+        return 3 * weights + small + 2048 * 4 * network["config"]["side"] ** 3
     feature_maps = {"dnn": 1, "cnn": 80, "unet": 500}[options.kind] * network["config"]["width"]
     return int(weights * (5 if options.recipe.optimizer == "adam" else 4) + batch * (1 + feature_maps))
 
@@ -147,6 +165,7 @@ def _identity(options: Options, network: Dict[str, Any], data: DatasetFile) -> D
         "batch": recipe.batch,
         "seed": options.seed,
         "solver": options.solver,
+        "orientations": options.orientations,
         "bfloat16": options.bfloat16,
         "data": [len(data), data.info.get("seed"), data.info["recipe"]],
     }
@@ -177,6 +196,7 @@ def _card(
         "training": {
             **training.recipe_card(options.recipe),
             "solver": options.solver if options.kind == "dnn" else "keras",
+            "orientations": options.orientations,
             "bfloat16": options.bfloat16,
             "seed": options.seed,
             "epochs_run": len(history.rows),
@@ -186,6 +206,9 @@ def _card(
         },
         "metrics": {"validation": {"loss": best["val_loss"], "accuracy": best["val_accuracy"]}},
         "calibration": {},
+        "history": {
+            name: [round(value, 5) for value in values] for name, values in history.columns().items()
+        },
         "created": datetime.date.today().isoformat(),
         "version": __version__,
     }

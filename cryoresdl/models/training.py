@@ -1,8 +1,8 @@
 """Fit the paper's networks: epochs with seeded order, checkpoints, resume to the same history, early stop.
 
 The loop (:func:`run_epochs`) knows nothing of networks. What it drives is a *stepper*: :class:`KerasStepper`
-for any Keras model, :class:`GramStepper` for the paper's DNN, which does the very same gradient descent
-hundreds of times faster (see there). All that an epoch depends on is in the checkpoint or follows from
+for any Keras model, or ``gram.GramStepper`` for the paper's DNN, which does the very same gradient descent
+hundreds of times faster. All that an epoch depends on is in the checkpoint or follows from
 (seed, epoch), so that a run that was killed goes on as if nothing had happened.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Protocol, Sequence, Tupl
 
 import numpy as np
 
-from . import networks, progress
+from . import networks
 from .errors import InputError
 from .files import atomic_path
 
@@ -316,7 +316,7 @@ class KerasStepper:
     def _mean(self, step: Callable[..., Any], source: Source, order: np.ndarray) -> Tuple[float, float]:
         """Run ``step`` over batches; figures of batches are averaged here, by their numbers of examples."""
         loss = accuracy = 0.0
-        for indices in _batches(order, self.recipe.batch):
+        for indices in batches(order, self.recipe.batch):
             # Keras versions differ in whether a step's figures include the steps before it.
             self.model.reset_metrics()
             logs = step(*source.take(indices), return_dict=True)
@@ -349,130 +349,6 @@ class KerasStepper:
                 generator.state.assign(words.astype(generator.state.dtype))
 
 
-class GramStepper:
-    """The paper's DNN by plain gradient descent, exactly, without touching its 262 million weights.
-
-    Gradient descent changes the first layer's kernel only by sums of training maps: after any number of steps
-    ``W = W0 + X^T A`` with one row of A per training map x_i. Its products with any map x follow from
-    ``x W0`` and the inner products ``x . x_i``, computed once; a step is ``A[batch] -= rate * dL/dz``. The
-    trained network is the same as the one that Keras's SGD gives from the same start and order of batches
-    (a test compares them), in milliseconds per step instead of a second and more.
-    """
-
-    def __init__(self, train: Source, validation: Source, recipe: Recipe, seed: int, network: Dict[str, Any]):
-        """Compute the inner products; reads every training map about ``n / 2048`` times.
-
-        Raises:
-            InputError: the recipe is not plain gradient descent.
-        """
-        if recipe.optimizer != "sgd":
-            raise InputError(
-                "The gram solver is plain gradient descent; use --solver keras for other optimisers."
-            )
-        self.train, self.validation, self.recipe, self.seed = train, validation, recipe, seed
-        self.start = initial_dnn(network, seed)
-        self.labels = {"train": _labels(train), "validation": _labels(validation)}
-        self.gram, self.offset = {}, {}
-        for name, source in (("train", train), ("validation", validation)):
-            self.gram[name], self.offset[name] = self.products(source)
-        self.small = {name: value.copy() for name, value in self.start.items() if name != "dense1/kernel"}
-        self.small["a"] = np.zeros((len(train), self.start["dense1/kernel"].shape[1]), np.float32)
-
-    def products(self, source: Source) -> Tuple[np.ndarray, np.ndarray]:
-        """Inner products with the training maps (n, n_train) and with the first kernel (n, units)."""
-        kernel = self.start["dense1/kernel"]
-        gram = np.empty((len(source), len(self.train)), np.float32)
-        offset = np.empty((len(source), kernel.shape[1]), np.float32)
-        for rows, x in _blocks(source):
-            offset[rows] = x @ kernel
-            first = rows.start if source is self.train else 0
-            for columns, y in _blocks(self.train, first):
-                gram[rows, columns] = x @ y.T
-                if source is self.train:
-                    gram[columns, rows] = gram[rows, columns].T
-            progress.note(f"inner products: {rows.stop} of {len(source)} maps")
-        return gram, offset
-
-    def train_epoch(self, epoch: int) -> Tuple[float, float]:
-        """One pass over the training examples; mean loss and accuracy during it."""
-        order = epoch_order(len(self.train), self.seed, epoch)
-        loss = correct = 0.0
-        for batch in _batches(order, self.recipe.batch):
-            logits, cache = self._forward(self.gram["train"][batch], self.offset["train"][batch])
-            labels = self.labels["train"][batch]
-            probabilities = networks.softmax(logits)
-            loss += float(-np.log(np.maximum(probabilities[np.arange(len(batch)), labels], 1e-30)).sum())
-            correct += float((logits.argmax(1) == labels).sum())
-            probabilities[np.arange(len(batch)), labels] -= 1
-            self._descend(batch, cache, probabilities / np.float32(len(batch)))
-        return loss / len(order), correct / len(order)
-
-    def validate(self) -> Tuple[float, float]:
-        """Mean loss and accuracy on the validation examples."""
-        return self.score(self.gram["validation"], self.offset["validation"], self.labels["validation"])
-
-    def score(self, gram: np.ndarray, offset: np.ndarray, labels: np.ndarray) -> Tuple[float, float]:
-        """Mean loss and accuracy of examples given by their products."""
-        logits = self._forward(gram, offset)[0]
-        probabilities = networks.softmax(logits)[np.arange(len(labels)), labels]
-        return float(-np.log(np.maximum(probabilities, 1e-30)).mean()), float(
-            (logits.argmax(1) == labels).mean()
-        )
-
-    def state(self) -> Dict[str, np.ndarray]:
-        """All that training changes, copied: A, biases and the small kernels."""
-        return {name: value.copy() for name, value in self.small.items()}
-
-    def restore(self, state: Dict[str, np.ndarray]) -> None:
-        """Put back what :meth:`state` gave."""
-        self.small = {name: value.copy() for name, value in state.items()}
-
-    def weights(self, state: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        """The trained network in full, named as in ``networks.weight_shapes``; 1 GB at width 1."""
-        weights = {name: value for name, value in state.items() if name != "a"}
-        kernel = self.start["dense1/kernel"].copy()
-        for columns, x in _blocks(self.train):
-            kernel += x.T @ state["a"][columns]
-        weights["dense1/kernel"] = kernel
-        return weights
-
-    def _forward(
-        self, gram: np.ndarray, offset: np.ndarray
-    ) -> Tuple[np.ndarray, Tuple[np.ndarray, np.ndarray]]:
-        s = self.small
-        first = np.maximum(offset + gram @ s["a"] + s["dense1/bias"], 0)
-        second = np.maximum(first @ s["dense2/kernel"] + s["dense2/bias"], 0)
-        return second @ s["logits/kernel"] + s["logits/bias"], (first, second)
-
-    def _descend(self, batch: np.ndarray, cache: Tuple[np.ndarray, np.ndarray], slope: np.ndarray) -> None:
-        s, rate = self.small, np.float32(self.recipe.learning_rate)
-        first, second = cache
-        slope2 = (slope @ s["logits/kernel"].T) * (second > 0)
-        slope1 = (slope2 @ s["dense2/kernel"].T) * (first > 0)
-        s["logits/kernel"] -= rate * (second.T @ slope)
-        s["logits/bias"] -= rate * slope.sum(0)
-        s["dense2/kernel"] -= rate * (first.T @ slope2)
-        s["dense2/bias"] -= rate * slope2.sum(0)
-        s["a"][batch] -= rate * slope1
-        s["dense1/bias"] -= rate * slope1.sum(0)
-
-
-def initial_dnn(network: Dict[str, Any], seed: int) -> Dict[str, np.ndarray]:
-    """Fresh DNN weights: Glorot-uniform kernels and zero biases, as Keras (and TensorFlow 1.5) start them."""
-    random = np.random.Generator(np.random.Philox(seed))
-    weights = {}
-    for name, shape in networks.weight_shapes(network).items():
-        if name.endswith("/bias"):
-            weights[name] = np.zeros(shape, np.float32)
-            continue
-        limit = np.float32(np.sqrt(6.0 / sum(shape)))
-        values = random.random(shape, np.float32)
-        values *= 2 * limit
-        values -= limit
-        weights[name] = values
-    return weights
-
-
 def compress_dnn(
     weights: Dict[str, np.ndarray], train: Source, side: int, rank: int = 64, cosines: int = 40
 ) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
@@ -495,7 +371,7 @@ def compress_dnn(
     kernel = weights["dense1/kernel"]
     cosines = min(cosines, side)
     index = networks.low_frequencies(cosines)
-    answers = np.concatenate([x @ kernel for _, x in _blocks(train)])
+    answers = np.concatenate([x @ kernel for _, x in blocks(train)])
     # The mean answer is kept exactly, by a bias, so that the rank is spent on what tells maps apart.
     mean = answers.mean(0)
     directions = np.linalg.svd(answers - mean, full_matrices=False)[2][:rank].astype(np.float32)
@@ -516,19 +392,25 @@ def recipe_card(recipe: Recipe) -> Dict[str, Any]:
     return asdict(recipe)
 
 
-def _labels(source: Source) -> np.ndarray:
-    parts = [source.take(rows)[1] for rows in _batches(np.arange(len(source)), 1024)]
+def labels_of(source: Source) -> np.ndarray:
+    """All labels of a source; without reading the maps where it can tell them apart."""
+    if isinstance(source, Arrays):
+        return np.asarray(source.labels, np.int64)
+    if hasattr(source, "data") and hasattr(source, "rows"):
+        return source.data.column("labels")[source.rows].astype(np.int64)
+    parts = [source.take(rows)[1] for rows in batches(np.arange(len(source)), 256)]
     return np.concatenate(parts).astype(np.int64)
 
 
-def _blocks(source: Source, first: int = 0, size: int = 1024) -> Iterator[Tuple[slice, np.ndarray]]:
+def blocks(source: Source, first: int = 0, size: int = 512) -> Iterator[Tuple[slice, np.ndarray]]:
     """Examples from number ``first`` on as flat rows, ``size`` at a time."""
     for start in range(first, len(source), size):
         rows = np.arange(start, min(start + size, len(source)))
         yield slice(start, start + len(rows)), source.take(rows)[0].reshape(len(rows), -1)
 
 
-def _batches(order: Sequence[int], size: int) -> Iterator[np.ndarray]:
+def batches(order: Sequence[int], size: int) -> Iterator[np.ndarray]:
+    """Pieces of ``order``, ``size`` long but for the last."""
     for start in range(0, len(order), size):
         yield np.asarray(order[start : start + size])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryoresdl.models import networks, training
+from cryoresdl.models import gram, networks, training
 from cryoresdl.models.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,9 +31,9 @@ def recipe(**changes):
     )
 
 
-def gram(seed=3, **changes):
+def dual(seed=3, **changes):
     network = networks.describe(networks.DNN, 0.1, 8)
-    return training.GramStepper(blobs(33), blobs(12, seed=1), recipe(**changes), seed, network)
+    return gram.GramStepper(blobs(33), blobs(12, seed=1), recipe(**changes), seed, network)
 
 
 def test_paper_recipes():
@@ -44,9 +44,9 @@ def test_paper_recipes():
 
 
 def test_gram_descent_is_the_descent_of_keras(tmp_path):
-    stepper = gram()
+    stepper = dual()
     network = networks.describe(networks.DNN, 0.1, 8)
-    model = networks.from_weights(networks.build(network), training.initial_dnn(network, 3))
+    model = networks.from_weights(networks.build(network), gram.initial_dnn(network, 3))
     keras_stepper = training.KerasStepper(model, blobs(33), blobs(12, seed=1), recipe(), 3, logits=True)
     start = stepper.weights(stepper.state())["dense1/kernel"]
     for epoch in range(1, 9):
@@ -59,9 +59,49 @@ def test_gram_descent_is_the_descent_of_keras(tmp_path):
         np.testing.assert_allclose(mine[name], value, atol=2e-5)
 
 
+@pytest.mark.parametrize("count", [4, 12, 24])
+def test_turned_maps_are_as_good_as_written_out(count):
+    """The group's short cut gives the products, the order and the weights of a data set with every map turned."""
+    few, validation = blobs(9), blobs(6, seed=1)
+    group = gram.rotations(count)
+    assert len({matrix.tobytes() for matrix in group}) == count and (group[0] == np.eye(3)).all()
+    turned = np.stack([gram.turn(few.maps, matrix) for matrix in group], 1).reshape(-1, 8, 8, 8)
+    written = training.Arrays(turned, np.repeat(few.labels, count))
+    network, chosen = networks.describe(networks.DNN, 0.1, 8), recipe(batch=20)
+    one = gram.GramStepper(few, validation, chosen, 1, network, count)
+    other = gram.GramStepper(written, validation, chosen, 1, network)
+    for epoch in (1, 2, 3):
+        np.testing.assert_allclose(one.train_epoch(epoch), other.train_epoch(epoch), rtol=1e-4)
+        np.testing.assert_allclose(one.validate(), other.validate(), rtol=1e-4)
+    a, b = one.weights(one.state()), other.weights(other.state())
+    np.testing.assert_allclose(a["dense1/kernel"], b["dense1/kernel"], atol=1e-5)
+
+
+def test_turning_a_cube_moves_voxels_as_the_matrix_says():
+    cube = np.zeros((1, 5, 5, 5))
+    cube[0, 4, 3, 2] = 1
+    for matrix in gram.rotations(24):
+        place = np.argwhere(gram.turn(cube, matrix)[0])[0] - 2
+        np.testing.assert_array_equal(place, matrix @ [2, 1, 0])
+    with pytest.raises(InputError, match="rotations"):
+        gram.rotations(7)
+
+
+def test_products_are_kept_for_a_resumed_run(tmp_path, monkeypatch):
+    network, cache = networks.describe(networks.DNN, 0.1, 8), tmp_path / "products.npz"
+    arguments = (blobs(9), blobs(6, seed=1), recipe(), 1, network, 4, cache)
+    first = gram.GramStepper(*arguments, identity=[1]).train_epoch(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(gram.GramStepper, "_train_products", None)
+        assert gram.GramStepper(*arguments, identity=[1]).train_epoch(1) == first
+    cache.write_bytes(cache.read_bytes()[:100])
+    assert gram.GramStepper(*arguments, identity=[1]).train_epoch(1) == first
+    assert gram.GramStepper(*arguments, identity=[2]).train_epoch(1) == first
+
+
 def test_history_improves_and_is_written(tmp_path):
     lines = []
-    history, best = training.run_epochs(gram(epochs=40), recipe(epochs=40), tmp_path, {}, report=lines.append)
+    history, best = training.run_epochs(dual(epochs=40), recipe(epochs=40), tmp_path, {}, report=lines.append)
     columns = training.read_history(tmp_path / "history.csv")
     assert columns["epoch"] == list(range(1, 41)) and len(lines) == 40 and "ETA" in lines[0]
     assert columns["val_loss"][-1] < columns["val_loss"][0] * 0.8
@@ -99,10 +139,10 @@ def test_early_stop_keeps_the_best_state(tmp_path):
 
 
 def test_resume_repeats_epochs_after_the_last_checkpoint(tmp_path):
-    whole, best = training.run_epochs(gram(), recipe(), tmp_path, {"seed": 3})
+    whole, best = training.run_epochs(dual(), recipe(), tmp_path, {"seed": 3})
     other = tmp_path / "other"
     other.mkdir()
-    stepper, real, calls = gram(), training.GramStepper.train_epoch, []
+    stepper, real, calls = dual(), gram.GramStepper.train_epoch, []
 
     def dying(epoch):
         calls.append(epoch)
@@ -113,23 +153,23 @@ def test_resume_repeats_epochs_after_the_last_checkpoint(tmp_path):
     stepper.train_epoch = dying
     with pytest.raises(KeyboardInterrupt):
         training.run_epochs(stepper, recipe(), other, {"seed": 3}, checkpoint_every=3)
-    again, best2 = training.run_epochs(gram(), recipe(), other, {"seed": 3}, resume=True)
+    again, best2 = training.run_epochs(dual(), recipe(), other, {"seed": 3}, resume=True)
     assert again.rows == whole.rows and again.best_epoch == whole.best_epoch
     assert (other / "history.csv").read_bytes() == (tmp_path / "history.csv").read_bytes()
     for name in best:
         np.testing.assert_array_equal(best[name], best2[name])
-    done, _ = training.run_epochs(gram(), recipe(), other, {"seed": 3}, resume=True)
+    done, _ = training.run_epochs(dual(), recipe(), other, {"seed": 3}, resume=True)
     assert done.rows == whole.rows
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
-    training.run_epochs(gram(), recipe(), tmp_path, {"seed": 3})
+    training.run_epochs(dual(), recipe(), tmp_path, {"seed": 3})
     with pytest.raises(InputError, match="seed"):
-        training.run_epochs(gram(), recipe(), tmp_path, {"seed": 4}, resume=True)
+        training.run_epochs(dual(), recipe(), tmp_path, {"seed": 4}, resume=True)
     data = (tmp_path / "checkpoint.npz").read_bytes()
     (tmp_path / "checkpoint.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="damaged"):
-        training.run_epochs(gram(), recipe(), tmp_path, {"seed": 3}, resume=True)
+        training.run_epochs(dual(), recipe(), tmp_path, {"seed": 3}, resume=True)
     (tmp_path / "history.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="not a training history"):
         training.read_history(tmp_path / "history.csv")
@@ -200,7 +240,7 @@ def test_compressed_dnn_answers_like_the_full_one():
     maps = np.einsum("nabc,ax,by,cz->nxyz", waves, basis, basis, basis)
     source = training.Arrays(maps, np.arange(60) % 3)
     network = networks.describe(networks.DNN, 0.1, 8)
-    weights = training.initial_dnn(network, 1)
+    weights = gram.initial_dnn(network, 1)
     small, arrays = training.compress_dnn(weights, source, 8, rank=27, cosines=8)
     from cryoresdl.models.model_file import Model
 

@@ -18,7 +18,16 @@ from ..errors import InputError
 HELP = "train a network on a training set"
 EXAMPLE = "cryoresdl train unet --paper --labels monores --width 0.125 --data patches.h5 --out unet"
 
-_PAPER_ONLY = ("width", "solver", "optimizer", "learning_rate", "patience", "bfloat16", "checkpoint_every")
+_PAPER_ONLY = (
+    "width",
+    "solver",
+    "orientations",
+    "optimizer",
+    "learning_rate",
+    "patience",
+    "bfloat16",
+    "checkpoint_every",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("gram", "keras"),
         help="dnn: gradient descent on inner products of maps, exact and fast (gram, default), or step "
         "by step on all weights (keras)",
+    )
+    paper.add_argument(
+        "--orientations",
+        type=int,
+        choices=(1, 4, 12, 24),
+        help="dnn: show every training map in so many orientations (1; the paper had 7,600 structures instead)",
     )
     paper.add_argument(
         "--bfloat16",
@@ -102,6 +117,7 @@ def _train_paper(args: argparse.Namespace) -> None:
         "learning_rate",
         "patience",
         "solver",
+        "orientations",
         "bfloat16",
         "checkpoint_every",
     )
