@@ -21,6 +21,10 @@ from .feature_sets import Item, read_items
 from .files import PathLike, atomic_path
 
 
+VALIDATION_MAPS = 20
+"""Maps of each feature set that a training is watched on."""
+
+
 @dataclass
 class LocalRecipe:
     """Hyper-parameters of one local training.
@@ -46,16 +50,6 @@ class LocalRecipe:
     angstrom_weight: float = 0.3
     seed: int = 0
     bfloat16: bool = True
-
-
-def target_bins(truth_voxels: np.ndarray) -> np.ndarray:
-    """Truth in voxels -> cumulative step targets (..., bins - 1): 1 where the truth lies below an inner edge.
-
-    The step is linear over the bin that holds the truth, so that the median can be finer than a bin.
-    """
-    u = np.log2(np.maximum(truth_voxels, 1.0))[..., None]
-    edges = fn.bin_edges()[1:-1]
-    return np.clip((edges - u) / fn.BIN_STEP + 0.5, 0.0, 1.0).astype(np.float32)
 
 
 def draw_crop(item: Item, variant: str, size: int, rng: np.random.Generator) -> Tuple[np.ndarray, ...]:
@@ -98,37 +92,40 @@ def batches(
         step += 1
 
 
-def _loss(tf: Any, logits: Any, truth: Any, voxel: Any, weight_a: float) -> Tuple[Any, Any]:
-    """Mean ranked probability score over estimated cells, and the mean absolute error of the median in log2."""
+def _loss_of(tf: Any, logits: Any, u: Any, voxel: Any, angstrom_weight: float) -> Any:
+    """Ranked probability score of each row: in log2 plus ``angstrom_weight`` times the one in angstroms."""
     edges = tf.constant(fn.bin_edges()[1:-1], tf.float32)
-    chosen = truth > 0
-    in_voxels = tf.boolean_mask(truth / voxel[:, None, None, None], chosen)
-    size = tf.boolean_mask(tf.broadcast_to(voxel[:, None, None, None], tf.shape(truth)), chosen)
-    scores = tf.boolean_mask(logits, chosen)
-    u = tf.math.log(tf.maximum(in_voxels, 1.0)) / np.log(2.0)
     step = tf.clip_by_value((edges[None] - u[:, None]) / fn.BIN_STEP + 0.5, 0.0, 1.0)
-    cumulative = tf.cumsum(tf.nn.softmax(scores), axis=-1)[:, :-1]
-    gap = tf.square(cumulative - step)
-    in_log = tf.reduce_sum(gap, -1) * fn.BIN_STEP
+    gap = tf.square(tf.cumsum(tf.nn.softmax(logits), axis=-1)[:, :-1] - step)
     width = tf.constant(np.log(2.0) * fn.BIN_STEP * 2.0 ** fn.bin_edges()[1:-1], tf.float32)
-    in_angstrom = tf.reduce_sum(gap * width[None], -1) * size
+    in_angstrom = tf.reduce_sum(gap * width[None], -1) * voxel
     # Angstroms of very coarse maps are worth less: otherwise a few of them would drive the training.
-    in_angstrom /= tf.sqrt(1.0 + tf.square(in_voxels * size / 10.0))
+    in_angstrom /= tf.sqrt(1.0 + tf.square(2.0**u * voxel / 10.0))
+    return tf.reduce_sum(gap, -1) * fn.BIN_STEP + angstrom_weight * in_angstrom
+
+
+def _loss(tf: Any, logits: Any, truth: Any, voxel: Any, weight_a: float) -> Tuple[Any, Any]:
+    """Mean score over estimated cells, and the mean absolute error of the median in log2."""
+    chosen = truth > 0
+    size = tf.boolean_mask(tf.broadcast_to(voxel[:, None, None, None], tf.shape(truth)), chosen)
+    u = tf.math.log(tf.maximum(tf.boolean_mask(truth, chosen) / size, 1.0)) / np.log(2.0)
+    scores = tf.boolean_mask(logits, chosen)
+    cumulative = tf.cumsum(tf.nn.softmax(scores), axis=-1)[:, :-1]
     median = fn.BIN_LOW + fn.BIN_STEP * (0.5 + tf.reduce_sum(tf.sigmoid((0.5 - cumulative) * 40.0), -1))
-    return tf.reduce_mean(in_log + weight_a * in_angstrom), tf.reduce_mean(tf.abs(median - u))
+    return tf.reduce_mean(_loss_of(tf, scores, u, size, weight_a)), tf.reduce_mean(tf.abs(median - u))
 
 
 def _as_list(data: Any) -> List[PathLike]:
     return list(data) if isinstance(data, (list, tuple)) else [data]
 
 
-def load_split(data: Any, split: str) -> List[Item]:
-    """Items of one split over one or several feature sets (a set without that split is passed over)."""
+def load_split(data: Any, split: str, limit: Optional[int] = None) -> List[Item]:
+    """Items of one split over one or several feature sets, at most ``limit`` of each; a set without it is passed over."""
     items: List[Item] = []
     problems = []
     for path in _as_list(data):
         try:
-            items += read_items(path, split)
+            items += read_items(path, split, limit)
         except InputError as error:
             problems.append(str(error))
     if not items:
@@ -184,7 +181,7 @@ def train_local(
     model = fn.build_local(network, keras)
     if start is not None:
         fn.set_weights(model, start)
-    train_items, check_items = load_split(data, "train"), load_split(data, "validation")
+    train_items, check_items = load_split(data, "train"), load_split(data, "validation", VALIDATION_MAPS)
     variables = model.trainable_variables
     moments = [[tf.Variable(tf.zeros(v.shape)) for v in variables] for _ in range(2)]
     first, best = 0, float("inf")
@@ -216,7 +213,7 @@ def train_local(
         losses.append(float(loss))
         errors.append(float(error))
         if number % validate_every == 0 or number == recipe.steps:
-            checks = validate_local(model, check_items[:30])
+            checks = validate_local(model, check_items)
             row = {
                 "step": number,
                 "loss": round(float(np.mean(losses)), 5),
@@ -322,3 +319,98 @@ def _append_history(path: Path, row: Dict[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, float]:
+    """Factor on the spread that gives 68.3 % coverage on held-out maps, every map counting the same.
+
+    Returns:
+        ``spread`` (factor) and ``coverage_before``.
+    """
+    from .resolution_bins import quantile
+
+    ratios, weights, before = [], [], []
+    for item in items:
+        u = np.log2(item.truth[item.truth > 0] / item.info["voxel_size_A"])
+        for variant in ("single", "halves"):
+            p = predict_item(model, item, variant)
+            low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
+            ratio = np.abs(u - middle) / np.maximum((high - low) / 2, 1e-3)
+            ratios.append(ratio)
+            weights.append(np.full(ratio.size, 1.0 / ratio.size))
+            before.append(float((ratio <= 1).mean()))
+    ratio, weight = np.concatenate(ratios), np.concatenate(weights)
+    order = np.argsort(ratio)
+    share = np.cumsum(weight[order]) / weight.sum()
+    return {
+        "spread": float(ratio[order][np.searchsorted(share, 0.683)]),
+        "coverage_before": float(np.mean(before)),
+    }
+
+
+def keras_local(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
+    """Keras model of the local network with given weights, float32."""
+    _, keras = import_tensorflow()
+    keras.mixed_precision.set_global_policy("float32")
+    model = fn.build_local(fn.local_network(tuple(channels)), keras)
+    fn.set_weights(model, weights)
+    return model
+
+
+def save_local(
+    weights: Dict[str, np.ndarray],
+    data: Any,
+    path: PathLike,
+    name: str,
+    recipe: LocalRecipe,
+    training: Dict[str, Any],
+) -> Dict[str, Any]:
+    """Calibrate on the validation split, measure on the test split, and write the model file.
+
+    Args:
+        weights: of the trained network.
+        data: feature set(s) with validation and test splits.
+        path: model file to write.
+        name: model name.
+        recipe: of the training, for the card.
+        training: further facts for the card (labels, seconds, maps).
+
+    Returns:
+        the card.
+    """
+    from . import model_file
+
+    model = keras_local(weights, recipe.channels)
+    calibration = calibrate_local(model, load_split(data, "validation"))
+    metrics = {"split": "test, structures of clusters never trained on"}
+    try:
+        items = load_split(data, "test")
+        metrics.update({k.replace("val_", ""): round(v, 4) for k, v in validate_local(model, items).items()})
+        metrics["maps"] = len(items)
+    except InputError:
+        metrics["note"] = "the data set has no test split"
+    card = {
+        "kind": "local",
+        "name": name,
+        "network": fn.local_network(recipe.channels),
+        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
+        "training": {**asdict(recipe), **training},
+        "metrics": metrics,
+        "calibration": calibration,
+    }
+    model_file.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
+    return card
+
+
+def _set_facts(data: Any) -> Dict[str, Any]:
+    """Counts of complete maps per split over the sets, and the seeds they were drawn from."""
+    import h5py
+
+    counts: Dict[str, int] = {}
+    seeds = []
+    for path in _as_list(data):
+        with h5py.File(path, "r") as handle:
+            seeds.append(int(handle.attrs.get("seed", -1)))
+            for split in ("train", "validation", "test"):
+                counts[split] = counts.get(split, 0) + len(handle.get(split, {}))
+    return {"maps": counts, "seeds": seeds}

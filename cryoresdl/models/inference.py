@@ -26,6 +26,7 @@ TILE_CELLS = 64
 TILE_HALO = 12
 _SMALLEST_MASK = 100
 _LOADED: Dict[str, Any] = {}
+_RUNNERS: Dict[str, Any] = {}
 
 
 @dataclass
@@ -68,11 +69,13 @@ def load_model(name_or_path: Any, kind: str) -> Any:
 
 
 def _run(model: Any) -> Any:
-    if not hasattr(model, "_runner"):
+    """The function that runs a model's network, built once per process."""
+    key = str(model.path)
+    if key not in _RUNNERS:
         from . import backend
 
-        model._runner = backend.runner(model.card["network"], model.weights)
-    return model._runner[0]
+        _RUNNERS[key] = backend.runner(model.card["network"], model.weights)[0]
+    return _RUNNERS[key]
 
 
 def axis_tiles(length: int, core: int = TILE_CELLS, halo: int = TILE_HALO) -> List[Tuple[int, int]]:

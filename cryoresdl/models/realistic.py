@@ -56,6 +56,8 @@ class Options:
         noise_slope: exponent p of the noise power spectrum (f + 0.02)^p.
         noise_bump: height and centre (cycles per voxel) of a bump in the log noise spectrum.
         noise_profile: relative amplitude of the noise's smooth spatial modulation.
+        noise_inside: extra noise amplitude inside the molecule over that outside: misalignment, heterogeneity and
+            solvent flattening leave real maps noisier where the particle is.
         band_limit: cycles per voxel above which the reconstruction holds nothing (0.87 = the whole cube).
         weighting: FSC weighting sqrt(2 FSC / (1 + FSC)) of the final map.
         b_sharpen: B-factor of sharpening (negative) or blurring (positive) of the final map, square angstroms.
@@ -76,6 +78,7 @@ class Options:
     noise_slope: float = 0.0
     noise_bump: Tuple[float, float] = (0.0, 0.2)
     noise_profile: float = 0.0
+    noise_inside: float = 0.0
     band_limit: float = 0.87
     weighting: bool = False
     b_sharpen: float = 0.0
@@ -511,6 +514,9 @@ def _reconstruct(
     if options.noise_profile > 0:
         profile = np.exp(options.noise_profile * smooth_noise(shape, min(shape) / 3, rng)).astype(np.float32)
     soft = soft_edge(mask, max(3.0, 3.0 / voxel_size))
+    if options.noise_inside > 0:
+        inside = 1 + options.noise_inside * ndimage.gaussian_filter(mask.astype(np.float32), 4.0)
+        profile = inside if profile is None else profile * inside
     n_shells = min(shape) // 2
     frequency = np.arange(n_shells + 1) / (2.0 * n_shells)
     masked_signal = shell_power(sf.rfftn(signal * soft), f, n_shells)
@@ -642,6 +648,7 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
             float(rng.uniform(0.05, 0.4)),
         ),
         noise_profile=float(rng.choice([0.0, rng.uniform(0.05, 0.3)], p=[0.65, 0.35])),
+        noise_inside=float(rng.uniform(0.2, 2.5)) if rng.random() < 0.3 else 0.0,
         band_limit=float(rng.choice([0.87, 0.49, rng.uniform(0.3, 0.48)], p=[0.6, 0.28, 0.12])),
         weighting=weighting,
         b_sharpen=sharpen,

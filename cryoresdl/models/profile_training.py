@@ -1,0 +1,221 @@
+"""Training of the default global network on band profiles and the local network's answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from . import constants, features, inference, model_file, resolution_bins
+from . import feature_networks as fn
+from .evaluation import calibration as reliability
+from .feature_sets import VARIANTS, Item
+from .feature_training import _as_list, _loss_of, _set_facts, import_tensorflow, load_split
+from .files import PathLike
+
+CLIP = 6.0
+"""Inputs beyond so many standard deviations of the training maps are held there."""
+
+
+@dataclass
+class GlobalRecipe:
+    """Hyper-parameters of the global network.
+
+    Attributes:
+        widths: of the dense layers.
+        epochs: at most; the best on the validation maps is kept.
+        patience: epochs without a better validation loss before the training ends.
+        batch: maps per step.
+        rate: learning rate of Adam.
+        noise: standard deviation of noise added to the standardised inputs.
+        l2: weight decay.
+        angstrom_weight: weight of the score in angstroms beside the one in log2.
+        seed: of weights and order.
+    """
+
+    widths: Tuple[int, ...] = (128, 128, 64)
+    epochs: int = 300
+    patience: int = 40
+    batch: int = 64
+    rate: float = 1e-3
+    noise: float = 0.05
+    l2: float = 1e-4
+    angstrom_weight: float = 0.1
+    seed: int = 0
+
+
+@dataclass
+class Table:
+    """Inputs and targets of the global network, one row per map and variant."""
+
+    profile: np.ndarray
+    log2_voxels: np.ndarray
+    voxel_size: np.ndarray
+    kind: List[str]
+
+
+def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
+    """The global network's input for one item of a feature set."""
+    inside = item.truth > 0
+    found = features.Features(
+        item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
+    )
+    median, spread, _ = inference._cell_estimates(local_model, found)
+    factor = float(local_model.card.get("calibration", {}).get("spread", 1.0))
+    return inference.global_profile(item.summary[variant], median[inside], factor * spread[inside])
+
+
+def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, report: Any = None) -> Table:
+    """Profiles and true global resolutions of a split; both variants of every map."""
+    rows, targets, voxels, kinds = [], [], [], []
+    items = load_split(data, split, limit)
+    for number, item in enumerate(items):
+        for variant in VARIANTS:
+            rows.append(profile_of(item, variant, local_model))
+            voxels.append(item.info["voxel_size_A"])
+            targets.append(np.log2(item.info["global_fsc0143_A"] / item.info["voxel_size_A"]))
+            kinds.append(item.info.get("kind", "realistic") + " " + variant)
+        if report is not None and (number + 1) % 100 == 0:
+            report(f"{split}: {number + 1} of {len(items)} maps")
+    return Table(np.stack(rows), np.asarray(targets, np.float32), np.asarray(voxels, np.float32), kinds)
+
+
+def train_global(
+    train: Table, check: Table, recipe: GlobalRecipe, report: Any = print
+) -> Dict[str, np.ndarray]:
+    """Fit the global network; returns named weights with the input's mean and scale."""
+    tf, keras = import_tensorflow()
+    keras.utils.set_random_seed(recipe.seed)
+    keras.mixed_precision.set_global_policy("float32")
+    mean, scale = train.profile.mean(0), train.profile.std(0) + 1e-3
+    model = fn.build_global(fn.global_network(train.profile.shape[1], recipe.widths), keras, recipe.l2)
+
+    def scaled(rows: np.ndarray) -> np.ndarray:
+        return np.clip((rows - mean) / scale, -CLIP, CLIP).astype(np.float32)
+
+    def loss(truth: Any, logits: Any) -> Any:
+        return _loss_of(tf, logits, truth[:, 0], truth[:, 1], recipe.angstrom_weight)
+
+    noisy = keras.Sequential([keras.layers.GaussianNoise(recipe.noise), model])
+    noisy.compile(keras.optimizers.Adam(recipe.rate), loss)
+    stop = keras.callbacks.EarlyStopping(
+        "val_loss", patience=recipe.patience, restore_best_weights=True, start_from_epoch=5
+    )
+    slower = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=12)
+    history = noisy.fit(
+        scaled(train.profile),
+        np.stack([train.log2_voxels, train.voxel_size], 1),
+        validation_data=(scaled(check.profile), np.stack([check.log2_voxels, check.voxel_size], 1)),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch,
+        verbose=0,
+        callbacks=[stop, slower],
+    )
+    report(f"global network: {len(history.epoch)} epochs, best loss {min(history.history['val_loss']):.4f}")
+    weights = fn.weights_of(model)
+    return {**weights, "input/mean": mean.astype(np.float32), "input/scale": scale.astype(np.float32)}
+
+
+def distributions(weights: Dict[str, np.ndarray], rows: Table, temperature: float = 1.0) -> np.ndarray:
+    """Bin probabilities of every row, by numpy."""
+    from .backend import NumpyOps
+
+    profile = np.clip((rows.profile - weights["input/mean"]) / weights["input/scale"], -CLIP, CLIP)
+    widths = [weights[f"dense{k}/bias"].size for k in range(sum(n.startswith("dense") for n in weights) // 2)]
+    logits = (
+        fn.forward_global(NumpyOps(weights), profile, {"widths": widths, "bins": fn.N_BINS}) / temperature
+    )
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def three_classes(p: np.ndarray, voxel_size: np.ndarray) -> np.ndarray:
+    """Class probabilities (n, 3) of bin distributions of maps with different voxels."""
+    return np.concatenate(
+        [
+            resolution_bins.class_probabilities(row[None], constants.GLOBAL_EDGES_A, float(v))
+            for row, v in zip(p, voxel_size)
+        ]
+    )
+
+
+def true_classes(rows: Table) -> np.ndarray:
+    """Class index 0..2 of every row's true resolution; both edges are medium."""
+    angstroms = 2.0**rows.log2_voxels * rows.voxel_size
+    low, high = constants.GLOBAL_EDGES_A
+    return np.where(angstroms < low, 0, np.where(angstroms <= high, 1, 2))
+
+
+def measure(weights: Dict[str, np.ndarray], rows: Table, calibration: Dict[str, float]) -> Dict[str, Any]:
+    """Accuracy, error and calibration of the global network on a table."""
+    p = distributions(weights, rows, calibration.get("temperature", 1.0))
+    three, truth = three_classes(p, rows.voxel_size), true_classes(rows)
+    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
+    spread = calibration.get("spread", 1.0)
+    gap = rows.log2_voxels - middle
+    covered = np.where(gap < 0, -gap <= spread * (middle - low), gap <= spread * (high - middle))
+    return {
+        "rows": int(len(truth)),
+        "accuracy": float((three.argmax(1) == truth).mean()),
+        "median_relative_error": float(np.median(np.abs(2.0 ** (-gap) - 1))),
+        "coverage68": float(covered.mean()),
+        "ece": reliability(three, truth)["ece"],
+    }
+
+
+def calibrate(weights: Dict[str, np.ndarray], rows: Table) -> Dict[str, float]:
+    """Temperature of least log loss of the classes, and the spread factor of 68.3 % coverage, on held-out maps."""
+    truth = true_classes(rows)
+    temperatures = np.exp(np.linspace(np.log(0.5), np.log(2.5), 25))
+    losses = []
+    for temperature in temperatures:
+        three = three_classes(distributions(weights, rows, float(temperature)), rows.voxel_size)
+        losses.append(-np.log(np.maximum(three[np.arange(len(truth)), truth], 1e-4)).mean())
+    best = float(temperatures[int(np.argmin(losses))])
+    p = distributions(weights, rows, best)
+    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
+    gap = rows.log2_voxels - middle
+    ratio = np.abs(gap) / np.maximum(np.where(gap < 0, middle - low, high - middle), 1e-4)
+    inside = np.clip((rows.profile - weights["input/mean"]) / weights["input/scale"], -CLIP, CLIP)
+    distance = np.sqrt(np.square(inside).mean(1))
+    return {
+        "temperature": best,
+        "spread": float(np.quantile(ratio, 0.683)),
+        "distance_limit": float(np.quantile(distance, 0.995) * 1.15),
+    }
+
+
+def save_global(
+    weights: Dict[str, np.ndarray],
+    check: Table,
+    test: Table,
+    path: PathLike,
+    name: str,
+    recipe: GlobalRecipe,
+    data: Any,
+    local_model: Any,
+) -> Dict[str, Any]:
+    """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
+    calibration = calibrate(weights, check)
+    metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
+    metrics["all"] = measure(weights, test, calibration)
+    for kind in sorted(set(test.kind)):
+        chosen = np.asarray([k == kind for k in test.kind])
+        part = Table(test.profile[chosen], test.log2_voxels[chosen], test.voxel_size[chosen], [kind])
+        metrics[kind] = measure(weights, part, calibration)
+    card = {
+        "kind": "global",
+        "name": name,
+        "network": fn.global_network(test.profile.shape[1], recipe.widths),
+        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
+        "training": {
+            **asdict(recipe),
+            "local_model": {"name": local_model.card["name"], "digest": model_file.digest(local_model)},
+        },
+        "metrics": metrics,
+        "calibration": calibration,
+    }
+    model_file.save(path, card, weights)
+    return card
