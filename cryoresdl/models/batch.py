@@ -1,0 +1,612 @@
+"""Validate maps: one, or a list of any length on worker processes, resumable after any end.
+
+Everything known about a map comes from `validate_map`, whether it runs here, in a worker or on a cluster. A list
+grows ``results.jsonl`` and ``results.csv`` by one line per finished map; ``results.jsonl`` is the memory of a
+resume: a line counts when its input files (size and time of change), options and row are still the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import importlib
+import io
+import json
+import os
+import re
+import time
+import traceback
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+from . import constants, files
+from .errors import InputError
+from .files import PathLike, shown
+
+COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap", "relion")
+"""Columns of a list; only ``map`` is needed, and others are carried into the results."""
+COMPARED = {"monores": "MonoRes", "resmap": "ResMap", "relion": "RELION"}
+FIELDS = (
+    "map",
+    "folder",
+    "status",
+    "error",
+    "class",
+    "p_high",
+    "p_medium",
+    "p_low",
+    "resolution_A",
+    "interval_low_A",
+    "interval_high_A",
+    "in_distribution",
+    "claimed_A",
+    "verdict",
+    "reasons",
+    "local_median_A",
+    "local_q1_A",
+    "local_q3_A",
+    "mask_voxels",
+    "voxel_size_A",
+    "nyquist_A",
+    "warnings",
+    "model_global",
+    "model_local",
+    "seconds",
+)
+RESULTS_JSONL = "results.jsonl"
+VALIDATION_JSON = "validation.json"
+"""Written last into the folder of one map: its presence means that everything else is whole."""
+ERROR_LOG = "error.log"
+DONE, FAILED, CRASHED = "done", "failed", "crashed"
+_RESULTS = (
+    VALIDATION_JSON,
+    constants.CLASSIFICATION_JSON,
+    constants.LOCAL_JSON,
+    constants.LOCAL_RESOLUTION,
+    constants.LOCAL_CLASS,
+    constants.LOCAL_INTERVAL,
+    constants.MASK_USED,
+    constants.COMPARISON_JSON,
+    constants.DISAGREEMENT,
+    constants.REPORT_HTML,
+    constants.REPORT_JSON,
+    "report.pdf",
+)
+_FILE_COLUMNS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to validate; the same for every map of a list.
+
+    Attributes:
+        networks: "both", "global" or "local".
+        model_global: name or file of a global model.
+        model_local: name or file of a local model.
+        seed: stored with the results.
+        report: make figures and a report for every map.
+        engine: module with ``localres`` and ``classify``; tests put a quick one here.
+    """
+
+    networks: str = "both"
+    model_global: str = constants.DEFAULT_GLOBAL_MODEL
+    model_local: str = constants.DEFAULT_LOCAL_MODEL
+    seed: int = 0
+    report: bool = True
+    engine: str = "cryoresdl.models.inference"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One map to validate; paths as given, resolved against the list's folder.
+
+    Attributes:
+        map: the map; the other files are "" where there are none.
+        voxel_size: A, or None for the header's.
+        claimed: A, or None.
+        folder: name of the sub-folder for the results; "" in the folder of a single map.
+        key: identifies row and options across runs.
+        extra: further columns of the list.
+        problem: why the row cannot be run at all, or "".
+    """
+
+    map: str
+    mask: str = ""
+    voxel_size: float | None = None
+    claimed: float | None = None
+    half1: str = ""
+    half2: str = ""
+    monores: str = ""
+    resmap: str = ""
+    relion: str = ""
+    folder: str = ""
+    key: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+
+# ------------------------------------------------------------------------------------------- one map
+
+
+def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]:
+    """Validate one map and write everything about it into ``folder``.
+
+    All inputs are read before anything is written.
+
+    Args:
+        job: what to validate.
+        options: how.
+        folder: where; it exists.
+
+    Returns:
+        The map's row of the results (`FIELDS` and the extra columns).
+
+    Raises:
+        InputError: bad input.
+    """
+    from . import maps, outputs
+
+    start = time.perf_counter()
+    if job.problem:
+        raise InputError(job.problem)
+    engine = importlib.import_module(options.engine)
+    folder = Path(folder)
+    density = maps.read(job.map, job.voxel_size)
+    halves = [
+        maps.read(path, job.voxel_size, "half map") if path else None for path in (job.half1, job.half2)
+    ]
+    mask = maps.read_mask(job.mask, density) if job.mask else None
+    others = {
+        title: maps.read_values(getattr(job, name), density, f"{title} volume")
+        for name, title in COMPARED.items()
+        if getattr(job, name)
+    }
+    local = entry = None
+    if options.networks != "global":
+        local = engine.localres(
+            density, halves[0], halves[1], mask, model=options.model_local, seed=options.seed
+        )
+    if options.networks != "local":
+        entry = engine.classify(
+            density,
+            mask=mask,
+            claimed=job.claimed,
+            model=options.model_global,
+            local=local,
+            half1=halves[0],
+            half2=halves[1],
+        )
+    _clear(folder)
+    if local is not None:
+        outputs.write_local(local, density, folder)
+    if entry is not None:
+        outputs.write_classification([entry], folder)
+    _compare(folder, density, local, others, mask)
+    if options.report:
+        _report(folder)
+    row = _row(job, options, density, entry, local)
+    row["seconds"] = round(time.perf_counter() - start, 3)
+    files.write_json(folder / VALIDATION_JSON, {"key": job.key, "inputs": stamp(job), "row": row})
+    return row
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier run's results, the mark of completeness first: this run may not make all of them."""
+    for name in _RESULTS:
+        _drop(folder / name)
+    for figure in (folder / "figures").glob("*.png"):
+        _drop(figure)
+
+
+def _compare(folder: Path, density: Any, local: Any, others: dict[str, Any], mask: Any) -> None:
+    from . import comparison
+
+    estimates = [
+        comparison.Estimate(title, volume.data, os.path.abspath(volume.path or ""))
+        for title, volume in others.items()
+    ]
+    if local is not None:
+        own = os.path.abspath(folder / constants.LOCAL_RESOLUTION)
+        estimates.insert(0, comparison.Estimate("CryoResDL", local.resolution, own))
+        mask = local.mask
+    if others and len(estimates) > 1:
+        comparison.write(folder, estimates, mask, density)
+
+
+def _report(folder: Path) -> None:
+    from . import plots, report
+
+    plots.write_standard(folder)
+    report.build(folder)
+
+
+def _row(job: Job, options: Options, density: Any, entry: Any, local: Any) -> dict[str, Any]:
+    row = empty_row(job)
+    row.update(
+        status=DONE, voxel_size_A=_rounded(density.voxel_size), nyquist_A=_rounded(2 * density.voxel_size)
+    )
+    warnings = list(density.warnings)
+    if entry is not None:
+        low, high = entry.get("interval_A") or (None, None)
+        claim = entry.get("claim") or {}
+        row.update({f"p_{name}": _rounded(p) for name, p in entry["probabilities"].items()})
+        row.update(
+            {
+                "class": entry["class"],
+                "resolution_A": _rounded(entry.get("resolution_A")),
+                "interval_low_A": _rounded(low),
+                "interval_high_A": _rounded(high),
+                "in_distribution": entry["in_distribution"],
+                "claimed_A": _rounded(claim.get("claimed_A", job.claimed)),
+                "verdict": claim.get("verdict"),
+                "reasons": " ".join(claim.get("reasons", [])),
+                "model_global": options.model_global,
+            }
+        )
+        warnings += entry["warnings"]
+    if local is not None:
+        info = local.info
+        first, third = info.get("quartiles_A") or (None, None)
+        row.update(
+            local_median_A=_rounded(info.get("median_A")),
+            local_q1_A=_rounded(first),
+            local_q3_A=_rounded(third),
+            mask_voxels=int(local.mask.sum()),
+            model_local=options.model_local,
+        )
+        warnings += info.get("warnings", [])
+    row["warnings"] = " ".join(dict.fromkeys(warnings))
+    return row
+
+
+def empty_row(job: Job) -> dict[str, Any]:
+    """A row of the results with nothing in it but the job; extra columns that collide get a prefix."""
+    row: dict[str, Any] = dict.fromkeys(FIELDS)
+    row.update(map=job.map, folder=job.folder, error="")
+    for name, value in job.extra.items():
+        row[f"list_{name}" if name in FIELDS else name] = value
+    return row
+
+
+def failed_row(job: Job, error: str, status: str = FAILED) -> dict[str, Any]:
+    """The row of a map that could not be validated."""
+    row = empty_row(job)
+    row.update(status=status, error=" ".join(error.split()))
+    return row
+
+
+def _rounded(value: Any) -> float | None:
+    return None if value is None else round(float(value), 4)
+
+
+def stamp(job: Job) -> dict[str, Any]:
+    """Size and time of change of every input file: equal stamps mean that nothing was changed in between.
+
+    The times are only compared for equality, so that a clock that jumps does no harm.
+    """
+    from .maps import plain_path
+
+    stamps: dict[str, Any] = {}
+    for name in _FILE_COLUMNS:
+        path = getattr(job, name)
+        if path:
+            try:
+                status = os.stat(plain_path(path))
+                stamps[name] = [status.st_size, status.st_mtime_ns]
+            except (OSError, ValueError):
+                stamps[name] = None
+    return stamps
+
+
+# ------------------------------------------------------------------------------------------- the list
+
+
+def read_list(path: PathLike, options: Options, defaults: dict[str, Any] | None = None) -> list[Job]:
+    """Read a CSV list of maps.
+
+    Paths count from the folder of the list, or, where there is no such file, from the working directory. A row
+    that cannot be understood becomes a job with a ``problem``; the rest of the list goes on.
+
+    Args:
+        path: CSV with a header line; the columns are `COLUMNS`, ``map`` at least.
+        options: part of the rows' identity.
+        defaults: values for empty cells (``mask``, ``voxel_size``, ``claimed``).
+
+    Raises:
+        InputError: unreadable, not text, no ``map`` column, a column twice, or no rows.
+    """
+    where = f"The list {shown(path)}"
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, strict=True)
+            numbered = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not UTF-8 text; save it as CSV in UTF-8.") from error
+    except csv.Error as error:
+        raise InputError(f"{where} is not a CSV file ({error}); save it again as CSV.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{where} cannot be read: {reason}.") from error
+    header = [name.strip() for name in numbered[0][1]] if numbered else []
+    names = [name.lower() if name.lower() in COLUMNS else name for name in header]
+    if "map" not in names:
+        raise InputError(
+            f"{where} has no column named map in its first line; add the header {','.join(COLUMNS[:8])}."
+        )
+    twice = [name for name in names if name and names.count(name) > 1]
+    if twice:
+        raise InputError(f"{where} has the column {shown(twice[0])} twice; remove one.")
+    if len(numbered) == 1:
+        raise InputError(f"{where} has no rows; add one line per map.")
+    base = Path(path).resolve().parent
+    return _named([_job(names, row, base, defaults or {}, number) for number, row in numbered[1:]], options)
+
+
+def jobs_of(paths: Sequence[str], options: Options, defaults: dict[str, Any] | None = None) -> list[Job]:
+    """The same for maps given one by one."""
+    return _named([replace(Job(map=path), **(defaults or {})) for path in paths], options)
+
+
+def _job(names: Sequence[str], row: Sequence[str], base: Path, defaults: dict[str, Any], number: int) -> Job:
+    problem = ""
+    if len(row) > len(names):
+        problem = f"Line {number} of the list has {len(row)} cells for {len(names)} columns; quote names with commas."
+    cells = dict(zip(names, row))
+    values: dict[str, Any] = {}
+    for name in COLUMNS:
+        text = cells.get(name, "").strip()
+        if name in ("voxel_size", "claimed"):
+            try:
+                values[name] = _number(text, name)
+            except InputError as error:
+                values[name], problem = None, problem or f"Line {number} of the list: {error}"
+        else:
+            # Names may begin or end with blanks: only a cell of nothing but blanks is empty.
+            values[name] = _found(cells[name], base) if text else ""
+        if values[name] in ("", None) and defaults.get(name) is not None:
+            values[name] = defaults[name]
+    if not values["map"]:
+        problem = problem or f"Line {number} of the list names no map; fill in the column map."
+    extra = {name: cells.get(name, "") for name in names if name and name not in COLUMNS}
+    return Job(**values, extra=extra, problem=problem)
+
+
+def _number(text: str, name: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise InputError(f"{shown(text)} in the column {name} is not a number above 0 (A).")
+    return value
+
+
+def _found(text: str, base: Path) -> str:
+    from .maps import plain_path
+
+    beside = os.path.join(str(base), text)
+    with contextlib.suppress(OSError, ValueError):
+        for candidate in (beside, os.path.abspath(text)):
+            if os.path.exists(plain_path(candidate)):
+                return candidate
+    return beside
+
+
+def _named(jobs: Sequence[Job], options: Options) -> list[Job]:
+    """Give every job its key and a sub-folder: the map's name, made safe, with a digest where two would meet."""
+    counted: dict[str, int] = {}
+    keyed = []
+    for job in jobs:
+        text = json.dumps([asdict(job), asdict(options)], sort_keys=True)
+        counted[text] = counted.get(text, 0) + 1
+        key = hashlib.sha256(f"{text} {counted[text]}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
+        keyed.append(replace(job, key=key))
+    stems = [safe_name(job.map) for job in keyed]
+    lower = [stem.lower() for stem in stems]
+    return [
+        replace(job, folder=stem if lower.count(stem.lower()) == 1 else f"{stem}-{job.key[:8]}")
+        for job, stem in zip(keyed, stems)
+    ]
+
+
+def safe_name(path: str) -> str:
+    """A folder name from a map's: letters, digits, dot, dash and underscore, never hidden, never empty."""
+    name = os.path.basename(path)
+    name = re.sub(r"(:mrcs?)?$", "", name)
+    name = re.sub(r"\.(gz|bz2)$", "", name, flags=re.IGNORECASE)
+    name = re.sub(r"\.(mrcs?|map|ccp4|st|rec|vol)$", "", name, flags=re.IGNORECASE)
+    name = re.sub(r"[^\w.-]+", "_", name.encode("utf-8", "replace").decode("utf-8"))
+    return name.strip("._-")[:_LONGEST_NAME].rstrip("._-") or "map"
+
+
+class Ledger:
+    """``results.jsonl`` and ``results.csv``: one line per finished map, complete after any kill.
+
+    Args:
+        folder: where they are.
+        jobs: the list, in its order.
+        resume: keep the rows of an earlier run whose job, options and input files are the same; those of a
+            crashed worker are tried again.
+    """
+
+    def __init__(self, folder: Path, jobs: Sequence[Job], resume: bool):
+        self.folder, self.jobs = folder, jobs
+        self.rows: dict[str, dict[str, Any]] = {}
+        if resume:
+            self._remember()
+        self._columns = list(empty_row(jobs[0])) if jobs else list(FIELDS)
+        self._write_whole()
+
+    @property
+    def left(self) -> list[Job]:
+        """Jobs without a row."""
+        return [job for job in self.jobs if job.key not in self.rows]
+
+    def add(self, job: Job, row: dict[str, Any]) -> None:
+        """Append a finished map to both files."""
+        record = {"key": job.key, "inputs": stamp(job), **row}
+        self.rows[job.key] = record
+        _append(self.folder / RESULTS_JSONL, _json_line(record))
+        _append(self.folder / constants.RESULTS_CSV, self._csv_lines([record]))
+
+    def finish(self) -> None:
+        """Bring both files into the order of the list."""
+        self._write_whole()
+
+    def _remember(self) -> None:
+        jobs = {job.key: job for job in self.jobs}
+        for record in _records(self.folder / RESULTS_JSONL):
+            job = jobs.get(record.get("key", ""))
+            if job is not None and record.get("status") != CRASHED and record.get("inputs") == stamp(job):
+                if self._whole(job, record):
+                    self.rows[job.key] = record
+
+    def _whole(self, job: Job, record: dict[str, Any]) -> bool:
+        if record.get("status") != DONE:
+            return True
+        return (self.folder / job.folder / VALIDATION_JSON).is_file()
+
+    def _write_whole(self) -> None:
+        records = [self.rows[job.key] for job in self.jobs if job.key in self.rows]
+        header = io.StringIO()
+        csv.writer(header).writerow(self._columns)
+        for name, text in (
+            (RESULTS_JSONL, "".join(map(_json_line, records))),
+            (constants.RESULTS_CSV, header.getvalue() + self._csv_lines(records)),
+        ):
+            with files.atomic_path(self.folder / name) as temporary:
+                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+    def _csv_lines(self, records: Sequence[dict[str, Any]]) -> str:
+        text = io.StringIO()
+        table = csv.DictWriter(text, self._columns, extrasaction="ignore", restval="")
+        table.writerows(records)
+        return text.getvalue()
+
+
+def _json_line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=True) + "\n"
+
+
+def _append(path: Path, text: str) -> None:
+    """Append in one write, so that a kill leaves at most one torn line, the last."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+        if os.write(handle, data) != len(data):
+            raise InputError(f"The disk of {shown(path.parent)} is full; free it and go on with --resume.")
+    except OSError as error:
+        raise InputError(
+            f"Cannot write {shown(path)}: {error.strerror}; free the disk and go on with --resume."
+        ) from error
+    finally:
+        os.close(handle)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """Lines of an earlier run; a torn or foreign one is skipped and its map done again."""
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"Cannot read {shown(path)}: {error.strerror}.") from error
+    for line in text.split("\n"):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+# ----------------------------------------------------------------------------------------- the runs
+
+
+def run_job(job: Job, options: Options, out: PathLike) -> dict[str, Any]:
+    """Validate one map of a list into its sub-folder; whatever goes wrong becomes its row.
+
+    This is what workers, and Dask, run.
+    """
+    folder = Path(out) / job.folder
+    try:
+        if job.problem:
+            raise InputError(job.problem)
+        folder.mkdir(parents=True, exist_ok=True)
+        row = validate_map(job, options, folder)
+        _drop(folder / ERROR_LOG)
+        return row
+    except InputError as error:
+        row = failed_row(job, str(error))
+    except MemoryError:
+        row = failed_row(job, "Not enough memory for this map; bin or crop it.")
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            (folder / ERROR_LOG).write_text(
+                traceback.format_exc(), encoding="utf-8", errors="backslashreplace"
+            )
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        row = failed_row(job, f"Unexpected failure ({what}); see {ERROR_LOG} in its folder.")
+    with contextlib.suppress(OSError):
+        if folder != Path(out):
+            folder.rmdir()  # only where nothing was written
+    return row
+
+
+def _drop(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def run_list(
+    jobs: Sequence[Job],
+    options: Options,
+    out: PathLike,
+    workers: int = 1,
+    resume: bool = False,
+    dask: str | None = None,
+) -> list[dict[str, Any]]:
+    """Validate many maps, writing one row each as they are finished.
+
+    Args:
+        jobs: from `read_list`.
+        options: how.
+        out: the folder for ``results.csv``, ``results.jsonl`` and one sub-folder per map.
+        workers: processes; each loads the models once.
+        resume: keep the rows of an earlier run (see `Ledger`).
+        dask: address of a Dask scheduler, or ``local:N``; instead of our own workers.
+
+    Returns:
+        The rows in the order of the list.
+
+    Raises:
+        InputError: the folder cannot be written to.
+        CryoResError: no worker can be started.
+    """
+    from .progress import Progress
+
+    out = Path(out)
+    ledger = Ledger(out, jobs, resume)
+    left = ledger.left
+    failures = 0
+    if left:
+        if dask:
+            from .distributed import dask_rows
+
+            rows = dask_rows(left, options, out, dask)
+        else:
+            from .workers import worker_rows
+
+            rows = worker_rows(left, options, out, workers)
+        with contextlib.closing(rows), Progress("maps", len(jobs), done=len(jobs) - len(left)) as progress:
+            for job, row in rows:
+                ledger.add(job, row)
+                failures += row["status"] != DONE
+                progress.step(detail=f"{failures} failed" if failures else "")
+    ledger.finish()
+    return [ledger.rows[job.key] for job in jobs]

@@ -1,0 +1,171 @@
+"""Validate maps: global class and claim, local resolution, comparison with other methods, and a report.
+
+One map: everything goes into --out. Several maps, or a CSV list with the columns
+map,mask,voxel_size,claimed,half1,half2,monores,resmap (only map is needed, further ones are kept): one
+sub-folder per map, results.csv and results.jsonl, which grow as maps are finished, and one report of all.
+A map that fails is a row with its error; after any end, --resume does the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import constants
+
+HELP = "validate maps: global class, local resolution, comparison and report"
+EXAMPLE = "cryoresdl validate map.mrc --claimed 3.2 --half1 half1.mrc --half2 half2.mrc --out results"
+SINGLE = ("half1", "half2", "monores", "resmap", "relion")
+"""Options that belong to one map."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ..cli import count, positive
+
+    parser.add_argument("maps", nargs="+", metavar="MAP|LIST.csv", help="maps, or one list of maps")
+    parser.add_argument("--mask", metavar="M", help="mask of the molecule (default: made from the map)")
+    parser.add_argument(
+        "--voxel-size", type=positive, metavar="A", help="A per voxel, instead of the header's"
+    )
+    parser.add_argument("--claimed", type=positive, metavar="R", help="claimed resolution in A, to be judged")
+    parser.add_argument(
+        "--half1", metavar="H1", help="first half map: noise is then measured between the halves"
+    )
+    parser.add_argument("--half2", metavar="H2", help="second half map")
+    parser.add_argument("--monores", metavar="VOL", help="local resolution by MonoRes, to compare with")
+    parser.add_argument("--resmap", metavar="VOL", help="local resolution by ResMap, to compare with")
+    parser.add_argument("--relion", metavar="VOL", help="local resolution by RELION, to compare with")
+    parser.add_argument(
+        "--networks", choices=("both", "global", "local"), default="both", help="which to run (%(default)s)"
+    )
+    parser.add_argument(
+        "--model-global", default=constants.DEFAULT_GLOBAL_MODEL, metavar="NAME|FILE", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--model-local", default=constants.DEFAULT_LOCAL_MODEL, metavar="NAME|FILE", help="(%(default)s)"
+    )
+    parser.add_argument("--no-report", action="store_true", help="no figures and no report")
+    parser.add_argument(
+        "--map-reports", action="store_true", help="of a list: figures and a report for every map, too"
+    )
+    parser.add_argument("--workers", type=count, default=1, metavar="N", help="of a list: processes (1)")
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS|local:N",
+        help="of a list: fan out to the workers of a Dask scheduler, or to N local ones",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Validate one map or many."""
+    from .. import batch
+    from ..errors import InputError
+
+    several = len(args.maps) > 1 or args.maps[0].lower().endswith(".csv")
+    options = batch.Options(
+        networks=args.networks,
+        model_global=args.model_global,
+        model_local=args.model_local,
+        seed=args.seed,
+        report=not args.no_report and (not several or args.map_reports),
+    )
+    shared = {name: getattr(args, name) for name in ("mask", "voxel_size", "claimed") if getattr(args, name)}
+    alone = [f"--{name}" for name in SINGLE if getattr(args, name)]
+    if not several:
+        _check_models(options)
+        own = {name: getattr(args, name) for name in SINGLE if getattr(args, name)}
+        _run_one(batch.jobs_of(args.maps, options, {**shared, **own})[0], options, args)
+        return
+    if alone:
+        raise InputError(f"{alone[0]} belongs to one map; use the column {alone[0][2:]} of a CSV list.")
+    if len(args.maps) == 1:
+        jobs = batch.read_list(args.maps[0], options, shared)
+    elif any(path.lower().endswith(".csv") for path in args.maps):
+        raise InputError("Give either maps or one CSV list, not both.")
+    else:
+        jobs = batch.jobs_of(args.maps, options, shared)
+    _check_models(options)
+    _run_many(jobs, options, args)
+
+
+def _check_models(options: Any) -> None:
+    """A missing model is said once, at once, and not by every map."""
+    from .. import model_file
+
+    for name, other in ((options.model_global, "local"), (options.model_local, "global")):
+        if options.networks != other:
+            model_file.resolve(name)
+
+
+def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from .. import batch, files
+
+    out = Path(args.out)
+    job = replace(job, folder="")
+    done = out / batch.VALIDATION_JSON
+    if args.resume and done.is_file():
+        earlier = files.read_json(done)
+        if earlier.get("key") == job.key and earlier.get("inputs") == batch.stamp(job):
+            print(f"{files.shown(out)} is already complete.")
+            return
+    existed = out.exists()
+    files.prepare_out(out, [constants.CLASSIFICATION_JSON, constants.LOCAL_JSON], args.overwrite, args.resume)
+    try:
+        row = batch.validate_map(job, options, out)
+    except BaseException:
+        _remove_if_empty(out, existed)
+        raise
+    for line in lines(row):
+        print(line)
+    print(f"results: {files.shown(out)}")
+
+
+def _remove_if_empty(folder: Path, existed: bool) -> None:
+    """Bad input leaves no empty folder behind."""
+    if not existed:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
+    from .. import batch, files
+
+    out = files.prepare_out(args.out, [constants.RESULTS_CSV], args.overwrite, args.resume)
+    rows = batch.run_list(jobs, options, out, args.workers, args.resume, args.dask)
+    if not args.no_report:
+        from .. import report
+
+        report.build(out)
+    failed = [row for row in rows if row["status"] != batch.DONE]
+    for row in failed:
+        print(f"{files.shown(row['map'])}: {row['error']}")
+    print(
+        f"{len(rows) - len(failed)} of {len(rows)} maps validated: {files.shown(out / constants.RESULTS_CSV)}"
+    )
+
+
+def lines(row: dict[str, Any]) -> list[str]:
+    """One map's row as lines of text."""
+    text = []
+    if row["class"]:
+        chances = ", ".join(f"{name} {row['p_' + name]:.2f}" for name in constants.GLOBAL_CLASSES)
+        text.append(f"class: {row['class']} ({chances})")
+    if row["resolution_A"] is not None:
+        text.append(
+            f"resolution: {row['resolution_A']:.2f} A "
+            f"(68 %: {row['interval_low_A']:.2f} to {row['interval_high_A']:.2f} A)"
+        )
+    if row["verdict"]:
+        text.append(f"claim of {row['claimed_A']:g} A: {row['verdict']}. {row['reasons']}")
+    if row["local_median_A"] is not None:
+        text.append(
+            f"local resolution: median {row['local_median_A']:.2f} A, "
+            f"half of it between {row['local_q1_A']:.2f} and {row['local_q3_A']:.2f} A"
+        )
+    return text + ([f"warnings: {row['warnings']}"] if row["warnings"] else [])
