@@ -12,12 +12,12 @@ import multiprocessing
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import h5py
 import numpy as np
 
-from . import features, maps, realistic, simulation
+from . import features, maps, realistic, resolution, simulation
 from .errors import CryoResError, InputError
 from .files import PathLike
 from .structures import Atoms, read_structure
@@ -187,6 +187,83 @@ def make_item(recipe: Recipe) -> Dict[str, Any]:
     return _packed(recipe, single, halves, result.truth, info)
 
 
+def label_cells(label: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """Mean label of the estimated voxels of every cell, in angstroms; 0 where none is estimated or not kept.
+
+    Values at or below 0 (MonoRes) and at or above 100 A (ResMap) are "not estimated".
+    """
+    cells = keep.shape
+    stride = features.STRIDE
+    padded = np.zeros([c * stride for c in cells], np.float32)
+    padded[tuple(slice(0, n) for n in label.shape)] = label
+    known = resolution.estimated(padded).astype(np.float32)
+    blocks = (cells[0], stride, cells[1], stride, cells[2], stride)
+    total = (padded * known).reshape(blocks).sum((1, 3, 5))
+    count = known.reshape(blocks).sum((1, 3, 5))
+    return np.where(keep & (count > 0), total / np.maximum(count, 1), 0).astype(np.float32)
+
+
+def item_of_triple(triple: Any, labels: str) -> Dict[str, Any]:
+    """Features of a user's map with its local-resolution volume as the label.
+
+    Raises:
+        InputError: unreadable files, boxes that differ, or nothing estimated inside the mask.
+    """
+    density = maps.read(triple.map, triple.voxel_size)
+    mask = maps.read_mask(triple.mask, density)
+    label = maps.read_values(triple.label, density).data
+    found = features.compute(density.data, mask, density.voxel_size)
+    truth = label_cells(label, found.mask_cells)
+    if not (truth > 0).any():
+        raise InputError(f"{triple.label} estimates nothing inside the mask of {triple.name}; leave it out.")
+    info = {
+        "voxel_size_A": density.voxel_size,
+        "box": list(density.data.shape),
+        "global_fsc0143_A": float(np.median(truth[truth > 0])),
+        "mask_voxels": int(mask.sum()),
+        "labels": labels,
+    }
+    recipe = Recipe(
+        triple.map, triple.name, triple.split, 0.0, density.voxel_size, 0, 0, realistic.Options(), labels
+    )
+    return _packed(recipe, found, found, truth, info)
+
+
+def build_from_triples(
+    triples: Sequence[Any], out: PathLike, labels: str, seed: int = 0, progress: Any = None
+) -> Dict[str, Any]:
+    """Write a feature set of (map, label, mask) triples; whole maps go to a split, drawn 60/20/20 where not given.
+
+    Args:
+        triples: ``datasets.Triple`` rows.
+        out: HDF5 file; maps that it already holds are kept.
+        labels: "monores", "resmap" or "truth".
+        seed: of the drawn split.
+        progress: called with (done, total).
+
+    Returns:
+        ``made`` and ``skipped`` (sentences).
+    """
+    drawn = np.random.default_rng(seed).permutation(len(triples))
+    skipped: List[str] = []
+    with h5py.File(out, "a") as handle:
+        handle.attrs["format"] = FORMAT
+        handle.attrs["seed"] = seed
+        handle.attrs["band_centres"] = np.asarray(features.BAND_CENTRES)
+        there = {f"{s}/{n}" for s in handle for n in handle[s] if handle[s][n].attrs.get("complete", False)}
+    for index, triple in enumerate(triples):
+        place = drawn[index] / max(len(triples), 1)
+        triple.split = triple.split or ("train" if place < 0.6 else "validation" if place < 0.8 else "test")
+        if f"{triple.split}/{index:06d}" not in there:
+            try:
+                _append(out, index, item_of_triple(triple, labels))
+            except InputError as error:
+                skipped.append(f"{triple.name}: {error}")
+        if progress is not None:
+            progress(index + 1, len(triples))
+    return {"made": len(triples) - len(skipped), "skipped": skipped}
+
+
 def _make(job: Tuple[int, Recipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
     index, recipe = job
     try:
@@ -263,7 +340,10 @@ def _results(
 def _append(out: PathLike, index: int, item: Dict[str, Any]) -> None:
     """Add one item; the flag ``complete`` is written last, so that a torn item is known and made again."""
     with h5py.File(out, "a") as handle:
-        group = handle.require_group(item["info"]["split"]).create_group(f"{index:06d}")
+        parent = handle.require_group(item["info"]["split"])
+        if f"{index:06d}" in parent:
+            del parent[f"{index:06d}"]
+        group = parent.create_group(f"{index:06d}")
         for name in ("single", "halves", "summary_single", "summary_halves", "truth"):
             group.create_dataset(name, data=item[name])
         group.attrs["info"] = json.dumps(item["info"])

@@ -1,4 +1,4 @@
-"""Training of the default networks on feature sets: losses, batches, checkpoints, calibration.
+"""Training of the default local network on feature sets: loss, batches, checkpoints, calibration.
 
 Loss: the continuous ranked probability score of the predicted distribution, in log2(resolution) and in angstroms. It is
 ordinal (a near miss costs little, a far one much) and proper (honest spreads score best).
@@ -9,17 +9,17 @@ from __future__ import annotations
 import csv
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from . import feature_networks as fn
+from .constants import MODEL_SUFFIX
 from .errors import InputError
 from .feature_sets import Item, read_items
 from .files import PathLike, atomic_path
-
 
 VALIDATION_MAPS = 20
 """Maps of each feature set that a training is watched on."""
@@ -148,7 +148,7 @@ def import_tensorflow() -> Tuple[Any, Any]:
     return tf, keras
 
 
-def train_local(
+def fit_local(
     data: Any,
     out: PathLike,
     recipe: Optional[LocalRecipe] = None,
@@ -414,3 +414,103 @@ def _set_facts(data: Any) -> Dict[str, Any]:
             for split in ("train", "validation", "test"):
                 counts[split] = counts.get(split, 0) + len(handle.get(split, {}))
     return {"maps": counts, "seeds": seeds}
+
+
+BEST, CHECKPOINT, HISTORY = "best.npz", "checkpoint.npz", "history.csv"
+CROPS_PER_MAP = 6
+"""Crops of every map in what ``--epochs`` counts as one epoch."""
+
+
+def train_local(
+    data: Any,
+    out: PathLike,
+    labels: str = "truth",
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    epochs: Optional[int] = None,
+    batch: Optional[int] = None,
+    name: Optional[str] = None,
+    start: Optional[str] = None,
+    report: Any = None,
+) -> Path:
+    """Train, calibrate, measure and save a default local model: what ``cryoresdl train unet`` runs.
+
+    Args:
+        data: feature set(s) made by ``cryoresdl dataset features``.
+        out: folder for ``model.cryoresdl``, ``history.csv`` and the checkpoint.
+        labels: what the set's labels are; for "monores" and "resmap" training starts from the shipped ``truth``
+            model, because their maps are few.
+        resume: go on from the checkpoint.
+        overwrite: replace an earlier model in ``out``.
+        seed: of batches and weights.
+        epochs: passes over the maps; None takes 6,000 steps (600 when starting from a trained model).
+        batch: crops per step.
+        name: of the model; None takes ``labels``.
+        start: model to start from; "none" starts from scratch.
+        report: called with progress lines.
+
+    Returns:
+        path of the model file.
+    """
+    from . import files, model_file, progress
+
+    out = Path(out)
+    report = report or progress.note
+    files.prepare_out(out, ["model" + MODEL_SUFFIX], overwrite, resume)
+    if overwrite and not resume:
+        for stale in (BEST, CHECKPOINT, HISTORY):
+            (out / stale).unlink(missing_ok=True)
+    if start is None:
+        start = "none" if labels == "truth" else "truth"
+    weights = None if start == "none" else dict(model_file.load(start).weights)
+    recipe = LocalRecipe(seed=seed, batch=batch or LocalRecipe.batch)
+    if weights is not None:
+        recipe = replace(recipe, rate=2e-4, steps=600, halves_share=0.0)
+    if epochs:
+        maps_there = _set_facts(data)["maps"].get("train", 0)
+        recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))
+    begun = time.time()
+    fitted = fit_local(data, out, recipe, resume, weights, report, validate_every=min(200, recipe.steps))
+    facts = {"labels": labels, "start": start, "seconds": round(time.time() - begun)}
+    path = out / ("model" + MODEL_SUFFIX)
+    save_local(fitted, data, path, name or labels, recipe, facts)
+    return path
+
+
+def train_global(
+    data: Any,
+    out: PathLike,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    epochs: Optional[int] = None,
+    batch: Optional[int] = None,
+    name: Optional[str] = None,
+    report: Any = None,
+) -> Path:
+    """Train, calibrate, measure and save a default global model: what ``cryoresdl train cnn`` runs without --paper.
+
+    The inputs come from the shipped ``truth`` model; their table is kept in ``out`` so that a killed run resumes.
+
+    Returns:
+        path of the model file.
+    """
+    from . import files, inference, profile_training, progress
+
+    out = Path(out)
+    report = report or progress.note
+    files.prepare_out(out, ["model" + MODEL_SUFFIX], overwrite, resume)
+    local_model = inference.load_model("truth", "local")
+    tables = [
+        profile_training.cached_table(out / f"table-{split}.npz", data, split, local_model, resume, report)
+        for split in ("train", "validation", "test")
+    ]
+    recipe = profile_training.GlobalRecipe(seed=seed)
+    recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
+    weights = profile_training.train_global(tables[0], tables[1], recipe, report, out / HISTORY)
+    path = out / ("model" + MODEL_SUFFIX)
+    profile_training.save_global(
+        weights, tables[1], tables[2], path, name or "default", recipe, data, local_model
+    )
+    return path

@@ -13,7 +13,7 @@ from . import feature_networks as fn
 from .evaluation import calibration as reliability
 from .feature_sets import VARIANTS, Item
 from .feature_training import _as_list, _loss_of, _set_facts, import_tensorflow, load_split
-from .files import PathLike
+from .files import PathLike, atomic_path
 
 CLIP = 6.0
 """Inputs beyond so many standard deviations of the training maps are held there."""
@@ -82,8 +82,36 @@ def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, 
     return Table(np.stack(rows), np.asarray(targets, np.float32), np.asarray(voxels, np.float32), kinds)
 
 
+def cached_table(
+    path: Path, data: Any, split: str, local_model: Any, resume: bool, report: Any = None
+) -> Table:
+    """The table of a split, read from ``path`` when a run is resumed, else made and kept there."""
+    digest = model_file.digest(local_model)
+    if resume and path.exists():
+        with np.load(path) as stored:
+            if str(stored["digest"]) == digest:
+                return Table(
+                    stored["profile"], stored["log2_voxels"], stored["voxel_size"], list(stored["kind"])
+                )
+    made = table(data, split, local_model, report=report)
+    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+        np.savez(
+            handle,
+            digest=np.asarray(digest),
+            profile=made.profile,
+            log2_voxels=made.log2_voxels,
+            voxel_size=made.voxel_size,
+            kind=np.asarray(made.kind),
+        )
+    return made
+
+
 def train_global(
-    train: Table, check: Table, recipe: GlobalRecipe, report: Any = print
+    train: Table,
+    check: Table,
+    recipe: GlobalRecipe,
+    report: Any = print,
+    history_path: Optional[PathLike] = None,
 ) -> Dict[str, np.ndarray]:
     """Fit the global network; returns named weights with the input's mean and scale."""
     tf, keras = import_tensorflow()
@@ -103,6 +131,9 @@ def train_global(
     stop = keras.callbacks.EarlyStopping(
         "val_loss", patience=recipe.patience, restore_best_weights=True, start_from_epoch=5
     )
+    callbacks = [stop]
+    if history_path is not None:
+        callbacks.append(keras.callbacks.CSVLogger(str(history_path)))
     slower = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=12)
     history = noisy.fit(
         scaled(train.profile),
@@ -111,7 +142,7 @@ def train_global(
         epochs=recipe.epochs,
         batch_size=recipe.batch,
         verbose=0,
-        callbacks=[stop, slower],
+        callbacks=[*callbacks, slower],
     )
     report(f"global network: {len(history.epoch)} epochs, best loss {min(history.history['val_loss']):.4f}")
     weights = fn.weights_of(model)
