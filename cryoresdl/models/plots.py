@@ -138,6 +138,7 @@ class SliceFigure:
         self._styles = [_style(layer) for layer in self.layers]
         self.images: List[Any] = []
         self.axes: List[Any] = []
+        self.heading: Any = None
         self._draw()
 
     @property
@@ -158,7 +159,7 @@ class SliceFigure:
         self.index = int(min(max(index, 0), self.count - 1))
         for layer, image, style in zip(self.layers, self.images, self._styles):
             image.set_data(_pixels(cut(layer.data, self.axis, self.index), layer.kind, style))
-        self.figure.suptitle(self._heading(), fontsize=10, color=_TEXT)
+        self.heading.set_text(self._heading())
         return self.index
 
     def set_axis(self, axis: str, index: int | None = None) -> None:
@@ -199,7 +200,7 @@ class SliceFigure:
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.yaxis.set_major_locator(MaxNLocator(5))
             _colorbar(self.figure, image, ax, layer.kind, style["label"])
-        self.figure.suptitle(self._heading(), fontsize=10, color=_TEXT)
+        self.heading = self.figure.suptitle(self._heading(), fontsize=10, color=_TEXT)
 
 
 def cut(data: np.ndarray, axis: str, index: int) -> np.ndarray:
@@ -218,6 +219,55 @@ def best_index(resolution: np.ndarray, axis: str = "z") -> int:
     centre = resolution.shape[number] // 2
     best = np.flatnonzero(counts == counts.max())
     return int(best[np.argmin(np.abs(best - centre))])
+
+
+class MaskFigure(SliceFigure):
+    """The map on one slice with a mask over it, for choosing the mask's threshold.
+
+    Args:
+        density: the map (z, y, x).
+        smooth: what is cut, on the same grid.
+        voxel_size: A per voxel.
+        origin: position (x, y, z) of voxel (0, 0, 0) in A.
+    """
+
+    def __init__(
+        self,
+        density: np.ndarray,
+        smooth: np.ndarray,
+        voxel_size: float,
+        origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ):
+        self.smooth = smooth
+        self.threshold = math.inf
+        super().__init__([Layer("Map, with the mask in blue", density)], voxel_size, origin)
+        self.figure.set_size_inches(5.6, 4.9)
+
+    def _draw(self) -> None:
+        super()._draw()
+        ax, image = self.axes[0], self.images[0]
+        blue = np.zeros((*image.get_array().shape, 4), np.float32)
+        self.images.append(
+            ax.imshow(blue, origin="lower", extent=image.get_extent(), interpolation="nearest")
+        )
+        self._cover()
+
+    def set_index(self, index: int) -> int:
+        """Show slice ``index``, moved into the box; returns the slice shown."""
+        shown = super().set_index(index)
+        self._cover()
+        return shown
+
+    def set_threshold(self, threshold: float) -> None:
+        """Show what lies above ``threshold`` of the low-passed map."""
+        self.threshold = float(threshold)
+        self._cover()
+
+    def _cover(self) -> None:
+        inside = cut(self.smooth, self.axis, self.index) > self.threshold
+        cover = np.zeros((*inside.shape, 4), np.float32)
+        cover[inside] = (0.0, 0.45, 0.7, 0.45)
+        self.images[1].set_data(cover)
 
 
 def resolution_slices(

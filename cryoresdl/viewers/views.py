@@ -132,8 +132,7 @@ class SliceView(FigureView):
         self.canvas.draw()
 
     def _moving(self):
-        heading = self.figure._suptitle
-        return [*self.slices.images, *([heading] if heading is not None else [])]
+        return [*self.slices.images, self.slices.heading]
 
     def _setAnimated(self, animated):
         for artist in self._moving():

@@ -1,0 +1,192 @@
+import os
+import types
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pwem")
+
+import pyworkflow as pw  # noqa: E402
+from pwem.objects import Volume  # noqa: E402
+from pwem.protocols import ProtImportVolumes  # noqa: E402
+from pyworkflow.project import Manager  # noqa: E402
+from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
+
+from cryoresdl import protocols  # noqa: E402
+from cryoresdl.models import maps, networks, plots  # noqa: E402
+from cryoresdl.models.errors import CryoResError  # noqa: E402
+from cryoresdl.tests.test_viewers import screen, settle  # noqa: E402, F401
+from cryoresdl.wizards import tools, wizards  # noqa: E402
+
+pytestmark = pytest.mark.scipion
+
+
+def two_balls(box=40, voxel=2.0):
+    """A large ball of density 1 and a speck, with a little noise."""
+    z, y, x = np.indices((box,) * 3) - box // 2
+    data = (z**2 + y**2 + x**2 < 11**2).astype(np.float32)
+    data[2:4, 2:4, 2:4] = 4
+    data += 0.02 * np.random.default_rng(1).standard_normal(data.shape).astype(np.float32)
+    return maps.DensityMap(data, voxel, (1.0, 2.0, 3.0))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    pw.Config.setDomain("pwem")
+    here = os.getcwd()
+    project = Manager().createProject("Wizards")
+    os.chdir(project.path)
+    path = str(tmp_path_factory.mktemp("map") / "ball.mrc")
+    density = two_balls()
+    maps.write(path, density.data, density)
+    run = project.newProtocol(ProtImportVolumes, filesPath=path, samplingRate=2.0)
+    project.launchProtocol(run, wait=True)
+    project.imported = run
+    yield project
+    os.chdir(here)
+
+
+@pytest.fixture
+def form(project):
+    """What a wizard sees of a form window: its protocol, setVar and, where there is one, a Tk root."""
+    os.chdir(project.path)
+    run = project.newProtocol(protocols.ProtCryoResValidate)
+    run.inputVolumes.set(project.imported)
+    run.inputVolumes.setExtended("outputVolume")
+    values = {}
+    return types.SimpleNamespace(protocol=run, setVar=values.__setitem__, values=values, root=None)
+
+
+def test_every_wizard_finds_its_parameters():
+    for name in ("ProtCryoResValidate", "ProtCryoResTrainGlobal", "ProtCryoResTrainLocal"):
+        run = getattr(protocols, name)()
+        found = pw.Config.getDomain().findWizards(run, DESKTOP_TKINTER)
+        ours = {p for p, wizard in found.items() if wizard.__module__.startswith("cryoresdl")}
+        wanted = (
+            {"inputMask", "inputVolumes", "globalModel", "localModel"} if "Validate" in name else {"batch"}
+        )
+        assert ours == wanted
+        assert all(run.hasAttribute(param) or run.getParam(param) is not None for param in ours)
+
+
+def test_mask_keeps_the_molecule_without_specks_and_grows_it():
+    density = two_balls()
+    smooth = tools.lowpass(density)
+    mask = tools.threshold_mask(smooth, 0.5, density.voxel_size)
+    assert mask[20, 20, 20] and not mask[2, 2, 2]
+    grown = mask.sum() / (4 / 3 * np.pi * 11**3)
+    assert 1.2 < grown < 2.5
+    assert not tools.threshold_mask(smooth, 99.0, 2.0).any()
+
+
+def test_mask_figure_covers_what_lies_above_the_threshold():
+    density = two_balls()
+    smooth = tools.lowpass(density)
+    figure = plots.MaskFigure(density.data, smooth, 2.0)
+    figure.set_index(20)
+    figure.set_threshold(0.5)
+    covered = np.asarray(figure.images[1].get_array())[..., 3] > 0
+    assert np.array_equal(covered, smooth[20] > 0.5)
+    figure.set_axis("x", 4)
+    assert np.array_equal(np.asarray(figure.images[1].get_array())[..., 3] > 0, smooth[:, :, 4] > 0.5)
+
+
+def test_mask_becomes_a_run_of_the_project(project, tmp_path):
+    density = two_balls()
+    path = str(tmp_path / "mask.mrc")
+    maps.write(path, (density.data > 0.5).astype(np.int8), density)
+    run = wizards.importMask(project, path, 2.0, 0.5)
+    assert run.outputMask.getSamplingRate() == 2.0 and run.getObjLabel() == "mask above 0.5"
+    assert maps.read_mask(run.outputMask.getFileName(), density).sum() == (density.data > 0.5).sum()
+
+
+def test_mask_window_uses_the_threshold_of_the_slider(form, screen):  # noqa: F811
+    form.root = screen
+    dialog = wizards.MaskDialog(form, two_balls())
+    settle(screen)
+    before = dialog.slices.threshold
+    dialog._threshold.set(0.8)
+    settle(screen)
+    assert dialog.slices.threshold == pytest.approx(0.8) != before
+    assert "threshold 0.8 " in dialog._note.cget("text")
+    dialog.use()
+    pointer = form.values["inputMask"]
+    assert (
+        maps.read_mask(pointer.get().getFileName(), two_balls()).sum()
+        == tools.threshold_mask(dialog.smooth, 0.8, 2.0).sum()
+    )
+
+
+def test_sampling_report_tells_agreement_from_contradiction(form):
+    lines = wizards.samplingLines(wizards.inputVolume(form.protocol))
+    assert "agree: 2 Å/voxel" in lines[0] and "80 x 80 x 80 Å" in lines[1] and "4 Å" in lines[1]
+    density = two_balls()
+    lines = tools.sampling_report(density, 1.0, density.data > 0.5)
+    assert "header says 2" in lines[0] and "factor of 2" in lines[0]
+
+
+def test_mass_follows_the_cube_of_the_sampling_rate():
+    density = two_balls()
+    mask = density.data > 0.5
+    masses = [
+        int(tools.sampling_report(density, rate, mask)[2].split("about ")[1].split(" ")[0]) for rate in (2, 4)
+    ]
+    assert masses[0] == pytest.approx(mask.sum() * 8 * 0.81 / 1000, abs=1)
+    assert masses[1] / masses[0] == pytest.approx(8, rel=0.1)
+
+
+def test_wizards_say_what_to_do_without_a_volume(form):
+    form.protocol.inputVolumes.set(None)
+    with pytest.raises(CryoResError, match="Choose a volume"):
+        wizards.inputVolume(form.protocol)
+    form.protocol.inputVolumes.set(Volume(location="gone.mrc"))
+    with pytest.raises(CryoResError, match="gone.mrc"):
+        wizards.inputVolume(form.protocol)
+
+
+def test_batch_fits_the_memory_and_never_passes_the_papers():
+    huge = tools.batch_suggestion(networks.CNN, 1.0, None, 10**12)
+    assert huge["batch"] == 75 and "the paper's number" in huge["text"]
+    some = tools.batch_suggestion(networks.CNN, 1.0, None, 4 * 10**9)
+    assert 0 < some["batch"] < 75
+    assert tools.batch_suggestion(networks.UNET, 1.0, None, 10**9)["batch"] == 0
+    assert "smaller width" in tools.batch_suggestion(networks.UNET, 1.0, None, 10**9)["text"]
+    assert tools.batch_suggestion(networks.UNET, 0.125, None, 10**9)["batch"] == 32
+    assert tools.batch_suggestion(networks.DNN, 1.0, None, None)["batch"] == 150
+
+
+def test_batch_of_each_training_protocol():
+    local = protocols.ProtCryoResTrainLocal()
+    assert wizards.batchFor(local, 10**12)["batch"] == 0  # the recommended network keeps its own
+    local.network.set(1)
+    assert wizards.batchFor(local, 10**12)["batch"] == 32
+    trained = protocols.ProtCryoResTrainGlobal()
+    for choice, batch in ((0, 0), (1, 75), (2, 150)):
+        trained.network.set(choice)
+        assert wizards.batchFor(trained, 10**12)["batch"] == batch
+
+
+def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, monkeypatch):  # noqa: F811
+    from cryoresdl.models import model_file
+
+    for name, value in (("first", 0.5), ("second", 0.75)):
+        card = {"name": name, "kind": "local", "network": {"name": "u-net"}, "metrics": {"mae_A": value}}
+        model_file.save(tmp_path / f"{name}.cryoresdl", card, {"w": np.zeros(3, np.float32)})
+    monkeypatch.setenv("CRYORESDL_MODELS", str(tmp_path))
+    models = [model for model in model_file.available() if model.name in ("first", "second")]
+    monkeypatch.setattr(wizards.ModelDialog, "wait_window", lambda self, *_: None, raising=False)
+    monkeypatch.setattr(wizards.ModelDialog, "grab_set", lambda self: None, raising=False)
+    dialog = wizards.ModelDialog(screen, models, "second")
+    assert dialog.selected().name == "second" and "mae A: 0.75" in dialog._card.get("1.0", "end")
+    dialog._list.selection_clear(0, "end")
+    dialog._list.selection_set(0)
+    dialog.showCard()
+    assert "mae A: 0.5" in dialog._card.get("1.0", "end")
+    dialog.apply()
+    assert dialog.chosen == "first"
+    dialog.destroy()
+
+
+def test_card_lines_count_long_lists_and_indent_groups():
+    lines = tools.card_lines({"name": "m", "metrics": {"mae_A": 0.61234567}, "curve": list(range(30))})
+    assert lines == ["name: m", "metrics:", "    mae A: 0.6123", "curve: 30 values"]

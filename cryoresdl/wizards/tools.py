@@ -1,0 +1,131 @@
+"""What the wizards compute, apart from their windows."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import numpy as np
+from scipy import ndimage
+
+from ..models import machine, networks
+from ..models.maps import MASK_GROW_A, MASK_LOWPASS_A, MASK_PART_OF_LARGEST, DensityMap
+
+DALTON_PER_A3 = 0.81
+"""Of protein, packed (Matthews' partial specific volume of 0.74 ml/g)."""
+BYTES_PER_NUMBER = 4
+FEATURE_MAPS = {networks.DNN: 1, networks.CNN: 80, networks.UNET: 500}
+"""Copies of the input that a training step keeps in memory, as in the engine's own check before a training."""
+PAPER_BATCH = {networks.DNN: 150, networks.CNN: 75, networks.UNET: 32}
+USABLE = 0.7
+"""Part of the free memory that a training may plan with."""
+
+
+def lowpass(density: DensityMap) -> np.ndarray:
+    """The map low-passed to ``MASK_LOWPASS_A`` (at least four voxels), float32 (z, y, x)."""
+    cut = max(MASK_LOWPASS_A, 4 * density.voxel_size)
+    # A Gaussian whose Fourier transform is 1/2 at the cut-off, as in the automatic mask.
+    sigma = cut / (2 * np.pi) * np.sqrt(2 * np.log(2)) / density.voxel_size
+    return ndimage.gaussian_filter(density.data, sigma, mode="nearest", truncate=3.0)
+
+
+def threshold_mask(smooth: np.ndarray, threshold: float, voxel_size: float) -> np.ndarray:
+    """The mask of a threshold: what lies above it, less small specks, grown by ``MASK_GROW_A``.
+
+    Args:
+        smooth: low-passed map (z, y, x).
+        threshold: in its units.
+        voxel_size: A.
+
+    Returns:
+        bool (z, y, x); empty when nothing lies above the threshold.
+    """
+    labels, count = ndimage.label(smooth > threshold)
+    if not count:
+        return np.zeros(smooth.shape, bool)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = (sizes >= MASK_PART_OF_LARGEST * sizes.max())[labels]
+    steps = int(round(MASK_GROW_A / voxel_size))
+    return ndimage.binary_dilation(kept, iterations=steps) if steps else kept
+
+
+def sampling_report(density: DensityMap, rate: float, mask: np.ndarray) -> List[str]:
+    """Sentences by which a user sees whether a sampling rate can be right.
+
+    Args:
+        density: the map, with the voxel size of its header.
+        rate: the sampling rate that Scipion has, A/voxel.
+        mask: bool (z, y, x), the molecule.
+    """
+    header = density.voxel_size
+    if abs(header - rate) <= 0.01 * rate:
+        lines = [f"Scipion and the file's header agree: {rate:g} Å/voxel."]
+    else:
+        lines = [
+            f"Scipion has {rate:g} Å/voxel, the file's header says {header:g}. Every resolution is measured with "
+            f"Scipion's number: if it is wrong, the results are wrong by a factor of {header / rate:.3g}. "
+            "(Some programs write 1 into every header.)"
+        ]
+    depth, height, width = (n * rate for n in density.data.shape)
+    lines.append(
+        f"The box is {width:.0f} x {height:.0f} x {depth:.0f} Å; the finest resolution it can hold is {2 * rate:g} Å."
+    )
+    volume = float(mask.sum()) * rate**3
+    lines.append(
+        f"What stands out of the noise fills {volume / 1e3:.0f} nm³: as packed protein, about "
+        f"{volume * DALTON_PER_A3 / 1000:.0f} kDa (with its envelope: expect up to twice the true mass). A mass that "
+        "is wrong by a factor of eight means a sampling rate that is wrong by two."
+    )
+    return lines
+
+
+def batch_suggestion(network: str, width: float, side: int | None, free: int | None) -> Dict[str, Any]:
+    """The largest batch, up to the paper's, that the free memory bears.
+
+    Args:
+        network: name of one of the paper's networks.
+        width: factor on its filters.
+        side: of the input cubes in voxels; None: the network's own.
+        free: bytes of memory that are free; None: unknown.
+
+    Returns:
+        ``batch`` (0: not even one fits) and ``text``, the reason in a sentence.
+    """
+    description = networks.describe(network, width, side)
+    side = description["config"]["side"]
+    fixed = 5 * BYTES_PER_NUMBER * networks.parameter_count(description)
+    each = BYTES_PER_NUMBER * side**3 * (1 + FEATURE_MAPS[network] * width)
+    most = PAPER_BATCH[network]
+    if free is None:
+        return {"batch": most, "text": f"The free memory is not known; the paper used {most}."}
+    fits = int((USABLE * free - fixed) // each)
+    batch = max(0, min(most, fits))
+    need = (fixed + each * batch) / 1e9
+    if not batch:
+        text = f"The network alone needs {fixed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: choose a smaller width."
+    else:
+        text = f"{batch} examples per step need about {need:.1f} GB; {free / 1e9:.1f} GB are free here."
+        text += " That is the paper's number." if batch == most else f" The paper used {most}."
+    return {"batch": batch, "text": text}
+
+
+def free_memory() -> int | None:
+    """Bytes that may still be used."""
+    return machine.memory_left()
+
+
+def card_lines(card: Dict[str, Any]) -> List[str]:
+    """A model's card for reading: its facts, one per line; long lists are only counted."""
+    lines = []
+    for key, value in card.items():
+        if isinstance(value, dict):
+            lines.append(f"{key.replace('_', ' ')}:")
+            lines += ["    " + line for line in card_lines(value)]
+        elif isinstance(value, list) and (len(value) > 8 or any(isinstance(v, (list, dict)) for v in value)):
+            lines.append(f"{key.replace('_', ' ')}: {len(value)} values")
+        elif isinstance(value, list):
+            lines.append(f"{key.replace('_', ' ')}: {', '.join(str(v) for v in value)}")
+        else:
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            lines.append(f"{key.replace('_', ' ')}: {text}")
+    return lines
