@@ -10,7 +10,7 @@ import csv
 import json
 import multiprocessing
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -253,7 +253,9 @@ def build_from_triples(
         there = {f"{s}/{n}" for s in handle for n in handle[s] if handle[s][n].attrs.get("complete", False)}
     for index, triple in enumerate(triples):
         place = drawn[index] / max(len(triples), 1)
-        triple.split = triple.split or ("train" if place < 0.6 else "validation" if place < 0.8 else "test")
+        if not triple.split:
+            split = "train" if place < 0.6 else "validation" if place < 0.8 else "test"
+            triple = replace(triple, split=split)
         if f"{triple.split}/{index:06d}" not in there:
             try:
                 _append(out, index, item_of_triple(triple, labels))

@@ -176,6 +176,34 @@ def summary_length() -> int:
     return SUMMARY_BLOCKS * N_BANDS + SUMMARY_FLAGS
 
 
+_BLOCK_SLOPE, _BLOCK_NOISE_SLOPE = 4, 5
+EMPTY_LOG2 = 20.0
+"""A band whose power density lies this many powers of two under a lower band's holds rounding, not data."""
+
+
+@lru_cache(maxsize=1)
+def _log2_gains() -> np.ndarray:
+    return np.log2([band_noise_gain(c) for c in BAND_CENTRES])
+
+
+def blank_empty_bands(local: np.ndarray, summary: np.ndarray) -> None:
+    """Set the bands that a filter has emptied to "signal equals noise", in place.
+
+    What is left there is the rounding of the file's number format (float16 maps keep 3 digits), which follows the
+    density and would look like signal.
+
+    Args:
+        local: as in :class:`Features`.
+        summary: as in :class:`Features`; its slope block tells which bands are empty.
+    """
+    blocks = summary[: SUMMARY_BLOCKS * N_BANDS].reshape(SUMMARY_BLOCKS, N_BANDS)
+    density = np.cumsum(4.0 * blocks[_BLOCK_SLOPE]) - _log2_gains()
+    empty = np.logical_or.accumulate(density < np.maximum.accumulate(density) - EMPTY_LOG2)
+    local[:N_BANDS][empty] = -0.5
+    blocks[:_BLOCK_SLOPE, empty] = 0.0
+    blocks[_BLOCK_SLOPE:, empty] = -2.5
+
+
 def _log2(x: np.ndarray) -> np.ndarray:
     return np.log2(np.maximum(x, 1e-30))
 
@@ -305,4 +333,5 @@ def compute(
         np.log2(max(size, 1.0)) / 4,
     ]
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
+    blank_empty_bands(local, summary)
     return Features(local, summary, mask_cells, has_noise, constant)
