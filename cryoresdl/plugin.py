@@ -129,8 +129,10 @@ class Plugin(pwem.Plugin):
                 [
                     "%s -m venv --clear env" % quote(python),
                     "env/bin/python -m pip install --upgrade pip",
+                    "env/bin/python -m pip install %s"
+                    % " ".join(quote(word) for word in engine_requirements()),
+                    # Last and alone: pip would miss Scipion, whose place this environment is not.
                     "env/bin/python -m pip install --no-deps %s" % quote(distribution()),
-                    "env/bin/python -m pip install %s" % " ".join(quote(r) for r in engine_requirements()),
                     "env/bin/python -m cryoresdl.models --version",
                     "touch %s" % flag,
                 ]
@@ -163,19 +165,24 @@ def find_python():
     return None
 
 
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""Folder of the checkout, when this package is used from one."""
+
+
 def distribution():
     """What pip installs in the separate environment: this checkout, or the same release of this package."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if os.path.exists(os.path.join(root, "setup.py")):
-        return root
+    if os.path.exists(os.path.join(CHECKOUT, "setup.py")):
+        return CHECKOUT
     return "scipion-em-cryoresdl==%s" % __version__
 
 
 def engine_requirements():
-    """Requirement strings of the engine alone: ours, less Scipion, whose place this environment is not."""
+    """What pip installs for the engine alone: our requirements less Scipion, in the tested versions if known."""
     try:
         from importlib.metadata import requires
     except ImportError:  # Scipion itself brings the backport where the standard library lacks it
         from importlib_metadata import requires
     plain = [text for text in requires("scipion-em-cryoresdl") or [] if "extra ==" not in text]
-    return [text.split(";")[0].strip() for text in plain if not text.startswith("scipion-")]
+    wanted = [text.split(";")[0].strip() for text in plain if not text.startswith("scipion-")]
+    pins = os.path.join(CHECKOUT, "constraints.txt")
+    return wanted + (["-c", pins] if os.path.exists(pins) else [])

@@ -7,8 +7,6 @@ Without MAP the bundled sample is used.
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -197,17 +195,7 @@ def validate(project, request):
 
 def report(project, run):
     """Print the verdict and where everything is."""
-    from cryoresdl.plugin import Plugin
-
     folder = os.path.join(project.path, run.getResultsFolder())
-    figures = os.path.join(folder, "figures")
-    shutil.rmtree(figures, ignore_errors=True)
-    drawn = subprocess.run(
-        [Plugin.getPython(), "-m", "cryoresdl.models", "plot", "all", folder, "--out", figures, "--quiet"],
-        env=dict(Plugin.getEnviron()),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
     entry, local = run.getResults()
     print()
     if entry:
@@ -215,10 +203,8 @@ def report(project, run):
             "%s %.3f" % (name, entry["probabilities"][name]) for name in ("high", "medium", "low")
         )
         print("Class:             %s (%s)" % (entry["class"], odds))
-        print(
-            "Resolution:        %.2f A (interval %.2f to %.2f A)"
-            % (entry["resolution_A"], *entry["interval_A"])
-        )
+        if entry["resolution_A"] is not None:
+            print("Resolution:        %.2f A%s" % (entry["resolution_A"], _interval(entry["interval_A"])))
         if entry.get("claim"):
             claim = entry["claim"]
             print(
@@ -234,11 +220,14 @@ def report(project, run):
     page = os.path.join(folder, "report.html")
     if os.path.exists(page):
         print("Report (in a browser):    %s" % page)
-    for line in drawn.stdout.split("\n"):
-        if line.endswith(".png"):
-            print("Figure:                   %s" % line)
+    for figure in sorted(Path(folder, "figures").glob("*.png")):
+        print("Figure:                   %s" % figure)
     print()
     print("Open the project in Scipion:  %s project %s" % (_launcher(), project.getShortName()))
+
+
+def _interval(ends):
+    return " (68 %% interval %.2f to %.2f A)" % tuple(ends) if ends else ""
 
 
 def _text(reasons):

@@ -263,7 +263,7 @@ class ProtCryoResValidate(CryoResProtocol):
             halves = list(self._halfMaps(volume)) or ["", ""]
             rows.append(
                 {
-                    "map": readableFile(volume, self._getExtraPath("input_%06d.mrc" % volume.getObjId())),
+                    "map": self._batchFile(volume),
                     "mask": mask,
                     "voxel_size": "%.6g" % volume.getSamplingRate(),
                     "half1": halves[0],
@@ -303,8 +303,9 @@ class ProtCryoResValidate(CryoResProtocol):
         ):
             output = self._outputSet(name)
             there = output.getIdSet() if output.getSize() else set()
-            for volume, result in zip(volumes, results):
-                item = keep(volume, result) if result.get("folder") else None
+            for volume in volumes:
+                result = results.get(os.path.abspath(self._batchFile(volume)), {})
+                item = keep(volume, result) if "folder" in result else None
                 if item is not None and volume.getObjId() not in there:
                     item.setObjId(volume.getObjId())
                     output.append(item)
@@ -472,6 +473,10 @@ class ProtCryoResValidate(CryoResProtocol):
         """The entry of ``classification.json`` and the content of ``local_resolution.json``; None where missing."""
         return _results(self._getExtraPath(folder))
 
+    def _batchFile(self, volume):
+        """The file of one volume of a set that the engine reads."""
+        return readableFile(volume, self._getExtraPath("input_%06d.mrc" % volume.getObjId()))
+
     def _batchFolder(self, number):
         return self._getExtraPath("batch_%03d" % number)
 
@@ -517,19 +522,17 @@ class ProtCryoResValidate(CryoResProtocol):
         return volume.getFirstItem() if isinstance(volume, SetOfVolumes) else volume
 
     def _batchResults(self, number):
-        """Per volume of a batch, in its order: ``folder``, ``entry``, ``local``, or the ``error`` that skipped it."""
-        results = []
+        """{map: what became of it} of a batch: ``folder``, ``entry`` and ``local``, or the ``error`` that skipped it."""
+        results = {}
         path = os.path.join(self._batchFolder(number), constants.RESULTS_CSV)
         with open(path, newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 folder = os.path.join(self._batchFolder(number), row.get("folder") or "")
                 entry, local = _results(folder)
                 if row.get("error") or (entry is None and local is None):
-                    results.append(
-                        {"map": row.get("map"), "error": row.get("error") or "no results were written"}
-                    )
+                    results[row["map"]] = {"error": row.get("error") or "no results were written"}
                 else:
-                    results.append({"map": row.get("map"), "folder": folder, "entry": entry, "local": local})
+                    results[row["map"]] = {"folder": folder, "entry": entry, "local": local}
         return results
 
     def _skipped(self):
