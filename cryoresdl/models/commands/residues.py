@@ -1,0 +1,57 @@
+"""Local resolution of every residue and chain of an atomic model that was fitted to the map.
+
+Writes residues.csv, chains.csv and residues.defattr, which ChimeraX opens after the model:
+  open model.pdb; open residues.defattr; color byattribute r:local_resolution palette viridis
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import constants
+
+HELP = "list the local resolution of every residue of an atomic model"
+EXAMPLE = "cryoresdl residues results/local_resolution.mrc model.cif --out residues"
+FILES = ("residues.csv", "chains.csv", "residues.defattr")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "volume", metavar="RES_VOLUME", help=f"local resolution in A ({constants.LOCAL_RESOLUTION})"
+    )
+    parser.add_argument("structure", metavar="STRUCTURE", help="PDB or mmCIF file in the map's frame")
+    parser.add_argument(
+        "--interval",
+        metavar="VOL",
+        help=f"half-widths of the 68 %% interval in A ({constants.LOCAL_INTERVAL})",
+    )
+    parser.add_argument(
+        "--map", metavar="MAP", help="the map, for voxel size and origin (MonoRes' volumes carry neither)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Sample, average and write."""
+    from pathlib import Path
+
+    from .. import files, maps, residues, structures
+
+    out = Path(args.out)
+    if args.resume and (out / FILES[-1]).exists():
+        print(f"{files.shown(out / FILES[-1])} is already there.")
+        return
+    volume = maps.read_values(args.volume, maps.read(args.map) if args.map else None)
+    interval = maps.read_values(args.interval, volume, "interval volume") if args.interval else None
+    atoms = structures.read_structure(args.structure, hydrogens=False)
+    rows, warnings = residues.table(atoms, volume, interval)
+    files.prepare_out(out, FILES, args.overwrite, args.resume)
+    residues.write_csv(out / FILES[0], rows)
+    residues.write_chains(out / FILES[1], rows)
+    residues.write_attributes(out / FILES[2], rows)
+    for item in residues.chains(rows):
+        value = "no estimate" if item["resolution_A"] is None else f"{item['resolution_A']:.2f} A"
+        print(f"chain {item['chain']}: {value} ({item['residues_estimated']} of {item['residues']} residues)")
+    for warning in warnings:
+        print(f"warning: {warning}")
+    print(f"results: {files.shown(out)}")

@@ -1,0 +1,232 @@
+"""The command line's contract, seen from outside: codes, sentences, signals, start-up."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import cryoresdl
+from cryoresdl.models import cli
+from cryoresdl.models.errors import CryoResError, InputError
+
+ENGINE = [sys.executable, "-m", "cryoresdl.models"]
+
+
+def heads(name):
+    """HELP and EXAMPLE of a command module, without importing it."""
+    path = Path(cli.__file__).parent / "commands" / f"{name}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("HELP", "EXAMPLE")
+    }
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Replace ``models`` by a command whose run the test chooses."""
+
+    def replace(run, add=lambda parser: None, name="models"):
+        module = SimpleNamespace(HELP="h", EXAMPLE="e", add_arguments=add, run=run, __doc__="Does.")
+        monkeypatch.setattr(cli, "load_command", lambda _: module)
+        return name
+
+    return replace
+
+
+class TestWords:
+    def test_version(self, capsys):
+        assert cli.main(["--version"]) == 0
+        assert capsys.readouterr().out == f"cryoresdl {cryoresdl.__version__}\n"
+
+    def test_help_names_every_command(self, capsys):
+        assert cli.main(["--help"]) == 0
+        said = capsys.readouterr().out
+        assert all(name in said for name in cli.COMMANDS) and "example:" in said
+
+    def test_nothing(self, capsys):
+        assert cli.main([]) == 2
+        assert "usage" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "words",
+        [["nonsense"], ["--nonsense"], ["models", "--nonsense"], ["validate"], ["validate", "a", "--out"]],
+    )
+    def test_bad_usage_is_one_line(self, words, capsys):
+        assert cli.main(words) == 2
+        said = capsys.readouterr()
+        assert len(said.err.splitlines()) == 1 and "--help" in said.err and not said.out
+
+    @pytest.mark.parametrize("name", list(cli.COMMANDS))
+    def test_the_table_agrees_with_the_modules(self, name):
+        found = heads(name)
+        assert found["HELP"] == cli.COMMANDS[name]
+        assert found["EXAMPLE"].startswith(f"cryoresdl {name}")
+
+    def test_every_module_is_in_the_table(self):
+        folder = Path(cli.__file__).parent / "commands"
+        assert {path.stem for path in folder.glob("[!_]*.py")} == set(cli.COMMANDS)
+
+    @pytest.mark.parametrize("name", list(cli.COMMANDS))
+    def test_help_of_every_command(self, name, capsys):
+        assert cli.main([name, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert "example: cryoresdl" in said
+        for option in ("--overwrite", "--resume", "--seed", "--quiet", "--version"):
+            assert option in said
+
+    def test_numbers(self):
+        assert cli.positive("3.2") == 3.2 and cli.number("-1") == -1 and cli.count("4") == 4
+        for kind, bad in (
+            (cli.positive, "0"),
+            (cli.positive, "nan"),
+            (cli.number, "inf"),
+            (cli.count, "1.5"),
+            (cli.count, "-1"),
+        ):
+            with pytest.raises(Exception, match="not"):
+                kind(bad)
+
+
+class TestEndings:
+    @pytest.mark.parametrize(
+        "error,code,words",
+        [
+            (InputError("The map a is bad."), 2, ["The map a is bad."]),
+            (CryoResError("Did not work."), 1, ["Did not work.", "Log:"]),
+            (ValueError("odd\nthing"), 1, ["unexpected", "ValueError: odd thing", "Log:"]),
+            (MemoryError(), 1, ["not enough memory"]),
+            (RuntimeError("std::bad_alloc"), 1, ["not enough memory"]),
+            (OSError(28, "No space left on device", "/x/y"), 2, ["No space left", "/x/y"]),
+            (PermissionError(13, "Permission denied"), 2, ["Permission denied"]),
+            (OSError(5, "Input/output error"), 1, ["Input/output error", "Log:"]),
+            (KeyboardInterrupt(), 130, ["stopped"]),
+            (BrokenPipeError(), 141, []),
+        ],
+    )
+    def test_codes_and_sentences(self, command, capsys, error, code, words, monkeypatch, tmp_path):
+        monkeypatch.setattr(cli, "_closed_pipe", lambda: 141)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+        def run(args):
+            raise error
+
+        assert cli.main([command(run)]) == code
+        said = capsys.readouterr()
+        assert len(said.err.splitlines()) == (1 if words else 0) and "Traceback" not in said.err
+        for word in words:
+            assert word in said.err
+        logs = list(tmp_path.glob("cryoresdl-error-*.log"))
+        assert len(logs) == ("Log:" in said.err)
+        if logs and code == 1:
+            text = logs[0].read_text()
+            assert str(logs[0]) in said.err and "Traceback" in text and "models" in text
+
+    def test_no_log_can_be_written(self, command, capsys, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+
+        def run(args):
+            raise ValueError
+
+        assert cli.main([command(run)]) == 1
+        assert "no log could be written" in capsys.readouterr().err
+
+    def test_odd_characters_in_the_sentence(self, command, capsys):
+        def run(args):
+            raise InputError("bad \udcff name\nwith a newline.")
+
+        assert cli.main([command(run)]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+    def test_common_options_reach_the_command_unless_it_has_its_own(self, command):
+        seen = []
+        name = command(seen.append, lambda parser: parser.add_argument("--seed", default="own"))
+        assert cli.main([name, "--quiet", "--overwrite"]) == 0
+        assert (seen[0].seed, seen[0].quiet, seen[0].overwrite, seen[0].resume) == ("own", True, True, False)
+        assert not hasattr(seen[0], "out")
+        assert cli.main([command(seen.append, name="compare")]) == 2  # --out is required
+        from cryoresdl.models import progress
+
+        progress.set_quiet(False)
+
+    def test_handlers_are_put_back(self, command):
+        before = signal.getsignal(signal.SIGTERM)
+        cli.main([command(lambda args: None)])
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_in_a_thread(self, command):
+        import threading
+
+        codes = []
+        name = command(lambda args: None)
+        thread = threading.Thread(target=lambda: codes.append(cli.main([name])))
+        thread.start()
+        thread.join()
+        assert codes == [0]
+
+
+class TestFromOutside:
+    def test_start_up_is_quick_and_light(self):
+        script = (
+            "import sys\nfrom cryoresdl.models.cli import main\nmain(['--version'])\nmain(['--help'])\n"
+            "heavy = {'numpy', 'scipy', 'tensorflow', 'pyworkflow', 'pwem', 'mrcfile', 'matplotlib'} & set(sys.modules)\n"
+            "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            subprocess.run([*ENGINE, "--version"], check=True, capture_output=True)
+            times.append(time.perf_counter() - start)
+        bare = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        bare = time.perf_counter() - bare
+        assert min(times) < max(0.3, 10 * bare)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signals_end_promptly(self, number, tmp_path):
+        script = (
+            "import sys, time\nfrom types import SimpleNamespace\nfrom cryoresdl.models import cli\n"
+            "def run(args):\n    print('running', flush=True)\n    time.sleep(60)\n"
+            "cli.load_command = lambda _: SimpleNamespace(HELP='h', EXAMPLE='e', add_arguments=lambda p: 0, run=run)\n"
+            "sys.exit(cli.main(['models']))\n"
+        )
+        words = [sys.executable, "-c", script]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "running\n"
+        start = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 128 + number and time.monotonic() - start < 5
+        assert said.startswith("cryoresdl: stopped") and len(said.splitlines()) == 1
+
+    def test_a_closed_pipe_is_silent(self):
+        read, write = os.pipe()
+        os.close(read)
+        process = subprocess.run([*ENGINE, "--help"], stdout=write, stderr=subprocess.PIPE, text=True)
+        os.close(write)
+        assert "Traceback" not in process.stderr
+
+    def test_bad_map_from_outside(self, tmp_path):
+        (tmp_path / "a.mrc").write_text("no map")
+        out = tmp_path / "out"
+        for name in ("classify", "localres", "validate"):
+            done = subprocess.run(
+                [*ENGINE, name, str(tmp_path / "a.mrc"), "--out", str(out)], capture_output=True, text=True
+            )
+            assert done.returncode == 2, done.stderr
+            assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+            done = subprocess.run(
+                [*ENGINE, name, str(tmp_path / "a.mrc"), "--claimed", "0", "--out", str(out)],
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,171 @@
+"""Results whole or not at all, one run per folder, and what the machine can bear."""
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from cryoresdl.models import files, machine, progress
+from cryoresdl.models.errors import InputError
+
+
+class TestAtomic:
+    def test_appears_whole_with_the_users_permissions(self, tmp_path):
+        old = os.umask(0o027)
+        try:
+            with files.atomic_path(tmp_path / "a.txt") as temporary:
+                temporary.write_text("x")
+                assert temporary.parent == tmp_path and not (tmp_path / "a.txt").exists()
+        finally:
+            os.umask(old)
+        assert (tmp_path / "a.txt").read_text() == "x"
+        assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+    def test_a_failure_changes_nothing(self, tmp_path):
+        (tmp_path / "a.txt").write_text("old")
+        with pytest.raises(RuntimeError):
+            with files.atomic_path(tmp_path / "a.txt") as temporary:
+                temporary.write_text("new")
+                raise RuntimeError
+        assert os.listdir(tmp_path) == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
+
+    def test_full_disk(self, tmp_path):
+        with pytest.raises(InputError, match="No space left"):
+            with files.atomic_path(tmp_path / "a.txt"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        assert os.listdir(tmp_path) == []
+
+    def test_missing_folder(self, tmp_path):
+        with pytest.raises(InputError, match="Cannot write in"):
+            with files.atomic_path(tmp_path / "none" / "a.txt"):
+                pass
+
+    def test_json(self, tmp_path):
+        files.write_json(tmp_path / "a.json", {"ü": [1, None]})
+        assert files.read_json(tmp_path / "a.json") == {"ü": [1, None]}
+        with pytest.raises(ValueError):
+            files.write_json(tmp_path / "a.json", float("nan"))
+        assert files.read_json(tmp_path / "a.json") == {"ü": [1, None]}
+        (tmp_path / "b.json").write_text("{")
+        for name in ("b.json", "c.json"):
+            with pytest.raises(InputError, match=name):
+                files.read_json(tmp_path / name)
+
+
+class TestFolders:
+    def test_results_are_protected(self, tmp_path):
+        out = files.prepare_out(tmp_path / "x" / "y", ["a"])
+        (out / "a").write_text("")
+        with pytest.raises(InputError, match="--overwrite"):
+            files.prepare_out(out, ["a"])
+        assert files.prepare_out(out, ["a"], overwrite=True) == out
+        assert files.prepare_out(out, ["a"], resume=True) == out
+        files.unlock_folders()
+
+    def test_not_a_folder_and_read_only(self, tmp_path, monkeypatch):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(InputError, match="Cannot create"):
+            files.prepare_out(tmp_path / "file", [])
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(InputError, match="read-only"):
+            files.prepare_out(tmp_path, [])
+
+    def test_a_second_run_is_kept_out_and_leftovers_are_removed(self, tmp_path):
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / ".part-old.mrc").write_text("torn")
+        files.prepare_out(out, [])
+        assert os.listdir(out) == []
+        script = (
+            "import sys\nfrom cryoresdl.models import files\n"
+            "try:\n    files.prepare_out(sys.argv[1], [])\n    print('in')\n"
+            "except Exception as error:\n    print(error)\n"
+        )
+        words = [sys.executable, "-c", script, str(out)]
+        assert "Another run" in subprocess.run(words, capture_output=True, text=True).stdout
+        files.prepare_out(out, [])  # the same run may come again
+        files.unlock_folders()
+        assert subprocess.run(words, capture_output=True, text=True).stdout == "in\n"
+
+    @pytest.mark.parametrize(
+        "path,text",
+        [("a b", "a b"), ("a\nb\x1b[31m", "a\\nb\\x1b[31m"), (b"a\xff", "a\\udcff"), ("蛋", "蛋")],
+    )
+    def test_names_are_shown_in_one_line(self, path, text):
+        assert files.shown(path) == text
+
+    def test_digest(self, tmp_path):
+        (tmp_path / "a").write_bytes(b"abc")
+        assert files.sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")
+        with pytest.raises(InputError):
+            files.sha256(tmp_path / "b")
+
+
+class TestMachine:
+    def test_the_least_limit_counts(self, tmp_path, monkeypatch):
+        (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    1000 kB\n")
+        (tmp_path / "max").write_text("900000\n")
+        (tmp_path / "current").write_text("400000\n")
+        monkeypatch.setattr(machine, "_MEMINFO", str(tmp_path / "meminfo"))
+        monkeypatch.setattr(machine, "_CGROUP_V1", ("/none", "/none"))
+        monkeypatch.setattr(machine, "_CGROUP_V2", (str(tmp_path / "max"), str(tmp_path / "current")))
+        monkeypatch.setattr(machine, "_from_ulimit", lambda: None)
+        assert machine.memory_left() == 500000
+        (tmp_path / "max").write_text("max\n")
+        assert machine.memory_left() == 1024000
+        monkeypatch.setattr(machine, "_MEMINFO", "/none")
+        assert machine.memory_left() is None
+        machine.require_memory(10**18, "anything")
+        monkeypatch.setattr(machine, "_from_ulimit", lambda: 10)
+        with pytest.raises(InputError, match="The map needs 1e\\+09 GB|needs"):
+            machine.require_memory(10**18, "The map")
+
+    def test_here(self):
+        assert machine.memory_left() > 0 and machine.processors() >= 1
+
+
+class TestProgress:
+    def test_line_and_eta(self):
+        counter = progress.Progress("maps", total=10, done=2)
+        counter._count = 4
+        assert counter.line(10) == "4/10 maps (40 %), 10 s, ETA 30 s"
+        assert progress.Progress("maps", total=4).line(1).endswith("ETA unknown")
+        assert progress.Progress("maps").line(61) == "0 maps, 1 min 01 s"
+        assert progress.duration(7500) == "2 h 05 min"
+
+    def test_quiet(self, capsys):
+        for quiet, expected in ((False, "3/3 tiles"), (True, "")):
+            progress.set_quiet(quiet)
+            try:
+                assert list(progress.track([1, 2, 3], "tiles")) == [1, 2, 3]
+                progress.note("")
+            finally:
+                progress.set_quiet(False)
+            assert expected in capsys.readouterr().err
+
+    def test_terminal(self, monkeypatch, capsys):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        list(progress.track(iter([1, 2]), "tiles"))
+        with progress.Progress("maps", 1) as counter:
+            counter.step(detail="1 failed")
+        assert "\r1/1 maps" in capsys.readouterr().err
+
+
+def test_json_results_survive_a_kill_between_write_and_rename(tmp_path):
+    """Killed before the rename: the old file is whole; the next run removes the rest."""
+    files.write_json(tmp_path / "a.json", {"old": 1})
+    script = (
+        "import os, signal, sys\nfrom cryoresdl.models import files\n"
+        "with files.atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.json")])
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+    assert len(os.listdir(tmp_path)) == 2
+    files.prepare_out(tmp_path, [])
+    files.unlock_folders()
+    assert os.listdir(tmp_path) == ["a.json"]

@@ -1,0 +1,154 @@
+"""Local resolution per residue: where atoms are, what they get, what ChimeraX reads."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from cryoresdl.models import cli, maps, residues
+from cryoresdl.models.errors import InputError
+
+
+def ramp(shape=(20, 24, 28), voxel=1.5, origin=(10.0, -20.0, 5.0), nstart=(0, 0, 0)):
+    """A volume that is 3 + 0.1 x + 0.05 z in the coordinates of the atoms."""
+    z, y, x = np.indices(shape).astype(float)
+    volume = maps.DensityMap(np.zeros(shape, np.float32), voxel, origin, nstart)
+    ox, oy, oz = volume.offset()
+    volume.data = (3 + 0.1 * (x * voxel + ox) + 0.05 * (z * voxel + oz)).astype(np.float32)
+    return volume
+
+
+def pdb(path, atoms):
+    """Atoms (chain, residue number, x, y, z) as a PDB file."""
+    lines = [
+        f"ATOM  {i:5d}  CA  ALA {chain:1s}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C  "
+        for i, (chain, number, x, y, z) in enumerate(atoms, 1)
+    ]
+    path.write_text("\n".join(lines) + "\nEND\n")
+    return str(path)
+
+
+ATOMS = [("A", 1, 15, -10, 12), ("A", 2, 20, -5, 20), ("B", 1, 30, 0, 25), ("B", -3, 14.2, -19, 6.1)]
+
+
+class TestSample:
+    @pytest.mark.parametrize(
+        "origin,nstart", [((10.0, -20.0, 5.0), (0, 0, 0)), ((0, 0, 0), (8, -12, 4)), ((0, 0, 0), (0, 0, 0))]
+    )
+    def test_a_linear_volume_is_met_exactly(self, origin, nstart):
+        volume = ramp(origin=origin, nstart=nstart)
+        rng = np.random.default_rng(0)
+        size = (np.array(volume.data.shape[::-1]) - 1) * volume.voxel_size
+        xyz = np.array(volume.offset()) + rng.uniform(0, 1, (200, 3)) * size
+        expected = 3 + 0.1 * xyz[:, 0] + 0.05 * xyz[:, 2]
+        np.testing.assert_allclose(residues.sample(volume, xyz), expected, rtol=1e-5)
+
+    def test_outside_is_nan(self):
+        volume = ramp()
+        corner = np.array(volume.offset())
+        far = corner + (np.array(volume.data.shape[::-1]) - 1) * volume.voxel_size
+        inside = residues.sample(volume, np.array([corner, far]))
+        assert np.isfinite(inside).all()
+        assert np.isnan(residues.sample(volume, np.array([corner - 0.1, far + 0.1]))).all()
+
+    def test_holes_take_no_part(self):
+        volume = ramp(origin=(0, 0, 0), voxel=1.0)
+        volume.data[:] = 5
+        volume.data[:, :, 10:] = 0
+        found = residues.sample(volume, np.array([[9.0, 5, 5], [9.4, 5, 5], [9.6, 5, 5], [15.0, 5, 5]]))
+        np.testing.assert_allclose(found[:2], 5)
+        assert np.isnan(found[2:]).all()
+        volume.data[:, :, 10:] = 100  # ResMap's way
+        assert residues.sample(volume, np.array([[9.4, 5, 5]]))[0] == pytest.approx(5)
+
+
+class TestCommand:
+    def run(self, tmp_path, atoms=ATOMS, volume=None, *more):
+        volume = volume or ramp()
+        maps.write(tmp_path / "r.mrc", volume.data, volume)
+        words = [
+            "residues",
+            str(tmp_path / "r.mrc"),
+            pdb(tmp_path / "m.pdb", atoms),
+            "--out",
+            str(tmp_path / "out"),
+        ]
+        return cli.main([*words, *more]), tmp_path / "out"
+
+    def test_tables(self, tmp_path, capsys):
+        half = ramp()
+        half.data = np.full_like(half.data, 0.5)
+        maps.write(tmp_path / "i.mrc", half.data, half)
+        code, out = self.run(tmp_path, ATOMS, None, "--interval", str(tmp_path / "i.mrc"))
+        assert code == 0
+        with open(out / "residues.csv", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [(row["chain"], row["number"]) for row in rows] == [
+            ("A", "1"),
+            ("A", "2"),
+            ("B", "1"),
+            ("B", "-3"),
+        ]
+        for row, (_, _, x, _, z) in zip(rows, ATOMS):
+            assert float(row["resolution_A"]) == pytest.approx(3 + 0.1 * x + 0.05 * z, abs=1e-3)
+            assert float(row["interval_A"]) == 0.5
+        assert rows[0]["class"] == "4" and rows[0]["name"] == "ALA"
+        with open(out / "chains.csv", newline="") as stream:
+            chains = list(csv.DictReader(stream))
+        assert chains[0]["chain"] == "A" and chains[0]["residues"] == "2"
+        assert float(chains[0]["resolution_A"]) == pytest.approx((5.1 + 6.0) / 2, abs=1e-3)
+        assert "chain A: 5.55 A" in capsys.readouterr().out
+
+    def test_attribute_file(self, tmp_path):
+        _, out = self.run(tmp_path)
+        lines = (out / "residues.defattr").read_text().splitlines()
+        assert lines[1:4] == ["attribute: local_resolution", "match mode: any", "recipient: residues"]
+        assert lines[4] == "\t/A:1\t5.100" and lines[-1].startswith("\t/B:-3\t")
+        assert "interval" not in "".join(lines)
+
+    def test_wrong_origin_is_an_error(self, tmp_path, capsys):
+        code, out = self.run(tmp_path, ATOMS, ramp(origin=(500.0, 0, 0)))
+        assert code == 2 and not out.exists()
+        assert "origin" in capsys.readouterr().err
+
+    def test_some_atoms_outside_are_a_warning(self, tmp_path, capsys):
+        code, out = self.run(tmp_path, [*ATOMS, ("B", 9, 999, 0, 0)])
+        assert code == 0
+        assert "1 atoms (20.0 %) lie outside" in capsys.readouterr().out
+        assert (out / "residues.csv").read_text().splitlines()[-1] == "B,9,ALA,1,0,,,"
+
+    def test_nothing_estimated(self, tmp_path, capsys):
+        volume = ramp()
+        volume.data[:] = 0
+        code, _ = self.run(tmp_path, ATOMS, volume)
+        assert code == 2 and "was estimated" in capsys.readouterr().err
+
+    def test_monores_takes_the_maps_grid(self, tmp_path):
+        volume = ramp()
+        maps.write(tmp_path / "map.mrc", volume.data, volume)
+        bare = maps.DensityMap(volume.data, 1.0)
+        code, out = self.run(tmp_path, ATOMS, bare, "--map", str(tmp_path / "map.mrc"))
+        assert code == 0 and "A,1,ALA,1,1,5.100" in (out / "residues.csv").read_text()
+
+    def test_table_counts_most_outside_the_mask(self):
+        from types import SimpleNamespace
+
+        volume = ramp()
+        volume.data[:, :, 4:] = 0
+        xyz = np.array([a[2:] for a in [*ATOMS, ATOMS[2]]], float)
+        atoms = SimpleNamespace(
+            xyz=xyz,
+            chain=np.zeros(5, int),
+            chain_names=("",),
+            residue=np.arange(5),
+            residue_number=np.arange(5),
+            residue_name=np.array(["G"] * 5),
+            warnings=[],
+            path="m.pdb",
+        )
+        rows, warnings = residues.table(atoms, volume)
+        assert any("Most atoms" in text for text in warnings)
+        assert [row.resolution_A is None for row in rows] == [False, True, True, False, True]
+        with pytest.raises(InputError):
+            atoms.xyz = xyz + 1e4
+            residues.table(atoms, volume)
