@@ -208,7 +208,7 @@ def _sum_band(
     widest: int,
     extra: int,
 ) -> None:
-    tile = max(_SMALLEST_TILE, widest)
+    tile = max(_SMALLEST_TILE, widest // 2)
     column = (anchors[rows, 1] // tile) * (1 << 20) + anchors[rows, 0] // tile
     order = np.lexsort((anchors[rows, 2], column))
     rows, column = rows[order], column[order]

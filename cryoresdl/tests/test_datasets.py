@@ -319,6 +319,7 @@ def dataset_command(folder, out, *more):
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_build_resumes_to_the_same_bytes(structures_folder, tmp_path):
     for number in range(5, 24):
         protein(structures_folder / "pdb" / f"p{number}.pdb.gz", residues=150 + number, seed=number)
