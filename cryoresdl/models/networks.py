@@ -308,7 +308,23 @@ def paper_predict(model: Model, maps: Iterable[np.ndarray], batch: int = 16) -> 
 
 
 def classifier(model: Model) -> Any:
-    """A function from prepared maps (n, side, side, side) to (n, 3) logits; numpy alone where it can be."""
+    """A function from prepared maps (n, side, side, side) to scores; numpy alone where it can be.
+
+    The DNN and CNN give (n, 3) logits, the U-Net (n, side, side, side, 10) probabilities. The last loaded model
+    is kept ready, because a batch of maps asks for the same one again and again.
+    """
+    if model.digest and _READY.get("digest") == model.digest:
+        return _READY["classifier"]
+    ready = _classifier(model)
+    if model.digest:
+        _READY.update(digest=model.digest, classifier=ready)
+    return ready
+
+
+_READY: Dict[str, Any] = {}
+
+
+def _classifier(model: Model) -> Any:
     network = model.card["network"]
     if network["name"] == DNN_LOW_RANK:
         return _LowRank(network["config"], model.weights)

@@ -36,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "network", choices=("dnn", "cnn", "unet"), help="dnn and cnn: global class; unet: local resolution"
     )
     parser.add_argument(
-        "--data", required=True, metavar="FILE.h5", help="a training set made by 'cryoresdl dataset'"
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="FILE.h5",
+        help="training set(s) made by 'cryoresdl dataset'; one with --paper",
     )
     parser.add_argument(
         "--paper", action="store_true", help="the paper's network, data path and hyper-parameters"
@@ -48,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=count, metavar="N", help="at most this many passes over the data")
     parser.add_argument(
         "--batch", type=count, metavar="N", help="examples per step (paper: dnn 150, cnn 75, unet 32)"
+    )
+    parser.add_argument(
+        "--start",
+        metavar="MODEL",
+        help="unet without --paper: go on from this model, or 'none' (see docs/models.md)",
     )
     paper = parser.add_argument_group("with --paper")
     paper.add_argument(
@@ -103,6 +112,10 @@ def run(args: argparse.Namespace) -> None:
 def _train_paper(args: argparse.Namespace) -> None:
     from .. import paper_training
 
+    if len(args.data) > 1 or args.start:
+        raise InputError(
+            "The paper's networks train on one --data file and from scratch; leave out the rest."
+        )
     if args.labels == "truth" and args.network == "unet":
         progress.note("note: the paper learned from MonoRes and ResMap; truth labels are ours.")
     if args.labels and args.network != "unet":
@@ -125,7 +138,7 @@ def _train_paper(args: argparse.Namespace) -> None:
     path = paper_training.train(
         paper_training.Options(
             args.network,
-            args.data,
+            args.data[0],
             args.out,
             labels=args.labels,
             name=args.name,
@@ -144,9 +157,16 @@ def _train_default(args: argparse.Namespace) -> None:
     chosen: dict[str, Any] = {
         name: getattr(args, name) for name in ("epochs", "batch", "name") if getattr(args, name)
     }
-    common = dict(resume=args.resume, overwrite=args.overwrite, seed=args.seed, **chosen)
+    common = dict(
+        resume=args.resume, overwrite=args.overwrite, seed=args.seed, report=progress.note, **chosen
+    )
     if args.network == "unet":
-        path = feature_training.train_local(args.data, args.out, labels=args.labels or "truth", **common)
+        labels = args.labels or "truth"
+        path = feature_training.train_local(args.data, args.out, labels=labels, start=args.start, **common)
     else:
+        if args.start or args.labels:
+            raise InputError(
+                "--start and --labels are for 'unet'; the global model learns from all its maps."
+            )
         path = feature_training.train_global(args.data, args.out, **common)
     progress.note(f"wrote {path}")
