@@ -187,7 +187,7 @@ def fit_local(
     first, best = 0, float("inf")
     checkpoint = out / "checkpoint.npz"
     if resume and checkpoint.exists():
-        first, best = _restore(checkpoint, model, moments)
+        first, best = _restore(checkpoint, model, moments, _sets(data))
         report(f"resumed at step {first}")
 
     @tf.function(reduce_retracing=True)
@@ -230,7 +230,7 @@ def fit_local(
             if score < best:
                 best = score
                 _save_arrays(out / "best.npz", fn.weights_of(model))
-            _checkpoint(checkpoint, model, moments, number, best)
+            _checkpoint(checkpoint, model, moments, number, best, _sets(data))
     with np.load(out / "best.npz") as stored:
         return {k: stored[k] for k in stored.files}
 
@@ -295,21 +295,29 @@ def _save_arrays(path: Path, arrays: Dict[str, np.ndarray]) -> None:
         np.savez(handle, **arrays)
 
 
-def _checkpoint(path: Path, model: Any, moments: Any, number: int, best: float) -> None:
+def _sets(data: Any) -> str:
+    return ",".join(sorted(Path(p).name for p in _as_list(data)))
+
+
+def _checkpoint(path: Path, model: Any, moments: Any, number: int, best: float, sets: str) -> None:
     arrays = {f"v{k}": v.numpy() for k, v in enumerate(model.trainable_variables)}
     for j, group in enumerate(moments):
         arrays.update({f"m{j}_{k}": m.numpy() for k, m in enumerate(group)})
-    _save_arrays(path, {**arrays, "number": np.asarray(number), "best": np.asarray(best)})
+    _save_arrays(
+        path, {**arrays, "number": np.asarray(number), "best": np.asarray(best), "sets": np.asarray(sets)}
+    )
 
 
-def _restore(path: Path, model: Any, moments: Any) -> Tuple[int, float]:
+def _restore(path: Path, model: Any, moments: Any, sets: str) -> Tuple[int, float]:
+    """Put a checkpoint back; the best score counts only if it was measured on the same sets."""
     with np.load(path) as stored:
         for k, v in enumerate(model.trainable_variables):
             v.assign(stored[f"v{k}"])
         for j, group in enumerate(moments):
             for k, m in enumerate(group):
                 m.assign(stored[f"m{j}_{k}"])
-        return int(stored["number"]), float(stored["best"])
+        same = "sets" in stored.files and str(stored["sets"]) == sets
+        return int(stored["number"]), float(stored["best"]) if same else float("inf")
 
 
 def _append_history(path: Path, row: Dict[str, Any]) -> None:
