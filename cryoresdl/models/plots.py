@@ -69,7 +69,7 @@ def resolution_colors() -> ScalarMappable:
     ``resolution_colors().to_rgba(values)`` colours anything; use its ``norm`` and ``cmap`` for images.
     """
     cmap = colormaps["viridis"].copy()
-    cmap.set_bad(alpha=0.0)
+    cmap.set_bad(EMPTY)
     return ScalarMappable(norm=LogNorm(*RESOLUTION_RANGE_A, clip=True), cmap=cmap)
 
 
@@ -136,6 +136,8 @@ class SliceFigure:
         self.index = self.best_index() if index is None else index
         self.figure = _figure(3.7 * len(self.layers) + 0.4, 3.7)
         self._styles = [_style(layer) for layer in self.layers]
+        estimates = [layer.data for layer in self.layers if layer.kind in ("resolution", "spread")]
+        self.window = focus(estimates[0]) if estimates else tuple((0, n) for n in self.shape)
         self.images: List[Any] = []
         self.axes: List[Any] = []
         self.heading: Any = None
@@ -193,6 +195,7 @@ class SliceFigure:
                 norm=style["norm"],
             )
             self.images.append(image)
+            self._zoom(ax)
             ax.set_title(_plain(layer.title, 36), fontsize=10)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
             ax.set_ylabel(f"{up} (Å)" if ax is self.axes[0] else "", fontsize=9)
@@ -201,6 +204,37 @@ class SliceFigure:
             ax.yaxis.set_major_locator(MaxNLocator(5))
             _colorbar(self.figure, image, ax, layer.kind, style["label"])
         self.heading = self.figure.suptitle(self._heading(), fontsize=10, color=_TEXT)
+
+    def _zoom(self, ax: Any) -> None:
+        """Show the molecule, not the empty box around it; the toolbar can zoom out."""
+        sides = []
+        for name in _plane(self.axis):
+            number = "zyx".index(name)
+            start = self.origin[2 - number] - 0.5 * self.voxel_size
+            sides.append(tuple(start + edge * self.voxel_size for edge in self.window[number]))
+        ax.set_xlim(*sides[0])
+        ax.set_ylim(*sides[1])
+
+
+def focus(resolution: np.ndarray, margin: float = 0.15) -> Tuple[Tuple[int, int], ...]:
+    """First and last + 1 voxel along (z, y, x) of a box around the estimated voxels, with a margin.
+
+    Args:
+        resolution: A (z, y, x); the whole box is taken when nothing is estimated.
+        margin: part of the longest side of the estimated region, added on each side.
+    """
+    step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
+    there = estimated(resolution[::step, ::step, ::step])
+    if not there.any():
+        return tuple((0, n) for n in resolution.shape)
+    edges = []
+    for number in range(3):
+        found = np.flatnonzero(there.any(axis=tuple(i for i in range(3) if i != number))) * step
+        edges.append((int(found[0]), int(found[-1]) + step))
+    extra = math.ceil(margin * max(last - first for first, last in edges))
+    return tuple(
+        (max(0, first - extra), min(n, last + extra)) for (first, last), n in zip(edges, resolution.shape)
+    )
 
 
 def cut(data: np.ndarray, axis: str, index: int) -> np.ndarray:
@@ -444,7 +478,7 @@ def class_histogram(
         ax.margins(y=0.14)
         ax.set_ylim(bottom=0)
     if len(names) > 1 or voxels:
-        total.legend(fontsize=8, loc="lower right" if len(names) < 5 else "best")
+        total.legend(fontsize=8, loc="best")
     return _finish(figure, (ten, three, total), title or "How the voxels inside the mask are resolved")
 
 
@@ -553,7 +587,7 @@ def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None)
         ax.annotate(
             f"claim {claim:g} Å",
             (claim, 0.02),
-            (4, 0),
+            (4, 6),
             textcoords="offset points",
             fontsize=9,
             color="#B04A00",
@@ -571,7 +605,7 @@ def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None)
 
 def _probability_bar(ax: Any, values: Mapping[str, Any]) -> None:
     left = 0.0
-    ink = {"high": "white", "medium": "white", "low": "black"}
+    ink = {"high": "white", "medium": "black", "low": "black"}
     for name in constants.GLOBAL_CLASSES:
         value = values.get(name)
         value = float(value) if is_number(value) else 0.0
@@ -1255,7 +1289,7 @@ def _style(layer: Layer) -> Dict[str, Any]:
 
 def _clear(name: str) -> Any:
     cmap = colormaps[name].copy()
-    cmap.set_bad(alpha=0.0)
+    cmap.set_bad(EMPTY)
     return cmap
 
 

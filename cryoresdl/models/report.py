@@ -170,7 +170,8 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
     """Volumes for the page's slice browser: 8-bit images with the slices along z laid out in a grid.
 
     Returns:
-        An empty dictionary without a local resolution; else ``box`` (z, y, x pixels), ``columns``,
+        An empty dictionary without a local resolution; else ``box`` (z, y, x pixels), ``corner`` (first voxel
+        shown, z, y, x: the empty box around the molecule is left out), ``columns``,
         ``pixel_A``, ``origin`` (x, y, z of the first pixel's centre in A), ``factor`` (binning), ``start``
         (the fullest slices along z, y, x) and ``layers``, each with ``title``, ``unit``, ``image`` (data
         URL), ``palette`` (256 colours) and ``values`` (text of each code).
@@ -178,17 +179,21 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
     resolution = results.resolution
     if resolution is None:
         return {}
-    factor = max(1, math.ceil(max(resolution.shape) / BROWSER_SIDE))
+    window = plots.focus(resolution.data)
+    part = tuple(slice(*edges) for edges in window)
+    values = resolution.data[part]
+    factor = max(1, math.ceil(max(values.shape) / BROWSER_SIDE))
     layers = []
     density, interval = results.density, results.interval
     if density is not None and density.shape == resolution.shape:
-        layers.append(_density_layer(_binned(density.data, factor)))
-    inside = estimated(resolution.data)
-    coarse = _binned(np.where(inside, resolution.data, 0), factor, inside)
+        layers.append(_density_layer(_binned(density.data[part], factor)))
+    inside = estimated(values)
+    coarse = _binned(np.where(inside, values, 0), factor, inside)
     layers.append(_resolution_layer(coarse))
     if interval is not None and interval.shape == resolution.shape:
-        layers.append(_interval_layer(_binned(np.where(inside, interval.data, 0), factor, inside)))
+        layers.append(_interval_layer(_binned(np.where(inside, interval.data[part], 0), factor, inside)))
     box = coarse.shape
+    first = [edges[0] + 0.5 * (factor - 1) for edges in reversed(window)]
     columns = math.ceil(math.sqrt(box[0]))
     for layer in layers:
         layer["image"] = _sprite(layer.pop("codes"), columns)
@@ -198,7 +203,8 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
         "columns": columns,
         "factor": factor,
         "pixel_A": resolution.voxel_size * factor,
-        "origin": [o + 0.5 * (factor - 1) * resolution.voxel_size for o in resolution.origin],
+        "corner": [edges[0] for edges in window],
+        "origin": [o + f * resolution.voxel_size for o, f in zip(resolution.origin, first)],
         "start": [plots.best_index(coarse, axis) for axis in plots.AXES],
         "layers": layers,
         "legend": [

@@ -80,7 +80,8 @@ def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(fo
         sheet[z // data["columns"] * height :, z % data["columns"] * width :][:height, :width]
         for z in range(depth)
     ]
-    _, _, values, _ = results_folder.volumes()
+    z, y, x = data["corner"]
+    values = results_folder.volumes()[2][z : z + depth, y : y + height, x : x + width]
     read = np.array([0.0] + [float(text.split()[0]) for text in layer["values"][1:]])[np.array(tiles)]
     assert np.array_equal(read > 0, values > 0)
     inside = values > 0
@@ -90,8 +91,9 @@ def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(fo
 def test_large_boxes_are_binned_and_keep_their_place(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "BROWSER_SIDE", 10)
     data = report.browser(results.ResultsFolder(results_folder.validation(tmp_path / "run")))
-    assert data["factor"] == 3 and data["box"] == [7, 8, 10] and data["pixel_A"] == 4.5
-    assert data["origin"] == [o + 1.5 for o in results_folder.ORIGIN]
+    assert data["factor"] == 3 and data["pixel_A"] == 4.5
+    corner = data["corner"][::-1]
+    assert data["origin"] == [o + 1.5 * (c + 1) for o, c in zip(results_folder.ORIGIN, corner)]
 
 
 def test_binning_does_not_mix_background_into_resolutions():
@@ -245,7 +247,7 @@ SLICE = "return document.getElementById('browser').dataset.slice"
 PIXELS = "return document.querySelector('#panel-1 canvas').toDataURL()"
 
 
-def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser):
+def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser, folder):
     assert browser.run(SLICE) == "z10"
     first = browser.run(PIXELS)
     browser.run("var s = document.getElementById('slice'); s.value = 4; s.dispatchEvent(new Event('input'))")
@@ -256,7 +258,8 @@ def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser):
     browser.key("x")
     assert browser.run(SLICE).startswith("x")
     sizes = browser.run("var c = document.querySelector('#panel-1 canvas'); return [c.width, c.height]")
-    assert sizes == [24, 20]
+    depth, height, _ = report.browser(results.ResultsFolder(folder))["box"]
+    assert sizes == [height, depth]
     before = browser.run(SLICE)
     browser.run(
         "document.querySelector('#panel-1 canvas').dispatchEvent(new WheelEvent('wheel', {deltaY: 1}))"
@@ -265,8 +268,11 @@ def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser):
     browser.key("z")
 
 
-def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_pointer(browser):
-    _, _, values, _ = results_folder.volumes()
+def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_pointer(browser, folder):
+    shown = report.browser(results.ResultsFolder(folder))
+    z, y, x = shown["corner"]
+    values = results_folder.volumes()[2][z:, y:, x:]
+    _, height, width = shown["box"]
     browser.run("var s = document.getElementById('slice'); s.value = 11; s.dispatchEvent(new Event('input'))")
     row, column = 12, 14
     script = (
@@ -278,8 +284,8 @@ def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_p
     point = (
         "var c = document.querySelector('#panel-1 canvas'), b = c.getBoundingClientRect();"
         "c.dispatchEvent(new PointerEvent('pointermove', "
-        f"{{clientX: b.left + b.width * {(column + 0.5) / 28},"
-        f"clientY: b.top + b.height * {1 - (row + 0.5) / 24}}}));"
+        f"{{clientX: b.left + b.width * {(column + 0.5) / width},"
+        f"clientY: b.top + b.height * {1 - (row + 0.5) / height}}}));"
         "return document.querySelector('#panel-1 .value').textContent"
     )
     assert float(browser.run(point).split()[0]) == pytest.approx(values[10, row, column], rel=0.015)

@@ -296,7 +296,11 @@ def test_slices_move_in_a_real_window(screen, tmp_path):
     shown = plots.slices_from_folder(results_folder.validation(tmp_path / "run"))
     view = views.SliceView(shown, "slices", screen)
     view.show()
-    settle(screen)
+    for _ in range(50):
+        settle(screen, 0.2)
+        if view._background is not None:
+            break
+    settle(screen, 1.0)
     before = bytes(view.canvas.buffer_rgba())
     view.move(3)
     settle(screen)
