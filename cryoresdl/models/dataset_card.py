@@ -100,7 +100,8 @@ def draw(card: Dict[str, Any]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
+    axes: Any = figure.subplots(1, 3)
+    left, middle, right = axes
     names = list(card["splits"]["train"]["labels"])
     places = np.arange(len(names))
     for number, split in enumerate(SPLITS):

@@ -24,7 +24,7 @@ from . import maps as mrc
 from . import progress, simulation, structures
 from .constants import GLOBAL_CLASSES, LOCAL_EDGES_A
 from .dataset_store import SPLITS, Parts
-from .errors import InputError
+from .errors import CryoResError, InputError
 from .files import PathLike, sha256, shown
 from .networks import scale01
 from .resolution import class_of, estimated, global_class
@@ -685,7 +685,9 @@ def read_triples(path: PathLike) -> List[Triple]:
             raise InputError(f"{shown(path)} has the split {split!r}; use {', '.join(SPLITS)} or nothing.")
         name = row.get("name") or f"{len(triples):03d}_{Path(row['map']).name.split('.')[0]}"
         files = [str(folder / row[key]) for key in ("map", "label", "mask")]
-        triples.append(Triple(name, *files, voxel_size=_voxel(row.get("voxel_size", ""), path), split=split))
+        triples.append(
+            Triple(name, files[0], files[1], files[2], _voxel(row.get("voxel_size", ""), path), split)
+        )
     if len({triple.name for triple in triples}) != len(triples):
         raise InputError(f"{shown(path)} names two maps alike; correct the column 'name'.")
     return triples
@@ -722,11 +724,9 @@ def shared_layout(folder: PathLike, labels: str) -> List[Triple]:
             raise InputError(
                 f"{shown(folder)}/index.json is not a list of maps with id, split, voxel_A."
             ) from error
-        files = [_volume(place, name) for name in ("map", labels, "mask")]
+        files = [str(_volume(place, name) or "") for name in ("map", labels, "mask")]
         if all(files):
-            triples.append(
-                Triple(str(row["id"]), *[str(file) for file in files], voxel_size=voxel, split=split)
-            )
+            triples.append(Triple(str(row["id"]), files[0], files[1], files[2], voxel, split))
     if not triples:
         raise InputError(f"{shown(folder)} has no map with {labels} labels and a mask.")
     return triples
@@ -744,16 +744,23 @@ def _spread(work: Callable[[Any], str], jobs: Sequence[Any], workers: int) -> It
     if not jobs:
         return
     import multiprocessing
+    from concurrent import futures
 
     context = multiprocessing.get_context("spawn")
-    with _one_thread():
-        pool = context.Pool(max(1, min(workers, len(jobs))), _start_worker, (os.getpid(),))
-    try:
-        yield from pool.imap_unordered(work, jobs)
-        pool.close()
-    finally:
-        pool.terminate()
-        pool.join()
+    size = max(1, min(workers, len(jobs)))
+    # Not multiprocessing.Pool, which waits for ever for the work of a process that the system has killed.
+    with _one_thread(), futures.ProcessPoolExecutor(size, context, _start_worker, (os.getpid(),)) as pool:
+        waiting = [pool.submit(work, job) for job in jobs]
+        try:
+            for future in futures.as_completed(waiting):
+                yield future.result()
+        except futures.process.BrokenProcessPool as error:
+            raise CryoResError(
+                "A worker process was killed, perhaps for want of memory; go on with --resume and fewer --workers."
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 @contextlib.contextmanager

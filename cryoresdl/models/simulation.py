@@ -143,6 +143,7 @@ def gaussian_density(
     weights = np.broadcast_to(np.asarray(weights, dtype=np.float64), (len(xyz),))
     if normalized:
         weights = weights / (2.0 * np.pi * widths**2) ** 1.5
+    nz, ny, nx = (int(size) for size in shape)
     half = np.ceil(GAUSSIAN_CUTOFF * widths / voxel_size).astype(np.int64)
     scale = np.broadcast_to(voxel_size / (np.sqrt(2.0) * widths), (len(xyz),)).astype(np.float32)
 
@@ -153,7 +154,7 @@ def gaussian_density(
         return np.exp(np.negative(values, out=values), out=values)
 
     positions = (xyz - np.asarray(origin, dtype=np.float64)) / voxel_size
-    return separable_sum(positions, weights, tuple(int(size) for size in shape), profile, half, np.floor, 1)
+    return separable_sum(positions, weights, (nz, ny, nx), profile, half, np.floor, 1)
 
 
 def separable_sum(

@@ -287,7 +287,7 @@ def _to_atoms(table: Dict[str, Any], path: str) -> Atoms:
         if skipped["waters"] and not (skipped["ligands"] or skipped["hydrogens"]):
             raise InputError(f"{path} holds only water molecules; give a structure with a macromolecule.")
         raise InputError(f"{path} has no atoms left after the selection; keep hydrogens or ligands.")
-    kinds = {
+    kinds: Dict[str, Any] = {
         "xyz": np.float64,
         "z_number": np.int64,
         "b_factor": np.float64,

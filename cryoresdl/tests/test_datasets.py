@@ -330,22 +330,37 @@ def test_a_killed_build_resumes_to_the_same_bytes(structures_folder, tmp_path):
     parts = tmp_path / "torn.h5.parts"
     killed = 0
     for wanted in (2, 7, 13):
-        process = subprocess.Popen(words, start_new_session=True)
+        process = subprocess.Popen(words, start_new_session=True, stderr=subprocess.PIPE, text=True)
         limit = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < limit:
             if len(list(parts.glob("p*.h5"))) >= wanted:
                 break
             time.sleep(0.005)
         if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)  # the worker is left alone: it has to end by itself
+            # Once its worker, then twice the command itself: then the worker has to end by itself.
+            os.kill(_worker_of(process.pid) if wanted == 2 else process.pid, signal.SIGKILL)
             killed += 1
-        process.wait()
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == (1 if wanted == 2 else -signal.SIGKILL)
+        assert wanted != 2 or "--resume" in said
         _wait_for_end_of(process.pid)
         assert not torn.exists()
     assert killed == 3
     assert subprocess.run(words, check=False).returncode == 0
     assert torn.read_bytes() == whole.read_bytes()
     assert not parts.exists()
+
+
+def _worker_of(parent):
+    """The process id of the command's worker."""
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text().rsplit(")", 1)[1].split()
+            if int(fields[1]) == parent and b"spawn_main" in (place.parent / "cmdline").read_bytes():
+                return int(place.parent.name)
+        except OSError:
+            continue
+    raise AssertionError("the command has no worker")
 
 
 def _wait_for_end_of(session):

@@ -127,9 +127,7 @@ def _pdb2mrc(args: argparse.Namespace, out: Path) -> None:
     centre = structures.center_of(xyz, weights) if args.center else xyz[0] * 0.0
     fit = simulation.fit(xyz - centre, weights, args.resolution, box, args.voxel_size)
     if not fit.fits and args.eman2_atoms:
-        warnings.append(
-            f"{100 * fit.lost:.1f} % of the density is outside the box and was cut."
-        )
+        warnings.append(f"{100 * fit.lost:.1f} % of the density is outside the box and was cut.")
     elif not fit.fits and not args.center:
         centre = structures.center_of(xyz, weights)
         fit = simulation.fit(xyz - centre, weights, args.resolution, box, args.voxel_size)
