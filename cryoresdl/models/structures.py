@@ -36,6 +36,7 @@ NUCLEIC_NAMES = frozenset(
 STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _COMPRESSED = (".gz", ".bz2")
 _MAX_COORDINATE_A = 1e5
+_ASCII = bytes(range(128)) + b"?" * 128
 _EMAN2_Z = {"H": 1, "C": 6, "A": 7, "N": 7, "O": 8, "P": 15, "S": 16, "W": 18, "K": 19}
 """EMAN2's table: W is its fictitious water (18), an A that is not AU is an ambiguous N or O."""
 
@@ -171,7 +172,8 @@ def _read_text(path: str) -> str:
         raise InputError(f"{path} is empty; give a PDB or mmCIF file with atoms.")
     if b"\0" in raw[:4096]:
         raise InputError(f"{path} is a binary file, not a PDB or mmCIF file.")
-    return raw.decode("utf-8", errors="replace")
+    # Nothing of an atom is beyond ASCII, and fixed columns would cut a longer character in two.
+    return raw.translate(_ASCII).decode("ascii")
 
 
 def _parse(path: str) -> Any:

@@ -131,6 +131,13 @@ def test_missing_damaged_and_binary_files(tmp_path):
         structures.read_structure(tmp_path)
 
 
+def test_bytes_beyond_ascii_do_not_shift_columns(tmp_path):
+    path = tmp_path / "latin.pdb"
+    path.write_bytes(b"REMARK \xe9\xff\n" + atom().replace(" CA ", " C\xff ").encode("latin-1") + b"\nEND\n")
+    atoms = structures.read_structure(path)
+    assert atoms.xyz.tolist() == [[1, 2, 3]] and atoms.name.tolist() == ["C?"]
+
+
 def test_zero_occupancy_is_kept_for_pdb2mrc_and_refused_as_scattering(tmp_path):
     atoms = structures.read_structure(write(tmp_path, atom(occ=0.0), atom(occ=0.0, n=2, xyz=(4, 4, 4))))
     assert len(atoms) == 2
