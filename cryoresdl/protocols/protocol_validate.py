@@ -544,7 +544,7 @@ class ProtCryoResValidate(CryoResProtocol):
             except OSError:
                 continue
             skipped += [
-                (os.path.basename(row["map"] or "?"), row["error"]) for row in results if "error" in row
+                (os.path.basename(name), row["error"]) for name, row in results.items() if "error" in row
             ]
         return skipped
 

@@ -1,0 +1,547 @@
+"""The main job in a real Scipion project: import, validate, read the result, and everything that may go wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import mrcfile
+import numpy as np
+import pyworkflow as pw
+from pwem.objects import SetOfVolumes
+from pyworkflow.project import Manager
+from pyworkflow.protocol import MODE_RESUME
+
+from cryoresdl.models import constants, maps
+from cryoresdl.objects import VERDICT, getVerdict
+from cryoresdl.plugin import PYTHON_VARIABLE, Plugin, engine_requirements, find_python, quote
+from cryoresdl.protocols import ProtCryoResValidate
+from cryoresdl.tests.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
+
+UGLY = [
+    "plain.mrc",
+    "with space.mrc",
+    "single'quote.mrc",
+    'double"quote.mrc',
+    "semi;colon.mrc",
+    "$(touch broken).mrc",
+    "`touch broken`.mrc",
+    "100 %.mrc",
+    "%(GPU)s.mrc",
+    "%(GPU)s and %s.mrc",
+    "back\\slash.mrc",
+    "new\nline.mrc",
+    "ünïcode 電顕.mrc",
+    "-dash.mrc",
+    "*?[a].mrc",
+    "~",
+]
+
+
+class TestCommandLine(unittest.TestCase):
+    """Protocols run the engine through a shell, and Scipion fills in GPU numbers where it sees its placeholder."""
+
+    def test_any_file_name_arrives_as_it_is(self):
+        from pyworkflow.utils.process import buildRunCommand
+
+        program, words = Plugin.engineCommand(*UGLY)
+        gpus = [0, 1] if "%(GPU)s" in words or "%(GPU)s" in program else []
+        self.assertEqual(gpus, [], "Scipion would format the command with %")
+        command = buildRunCommand(program, words, 1, env=None, gpuList=gpus)
+        show = "import json, sys; print(json.dumps(sys.argv[1:]))"
+        command = command.replace("-m cryoresdl.models", "-c " + quote(show), 1)
+        done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, check=True)
+        self.assertEqual(json.loads(done.stdout), UGLY)
+
+    def test_numbers_and_paths_are_words(self):
+        _, words = Plugin.engineCommand("validate", Path("a b"), "--claimed", 3.2)
+        self.assertEqual(words, "-m cryoresdl.models validate 'a b' --claimed 3.2")
+
+
+class TestPlugin(unittest.TestCase):
+    """Which interpreter runs the engine, and what Scipion shows about the plugin."""
+
+    @classmethod
+    def setUpClass(cls):
+        # Scipion defines the plugin's variables when it discovers it.
+        pw.Config.getDomain().getPlugins()
+
+    def test_the_default_is_scipions_own_python_when_it_is_new_enough(self):
+        expected = sys.executable if sys.version_info >= (3, 10) else Plugin.getHome("env", "bin", "python")
+        self.assertEqual(Plugin.defaultPython(), expected)
+
+    def test_an_old_scipion_python_hands_over_to_the_separate_environment(self):
+        with mock.patch("cryoresdl.plugin.sys.version_info", (3, 8, 0)):
+            self.assertTrue(Plugin.defaultPython().endswith("env/bin/python"))
+
+    def test_a_separate_interpreter_gets_none_of_scipions_packages(self):
+        with mock.patch.dict(Plugin._vars, {PYTHON_VARIABLE: "/somewhere/else/python"}):
+            with mock.patch.dict(os.environ, {"PYTHONPATH": "/scipion", "PYTHONHOME": "/x"}):
+                environ = Plugin.getEnviron()
+        self.assertNotIn("PYTHONPATH", environ)
+        self.assertNotIn("PYTHONHOME", environ)
+
+    def test_a_missing_interpreter_is_one_sentence_with_a_remedy(self):
+        with mock.patch.dict(Plugin._vars, {PYTHON_VARIABLE: "/no/such/python"}):
+            (sentence,) = Plugin.validateInstallation()
+        self.assertIn("/no/such/python", sentence)
+        self.assertIn("installb cryoresdl", sentence)
+
+    def test_the_separate_environment_holds_the_engine_without_scipion(self):
+        wanted = [word for word in engine_requirements() if not word.startswith("-")]
+        self.assertFalse([word for word in wanted if word.startswith("scipion")])
+        names = " ".join(wanted)
+        for name in ("tensorflow", "openvino", "gemmi", "mrcfile", "h5py"):
+            self.assertIn(name, names)
+
+    def binaries(self):
+        """The package that defineBinaries declares."""
+        env = mock.Mock()
+        Plugin.defineBinaries(env)
+        (call,) = env.addPackage.call_args_list
+        ((command, flag),) = call[1]["commands"]
+        return command, flag, call[1]["default"]
+
+    def test_the_environment_is_built_without_conda_and_marked_when_whole(self):
+        with mock.patch("cryoresdl.plugin.find_python", return_value="/opt/new python/bin/python3.11"):
+            command, flag, _ = self.binaries()
+        self.assertTrue(command.startswith("'/opt/new python/bin/python3.11' -m venv"))
+        self.assertTrue(command.endswith("touch " + flag))
+        self.assertNotIn("conda", command)
+
+    def test_building_it_really_runs_these_commands(self):
+        """With a stand-in for pip: the shell syntax, the order and the marker are real."""
+        python = find_python()
+        if python is None:
+            self.skipTest("needs Python 3.10 to 3.12 with venv")
+        command, flag, _ = self.binaries()
+        folder = Path(os.environ["SCIPION_USER_DATA"]) / "binaries"
+        shutil.rmtree(str(folder), ignore_errors=True)
+        (folder / "env" / "bin").mkdir(parents=True)
+        log = folder / "log"
+        fake = folder / "env" / "bin" / "python"
+        fake.write_text('#!/bin/sh\necho "$@" >> %s\n' % log)
+        fake.chmod(0o755)
+        command = command.replace("%s -m venv --clear env" % quote(python), "true", 1)
+        subprocess.run(command, shell=True, cwd=str(folder), check=True)
+        lines = log.read_text().splitlines()
+        self.assertTrue(lines[1].startswith("-m pip install") and "tensorflow" in lines[1])
+        self.assertTrue(lines[2].startswith("-m pip install --no-deps"))
+        self.assertTrue((folder / flag).exists())
+
+    def test_without_a_newer_python_it_says_what_to_install(self):
+        with mock.patch("cryoresdl.plugin.find_python", return_value=None):
+            command, _, _ = self.binaries()
+        done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("apt-get install", done.stderr)
+
+
+@needs_models
+class TestValidateOneVolume(ScipionCase):
+    """Import -> validate, in processes of their own as Scipion runs them, with all inputs."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        signal = blob(noise=0)
+        rng = np.random.default_rng(1)
+        halves = [signal + 0.07 * rng.normal(size=BOX).astype(np.float32) for _ in range(2)]
+        paths = [cls.write("half%d.mrc" % number, half) for number, half in enumerate(halves, 1)]
+        cls.map = cls.write("map.mrc", np.mean(halves, axis=0), origin=(10, -20, 30))
+        cls.imported = cls.importVolume(cls.map, setHalfMaps=True, half1map=paths[0], half2map=paths[1])
+        cls.mask = cls.importMask(cls.write("mask.mrc", ball()))
+        monores = np.where(ball() > 0, 7.0, 0).astype(np.float32)
+        cls.other = cls.importVolume(cls.write("monores.mrc", monores, voxel=1.0))
+        cls.protocol = cls.newProtocol(ProtCryoResValidate, claimedResolution=4.5)
+        cls.point(cls.protocol.inputVolumes, cls.imported, "outputVolume")
+        cls.point(cls.protocol.inputMask, cls.mask, "outputMask")
+        cls.point(cls.protocol.monoresVolume, cls.other, "outputVolume")
+        cls.errors = cls.protocol.validate()
+        cls.run_(cls.protocol, real=True)
+
+    def test_the_form_is_valid(self):
+        self.assertEqual(self.errors, [])
+
+    def test_outputs_lie_on_the_grid_of_the_input(self):
+        volume = self.imported.outputVolume
+        for output in (self.protocol.outputResolution, self.protocol.outputClass):
+            self.assertEqual(output.getSamplingRate(), volume.getSamplingRate())
+            self.assertEqual(output.getOrigin().getShifts(), volume.getOrigin().getShifts())
+            self.assertEqual(output.getDim(), volume.getDim())
+        with mrcfile.open(self.protocol.outputResolution.getFileName()) as made:
+            self.assertEqual(made.data.shape, BOX)
+            self.assertAlmostEqual(float(made.voxel_size.x), VOXEL, places=4)
+            self.assertEqual([float(made.header.origin[axis]) for axis in "xyz"], [10, -20, 30])
+
+    def test_resolution_is_inside_the_mask_only_and_never_beyond_nyquist(self):
+        values = maps.read_values(self.protocol.outputResolution.getFileName()).data
+        inside = ball() > 0
+        self.assertTrue((values[~inside] == 0).all())
+        self.assertGreater((values[inside] > 0).mean(), 0.99)
+        self.assertGreaterEqual(values[values > 0].min(), 2 * VOXEL - 1e-4)
+        classes = maps.read_values(self.protocol.outputClass.getFileName()).data
+        self.assertEqual(set(np.unique(classes[~inside])), {-1.0})
+
+    def test_attributes_agree_with_the_files_and_survive_reloading(self):
+        project = Manager().loadProject(self.projName)
+        (run,) = [r for r in project.getRuns() if r.getObjId() == self.protocol.getObjId()]
+        (entry,) = json.loads(Path(run.getResultsFolder(constants.CLASSIFICATION_JSON)).read_text())
+        local = json.loads(Path(run.getResultsFolder(constants.LOCAL_JSON)).read_text())
+        for output in (run.outputResolution, run.outputClass):
+            verdict = getVerdict(output)
+            self.assertEqual(len(verdict), len(VERDICT))
+            self.assertEqual(verdict["class"], entry["class"])
+            self.assertAlmostEqual(verdict["high"], entry["probabilities"]["high"])
+            self.assertAlmostEqual(verdict["estimate"], entry["resolution_A"])
+            self.assertAlmostEqual(verdict["median"], local["median_A"])
+            self.assertEqual(verdict["verdict"], entry["claim"]["verdict"])
+            self.assertEqual(verdict["claimed"], 4.5)
+        self.assertTrue(local["half_maps"])
+
+    def test_the_comparison_names_monores(self):
+        comparison = json.loads(Path(self.protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        names = [volume["name"].lower() for volume in comparison["volumes"]]
+        self.assertTrue(any("monores" in name for name in names), names)
+
+    def test_summary_methods_and_citations(self):
+        summary = " ".join(self.protocol.summary())
+        self.assertIn("Class: *", summary)
+        self.assertIn("Claim of 4.50 A", summary)
+        methods = " ".join(self.protocol.methods())
+        self.assertIn("CryoResDL", methods)
+        self.assertIn("default (global)", methods)
+        cites = " ".join(self.protocol.citations())
+        self.assertIn("Avramov", cites)
+        self.assertIn("Vilas", cites)
+
+    def test_the_source_is_remembered(self):
+        pairs = {(r["object_parent_id"], r["object_child_id"]) for r in self.protocol.getRelations()}
+        for output in (self.protocol.outputResolution, self.protocol.outputClass):
+            # Scipion notes the run that the pointer goes through, not its output.
+            self.assertIn((self.imported.getObjId(), output.getObjId()), pairs)
+
+    def test_the_exported_workflow_gives_the_same_numbers(self):
+        path = str(self.files / "workflow.json")
+        runs = [self.imported, self.mask, self.other, self.protocol]
+        self.proj.getRunsGraph(refresh=True)
+        self.proj.exportProtocols([self.proj.getProtocol(run.getObjId()) for run in runs], path)
+        here = os.getcwd()
+        project = Manager().createProject("AgainFromJson")
+        try:
+            os.chdir(project.path)
+            loaded = project.loadProtocols(path)
+            ordered = sorted(loaded.values(), key=lambda run: isinstance(run, ProtCryoResValidate))
+            with self.inProcess():
+                for run in ordered:
+                    project.launchProtocol(run, wait=True)
+                    self.assertTrue(run.isFinished(), run.getErrorMessage())
+            again = getVerdict(ordered[-1].outputResolution)
+        finally:
+            os.chdir(here)
+        before = getVerdict(self.protocol.outputResolution)
+        for name in ("class", "estimate", "median", "verdict"):
+            self.assertEqual(again[name], before[name])
+
+
+@needs_models
+class TestNetworksAndFormats(ScipionCase):
+    """One network at a time, and volumes that the engine cannot read where they are."""
+
+    def validated(self, imported, output="outputVolume", **options):
+        protocol = self.newProtocol(ProtCryoResValidate, **options)
+        self.point(protocol.inputVolumes, imported, output)
+        return self.run_(protocol)
+
+    def test_global_only_gives_the_class_and_no_local_volume(self):
+        protocol = self.validated(self.importVolume(self.write("g.mrc", blob())), networks=1)
+        self.assertFalse(hasattr(protocol, "outputResolution"))
+        self.assertIn(getVerdict(protocol.outputClass)["class"], constants.GLOBAL_CLASSES)
+        self.assertIsNone(getVerdict(protocol.outputClass)["median"])
+
+    def test_local_only_gives_the_volume_and_no_class(self):
+        protocol = self.validated(self.importVolume(self.write("l.mrc", blob())), networks=2)
+        self.assertTrue(os.path.exists(protocol.outputResolution.getFileName()))
+        self.assertIsNone(getVerdict(protocol.outputResolution)["class"])
+
+    def test_a_spider_volume_is_converted(self):
+        from pwem.emlib.image import ImageHandler
+
+        path = str(self.files / "spider.vol")
+        ImageHandler().convert(self.write("s.mrc", blob()), path)
+        protocol = self.validated(self.importVolume(path), networks=2)
+        self.assertEqual(protocol.outputResolution.getDim(), BOX[::-1])
+        self.assertEqual(protocol.outputResolution.getSamplingRate(), VOXEL)
+
+    def test_ugly_names_go_through_the_shell(self):
+        path = self.write("a map; it's 100 % 'good' %(GPU)s ü.mrc", blob())
+        imported = self.importVolume(self.write("plain.mrc", blob()))
+        volume = imported.outputVolume
+        volume.setFileName(path)
+        imported._store(volume)
+        protocol = self.validated(imported, networks=2)
+        self.assertTrue(os.path.exists(protocol.outputResolution.getFileName()))
+
+
+class TestFormErrors(ScipionCase):
+    """Bad input is an error in the form, one sentence each, before anything runs."""
+
+    def errors(self, path=None, imported=None, output="outputVolume", **options):
+        imported = imported or self.importVolume(path or self.write("ok.mrc", blob()))
+        self.protocol = self.newProtocol(ProtCryoResValidate, **options)
+        self.point(self.protocol.inputVolumes, imported, output)
+        with mock.patch.object(ProtCryoResValidate, "_modelErrors", return_value=[]):
+            return self.protocol.validate()
+
+    def only(self, errors, *words):
+        self.assertEqual(len(errors), 1, errors)
+        for word in words:
+            self.assertIn(word, errors[0])
+
+    def test_a_good_volume_is_accepted(self):
+        self.assertEqual(self.errors(), [])
+
+    def test_empty_input(self):
+        self.only(self.newProtocol(ProtCryoResValidate).validate(), "EMPTY")
+
+    def test_claims_of_nothing(self):
+        for claim in (0, -3.2):
+            self.only(self.errors(claimedResolution=claim), "above 0")
+
+    def test_bad_bodies(self):
+        with_nan = blob()
+        with_nan[3, 4, 5] = np.nan
+        self.only(self.errors(self.write("nan.mrc", with_nan)), "NaN")
+        self.only(self.errors(self.write("constant.mrc", np.ones(BOX, np.float32))), "constant")
+
+    def test_a_file_that_was_cut_after_import(self):
+        path = self.write("cut.mrc", blob())
+        imported = self.importVolume(path)
+        with open(path, "r+b") as stream:
+            stream.truncate(5000)
+        self.only(self.errors(imported=imported), "cut.mrc")
+
+    def test_a_file_that_is_no_map_any_more(self):
+        path = self.write("text.mrc", blob())
+        imported = self.importVolume(path)
+        Path(path).write_text("this is a letter, not a map\n" * 100)
+        self.only(self.errors(imported=imported), "not an MRC file")
+
+    def test_a_file_that_is_gone(self):
+        path = self.write("gone.mrc", blob())
+        imported = self.importVolume(path)
+        os.unlink(path)
+        self.only(self.errors(imported=imported), "missing")
+
+    def test_a_mask_of_another_box_and_an_empty_one(self):
+        imported = self.importVolume(self.write("m.mrc", blob()))
+        for data, word in ((ball((32, 32, 32)), "box"), (np.zeros(BOX, np.float32), "empty")):
+            mask = self.importMask(self.write("mask_%s.mrc" % word, data))
+            protocol = self.newProtocol(ProtCryoResValidate)
+            self.point(protocol.inputVolumes, imported, "outputVolume")
+            self.point(protocol.inputMask, mask, "outputMask")
+            with mock.patch.object(ProtCryoResValidate, "_modelErrors", return_value=[]):
+                self.only(protocol.validate(), word)
+
+    def test_a_local_resolution_of_another_map(self):
+        imported = self.importVolume(self.write("c.mrc", blob()))
+        other = self.importVolume(self.write("small.mrc", ball((32, 32, 32)) * 5))
+        protocol = self.newProtocol(ProtCryoResValidate)
+        self.point(protocol.inputVolumes, imported, "outputVolume")
+        self.point(protocol.resmapVolume, other, "outputVolume")
+        with mock.patch.object(ProtCryoResValidate, "_modelErrors", return_value=[]):
+            self.only(protocol.validate(), "ResMap", "box")
+
+    def test_a_comparison_with_a_set(self):
+        for number in range(2):
+            self.write("set_%d.mrc" % number, blob(number))
+        imported = self.importVolumes("set_*.mrc")
+        protocol = self.newProtocol(ProtCryoResValidate)
+        self.point(protocol.inputVolumes, imported, "outputVolumes")
+        other = self.importVolume(self.write("r.mrc", ball() * 5))
+        self.point(protocol.relionVolume, other, "outputVolume")
+        with mock.patch.object(ProtCryoResValidate, "_modelErrors", return_value=[]):
+            self.only(protocol.validate(), "set")
+
+    def test_an_unknown_network(self):
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2, localModel="no-such-network")
+        self.point(protocol.inputVolumes, self.importVolume(self.write("u.mrc", blob())), "outputVolume")
+        self.only(protocol.validate(), "no-such-network")
+
+    def test_a_network_of_the_wrong_kind(self):
+        from cryoresdl.models import model_file
+
+        folder = Path(os.environ["CRYORESDL_MODELS"])
+        folder.mkdir(parents=True, exist_ok=True)
+        card = {"name": "whole", "kind": "global", "network": {"name": "x"}}
+        path = model_file.save(folder / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})
+        self.addCleanup(os.unlink, str(path))
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2, localModel=str(path))
+        self.point(protocol.inputVolumes, self.importVolume(self.write("k.mrc", blob())), "outputVolume")
+        self.only(protocol.validate(), "global", "local")
+
+    def test_a_claim_beyond_nyquist_is_a_warning(self):
+        self.assertEqual(self.errors(claimedResolution=3.0), [])
+        self.only(self.protocol.warnings(), "Nyquist")
+
+    def test_a_missing_interpreter_is_an_error(self):
+        with mock.patch.dict(Plugin._vars, {PYTHON_VARIABLE: "/no/such/python"}):
+            errors = self.errors()
+        self.assertTrue(any("/no/such/python" in error for error in errors), errors)
+
+
+@needs_models
+class TestValidateSet(ScipionCase):
+    """Many volumes: a row each, bad ones reported and skipped, nothing twice after a resume."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for number in range(3):
+            cls.write("many_%d.mrc" % number, blob(number) if number != 1 else np.ones(BOX, np.float32))
+        cls.imported = cls.importVolumes("many_*.mrc")
+        cls.protocol = cls.newProtocol(ProtCryoResValidate, claimedResolution=6.0)
+        cls.point(cls.protocol.inputVolumes, cls.imported, "outputVolumes")
+        cls.run_(cls.protocol)
+
+    def test_good_volumes_have_a_row_with_the_verdict(self):
+        self.assertEqual(sorted(self.protocol.outputVolumes.getIdSet()), [1, 3])
+        for item in self.protocol.outputVolumes:
+            verdict = getVerdict(item)
+            self.assertIn(verdict["class"], constants.GLOBAL_CLASSES)
+            self.assertEqual(verdict["claimed"], 6.0)
+            self.assertIn("many_%d" % (item.getObjId() - 1), item.getFileName())
+            self.assertTrue(os.path.isdir(verdict["folder"]))
+
+    def test_columns_can_be_queried(self):
+        chosen = self.protocol.outputVolumes.iterItems(where="_cryoresEstimate>0", orderBy="_cryoresEstimate")
+        estimates = [item._cryoresEstimate.get() for item in chosen]
+        self.assertEqual(len(estimates), 2)
+        self.assertEqual(estimates, sorted(estimates))
+
+    def test_local_resolutions_are_a_set_on_the_same_grid(self):
+        for item in self.protocol.outputResolutions:
+            self.assertEqual(item.getSamplingRate(), VOXEL)
+            self.assertEqual(item.getDim(), BOX[::-1])
+            self.assertEqual(
+                item.getOrigin().getShifts(), self.imported.outputVolumes[1].getOrigin().getShifts()
+            )
+
+    def test_the_bad_volume_is_reported(self):
+        summary = " ".join(self.protocol.summary())
+        self.assertIn("Skipped", summary)
+        self.assertIn("many_1.mrc", summary)
+        self.assertIn("constant", summary)
+
+    def test_sets_are_closed(self):
+        self.assertTrue(self.protocol.outputVolumes.isStreamClosed())
+        self.assertTrue(self.protocol.outputResolutions.isStreamClosed())
+
+    def test_a_resumed_run_does_nothing_twice(self):
+        results = Path(self.protocol._batchFolder(0)) / constants.RESULTS_CSV
+        done = [
+            os.stat(v._cryoresFolder.get() + "/" + constants.LOCAL_JSON).st_mtime_ns
+            for v in self.protocol.outputVolumes
+        ]
+        protocol = self.proj.getProtocol(self.protocol.getObjId())
+        protocol.runMode.set(MODE_RESUME)
+        protocol.setStatus("aborted")
+        for step in protocol.loadSteps():
+            step.setStatus("aborted")
+        self.run_(protocol)
+        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 3])
+        self.assertEqual(sorted(protocol.outputResolutions.getIdSet()), [1, 3])
+        self.assertEqual(len(results.read_text().splitlines()), 4)
+        again = [
+            os.stat(v._cryoresFolder.get() + "/" + constants.LOCAL_JSON).st_mtime_ns
+            for v in protocol.outputVolumes
+        ]
+        self.assertEqual(again, done)
+
+    def test_when_nothing_can_be_validated_the_run_fails_with_the_reason(self):
+        for number in range(2):
+            self.write("bad_%d.mrc" % number, np.ones(BOX, np.float32))
+        imported = self.importVolumes("bad_*.mrc")
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
+        self.point(protocol.inputVolumes, imported, "outputVolumes")
+        self.launch(protocol)
+        self.assertTrue(protocol.isFailed())
+        self.assertIn("constant", protocol.getErrorMessage())
+
+
+@needs_models
+class TestStreaming(ScipionCase):
+    """A set that still grows: volumes are validated as they arrive, and the run ends when the set is closed."""
+
+    def test_volumes_that_arrive_later_are_validated(self):
+        self.write("first_0.mrc", blob(0))
+        self.write("first_1.mrc", blob(1))
+        imported = self.importVolumes("first_*.mrc")
+        late = self.importVolume(self.write("late.mrc", blob(2)))
+        volumes = imported.outputVolumes
+        self.state(imported, volumes, SetOfVolumes.STREAM_OPEN)
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
+        self.point(protocol.inputVolumes, imported, "outputVolumes")
+        self.proj.launchProtocol(protocol, wait=False)
+        self.until(lambda: self.size(protocol) == 2)
+        growing = SetOfVolumes(filename=volumes.getFileName())
+        growing.loadAllProperties()
+        growing.enableAppend()
+        item = late.outputVolume.clone()
+        item.setObjId(3)
+        growing.append(item)
+        growing.setStreamState(SetOfVolumes.STREAM_CLOSED)
+        growing.write()
+        growing.close()
+        self.until(lambda: self.proj._updateProtocol(protocol) is not None and not protocol.isActive())
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 2, 3])
+        self.assertTrue(protocol.outputVolumes.isStreamClosed())
+
+    def state(self, protocol, volumes, state):
+        volumes.enableAppend()
+        volumes.setStreamState(state)
+        volumes.write()
+        protocol._store(volumes)
+        volumes.close()
+
+    def size(self, protocol):
+        path = protocol._getPath("volumes_outputVolumes.sqlite")
+        if not os.path.exists(path):
+            return 0
+        made = SetOfVolumes(filename=path)
+        try:
+            made.loadAllProperties()
+            return made.getSize()
+        finally:
+            made.close()
+
+    def until(self, condition, seconds=120):
+        end = time.time() + seconds
+        while not condition():
+            self.assertLess(time.time(), end, "the protocol did not get there in time")
+            time.sleep(0.5)
+
+
+class TestScipionShowsThePlugin(unittest.TestCase):
+    """What a user of ``scipion3`` sees."""
+
+    def test_scipion_lists_every_protocol(self):
+        done = subprocess.run(
+            [sys.executable, "-m", "scipion", "protocols"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # Scipion starts its programs with whatever is called python.
+            env=dict(os.environ, PATH=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]),
+        )
+        listed = [line for line in done.stdout.splitlines() if line.startswith("cryoresdl")]
+        self.assertEqual(len(listed), 6, done.stdout[-2000:])
+        self.assertTrue(
+            any("ProtCryoResValidate" in line and "DL resolution validation" in line for line in listed)
+        )
