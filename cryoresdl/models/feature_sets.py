@@ -396,3 +396,23 @@ def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[
     if not items:
         raise InputError(f"{path} holds no complete map of the split {split!r}.")
     return items
+
+
+def describe(path: PathLike) -> Dict[str, Any]:
+    """The card of a feature set: maps per split, seed, bands, and quartiles of what they hold."""
+    splits: Dict[str, Any] = {}
+    with h5py.File(path, "r") as handle:
+        seed = int(handle.attrs.get("seed", -1))
+        for split in handle:
+            infos = [
+                json.loads(entry.attrs["info"])
+                for entry in handle[split].values()
+                if entry.attrs.get("complete", False)
+            ]
+            if not infos:
+                continue
+            splits[split] = {"maps": len(infos)}
+            for key in ("voxel_size_A", "global_fsc0143_A", "mask_voxels"):
+                values = np.quantile([info[key] for info in infos], (0.0, 0.25, 0.5, 0.75, 1.0))
+                splits[split][key] = [round(float(v), 3) for v in values]
+    return {"format": FORMAT, "seed": seed, "bands": list(features.BAND_CENTRES), "splits": splits}

@@ -2,6 +2,8 @@
 
   dataset global   structures -> maps at 2.5, 7.5 and 12.5 A with their class (high, medium, low)
   dataset local    (map, local-resolution volume, mask) triples -> patches with a class per voxel
+  dataset features what the default networks learn from: triples, or reconstructions simulated from structures,
+                   as band energies with the local resolution of every cell
 
 A card (JSON and PNG) is written beside the HDF5 file. A stopped run goes on with --resume.
 """
@@ -35,16 +37,18 @@ _DEFAULTS: Dict[str, Dict[str, Any]] = {
         "half": False,
     },
     "local": {"csv": None, "shared_layout": None, "labels": "monores", "patch": None},
+    "features": {"csv": None, "shared_layout": None, "labels": "monores", "structures": None, "maps": None},
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    parser.add_argument("kind", choices=("global", "local"), help="what is to be learned")
+    parser.add_argument("kind", choices=("global", "local", "features"), help="what is made")
     parser.add_argument("--paper", action="store_true", help="to the letter of Avramov et al. 2019")
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes (1)")
     _add_global(parser.add_argument_group("global"))
-    _add_local(parser.add_argument_group("local"))
+    _add_local(parser.add_argument_group("local and features"))
+    _add_features(parser.add_argument_group("features, simulated"))
 
 
 def _add_global(group: Any) -> None:
@@ -91,17 +95,36 @@ def _add_local(group: Any) -> None:
     add("--patch", type=count, metavar="N", help="edge of the patches in voxels (48; paper: 16)")
 
 
+def _add_features(group: Any) -> None:
+    group.add_argument(
+        "--maps",
+        type=int,
+        nargs=3,
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="reconstructions to simulate per split, from --structures with manifest.csv and pdb/",
+    )
+
+
+def _refuse_foreign(args: argparse.Namespace) -> None:
+    """An option of another kind would be ignored: say so instead."""
+    own = _DEFAULTS[args.kind]
+    for kind, defaults in _DEFAULTS.items():
+        for name in defaults:
+            if name not in own and getattr(args, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')} belongs to 'dataset {kind}'.")
+
+
 def run(args: argparse.Namespace) -> None:
     """Build the data set and its card."""
     from .. import dataset_card, progress
 
-    other = "local" if args.kind == "global" else "global"
-    for name in _DEFAULTS[other]:
-        if getattr(args, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} belongs to 'dataset {other}'.")
+    _refuse_foreign(args)
     out = Path(args.out)
     if out.suffix not in (".h5", ".hdf5"):
         raise InputError(f"--out {args.out} must be a file that ends in .h5.")
+    if args.kind == "features":
+        _features(args, out)
+        return
     finished = out.exists() and not out.with_name(out.name + ".parts").exists()
     if args.resume and finished:
         if all(place.exists() for place in dataset_card.card_paths(out).values()):
@@ -184,6 +207,44 @@ def _local(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
     mode = "paper" if args.paper else "default"
     recipe = datasets.LocalRecipe(mode=mode, labels=labels, patch=patch, seed=args.seed)
     return datasets.build_local(triples, out, recipe, args.workers, args.resume, args.overwrite)
+
+
+def _features(args: argparse.Namespace, out: Path) -> None:
+    """A feature set of simulated maps or of triples; a stopped run goes on where it was with --resume."""
+    from .. import datasets, feature_sets, files, progress
+
+    sources = [name for name in ("csv", "shared_layout", "structures") if getattr(args, name) is not None]
+    if len(sources) != 1:
+        raise InputError("Give one of --csv, --shared-layout (triples) and --structures (simulation).")
+    if (args.maps is None) == (sources[0] == "structures"):
+        raise InputError("--structures and --maps TRAIN VALIDATION TEST belong together.")
+    files.prepare_out(out.parent, [out.name], args.overwrite, args.resume)
+    if args.overwrite and not args.resume:
+        out.unlink(missing_ok=True)
+    with progress.Progress("maps") as bar:
+
+        def step(done: int, total: int) -> None:
+            bar.total = total
+            bar.step()
+
+        if sources[0] == "structures":
+            counts = dict(zip(("train", "validation", "test"), args.maps))
+            wanted = {split: number for split, number in counts.items() if number > 0}
+            made = feature_sets.build(args.structures, out, wanted, args.seed, args.workers, step)
+        else:
+            labels = args.labels or "monores"
+            triples = (
+                datasets.read_triples(args.csv)
+                if args.csv is not None
+                else datasets.shared_layout(args.shared_layout, labels)
+            )
+            made = feature_sets.build_from_triples(triples, out, labels, args.seed, step)
+    for reason in made["skipped"][:10]:
+        progress.note(f"  skipped {reason}")
+    if not made["made"] and made["skipped"]:
+        raise InputError(f"None of the maps could be used; the first reason: {made['skipped'][0]}")
+    files.write_json(out.with_suffix(".json"), {**feature_sets.describe(out), "skipped": made["skipped"]})
+    progress.note(f"{out}: {made['made']} maps added, {len(made['skipped'])} skipped")
 
 
 def _report(made: Dict[str, Any]) -> None:
