@@ -1,0 +1,272 @@
+"""Faults survived, each by doing it: kills, full disks, read-only folders, changed inputs, two runs, bad names."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cryoresdl.models import batch, constants, files, maps
+
+ENGINE = [sys.executable, "-m", "cryoresdl.models"]
+VOLUMES = (
+    constants.LOCAL_RESOLUTION,
+    constants.LOCAL_CLASS,
+    constants.LOCAL_INTERVAL,
+    constants.MASK_USED,
+)
+QUICK = (
+    "import sys\n"
+    "from cryoresdl.models import batch, cli, model_file\n"
+    "defaults = batch.Options.__init__.__defaults__\n"
+    "batch.Options.__init__.__defaults__ = defaults[:-1] + ('cryoresdl.tests.fake_engine',)\n"
+    "model_file.resolve = lambda name: name\n"
+    "if __name__ == '__main__':\n    sys.exit(cli.main(sys.argv[1:]))\n"
+)
+"""The command line with the instant engine: the faults are about files, not about networks."""
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """Words that start the command line with the instant engine."""
+    (tmp_path / "quick.py").write_text(QUICK)
+    return [sys.executable, str(tmp_path / "quick.py")]
+
+
+def write_map(path, seed=0, box=24):
+    data = np.random.default_rng(seed).normal(size=(box,) * 3).astype(np.float32)
+    data[6:18, 6:18, 6:18] += 5
+    maps.write(path, data, maps.DensityMap(data, 1.5))
+    return str(path)
+
+
+def check_whole(folder):
+    """Every file that is there is whole; no JSON is torn, no volume is short."""
+    for path in folder.rglob("*"):
+        if path.name.startswith(".part-"):
+            continue
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".mrc":
+            maps.read_values(path)
+
+
+class TestKills:
+    def test_one_map_killed_at_random(self, quick, tmp_path):
+        path = write_map(tmp_path / "a.mrc")
+        out = tmp_path / "out"
+        words = [*quick, "validate", path, "--out", str(out), "--resume", "--no-report"]
+        chance = random.Random(3)
+        for _ in range(6):
+            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(chance.uniform(0.05, 1.0))
+            process.kill()
+            process.wait()
+            if out.exists():
+                check_whole(out)
+        subprocess.run(words, check=True, capture_output=True, timeout=60)
+        assert (out / batch.VALIDATION_JSON).exists()
+        for name in VOLUMES:
+            assert maps.read_values(out / name).data.shape == (24, 24, 24)
+        assert not list(out.glob(".part-*"))
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_stopped_list_can_be_resumed(self, quick, tmp_path, number):
+        for index in range(12):
+            write_map(tmp_path / f"slow{index}.mrc", index)
+        (tmp_path / "l.csv").write_text("map\n" + "".join(f"slow{index}.mrc\n" for index in range(12)))
+        words = [
+            *quick,
+            "validate",
+            str(tmp_path / "l.csv"),
+            "--out",
+            str(tmp_path / "out"),
+            "--resume",
+            "--no-report",
+        ]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        lines = tmp_path / "out" / batch.RESULTS_JSONL
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not (lines.exists() and lines.stat().st_size):
+            time.sleep(0.05)
+        process.send_signal(number)
+        start = time.monotonic()
+        _, said = process.communicate(timeout=30)
+        assert time.monotonic() - start < 8
+        assert process.returncode == 128 + number
+        assert said.splitlines()[-1].startswith("cryoresdl: stopped") and "Traceback" not in said
+        kept = len(lines.read_text().splitlines())
+        assert 1 <= kept < 12
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and "12 of 12 maps" in done.stdout, done.stderr
+        assert len(lines.read_text().splitlines()) == 12
+
+    def test_workers_end_with_a_killed_parent(self, quick, tmp_path):
+        import psutil
+
+        for index in range(40):
+            write_map(tmp_path / f"slow{index}.mrc", index)
+        (tmp_path / "l.csv").write_text("map\n" + "".join(f"slow{index}.mrc\n" for index in range(40)))
+        words = [
+            *quick,
+            "validate",
+            str(tmp_path / "l.csv"),
+            "--out",
+            str(tmp_path / "out"),
+            "--workers",
+            "2",
+        ]
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 60
+        children = []
+        while time.monotonic() < end and len(children) < 3:  # two workers and multiprocessing's tracker
+            time.sleep(0.1)
+            children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        gone, alive = psutil.wait_procs(children, timeout=15)
+        assert children and not alive
+
+
+class TestDisks:
+    def test_a_quota_ends_in_one_sentence_and_nothing_torn(self, quick, tmp_path):
+        """A file-size limit stands in for a full disk: the write fails in the middle of a volume."""
+        path = write_map(tmp_path / "a.mrc")
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+        out = tmp_path / "out"
+        done = subprocess.run(
+            [*quick, "validate", path, "--out", str(out), "--no-report"],
+            capture_output=True,
+            text=True,
+            preexec_fn=limit,
+        )
+        assert done.returncode == 2, done.stderr
+        assert (
+            len(done.stderr.splitlines()) == 1
+            and "too large" in done.stderr
+            and "Traceback" not in done.stderr
+        )
+        assert not list(out.glob("*.mrc")) and not (out / batch.VALIDATION_JSON).exists()
+        assert not list(out.glob(".part-*"))
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
+    def test_a_full_file_system(self, quick, tmp_path):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=100k", "none", str(disk)], capture_output=True
+        )
+        if mounted.returncode:
+            pytest.skip("mounting is not allowed here")
+        try:
+            path = write_map(tmp_path / "a.mrc")
+            words = [*quick, "validate", path, "--out", str(disk / "out"), "--no-report"]
+            done = subprocess.run(words, capture_output=True, text=True)
+            assert done.returncode == 2 and "No space left" in done.stderr, done.stderr
+            check_whole(disk / "out")
+            subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
+            again = subprocess.run([*words, "--resume"], capture_output=True, text=True)
+            assert again.returncode == 0, again.stderr
+            assert (disk / "out" / batch.VALIDATION_JSON).exists()
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+
+    def test_a_read_only_folder(self, quick, tmp_path):
+        out = tmp_path / "out"
+        out.mkdir(mode=0o555)
+        words = [*quick, "validate", write_map(tmp_path / "a.mrc"), "--out", str(out)]
+        if os.geteuid() == 0:
+            # Root may write anywhere: give the rights away.
+            words = ["setpriv", "--reuid", "65534", "--clear-groups", *words]
+            os.chmod(tmp_path, 0o755)
+            parents = [tmp_path, *tmp_path.parents]
+            if any(not path.stat().st_mode & 0o001 for path in parents) or not os.access(
+                "/usr/bin/setpriv", os.X_OK
+            ):
+                pytest.skip("another user cannot reach the test's folder")
+        done = subprocess.run(words, capture_output=True, text=True)
+        if "Permission denied" in done.stderr and done.returncode not in (1, 2):
+            pytest.skip("another user cannot start this interpreter")
+        assert done.returncode == 2 and "read-only" in done.stderr, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+class TestRuns:
+    def test_two_runs_in_one_folder(self, quick, tmp_path):
+        out = tmp_path / "out"
+        out.mkdir()
+        files.lock_folder(out)
+        try:
+            words = [*quick, "validate", write_map(tmp_path / "a.mrc"), "--out", str(out), "--no-report"]
+            done = subprocess.run(words, capture_output=True, text=True)
+        finally:
+            files.unlock_folders()
+        assert done.returncode == 2 and "Another run" in done.stderr
+        assert subprocess.run(words, capture_output=True).returncode == 0
+
+    def test_a_map_changed_between_two_runs_is_validated_again(self, quick, tmp_path):
+        path, out = write_map(tmp_path / "a.mrc"), tmp_path / "out"
+        words = [*quick, "validate", path, "--out", str(out), "--resume", "--no-report"]
+        assert subprocess.run(words, capture_output=True).returncode == 0
+        again = subprocess.run(words, capture_output=True, text=True)
+        assert "already complete" in again.stdout
+        # An older time of change, as after a clock that jumped or a restored backup, counts as a change too.
+        write_map(tmp_path / "a.mrc", 1)
+        os.utime(path, (1, 1))
+        again = subprocess.run(words, capture_output=True, text=True)
+        assert again.returncode == 0 and "already complete" not in again.stdout
+
+    def test_memory_limit_is_a_sentence(self, tmp_path):
+        path = tmp_path / "big.mrc"
+        write_map(path)
+        with open(path, "r+b") as stream:
+            stream.write(np.array([900, 900, 900], "<i4").tobytes())
+            stream.seek(28)
+            stream.write(np.array([900, 900, 900], "<i4").tobytes())
+            stream.truncate(1024 + 4 * 900**3)
+        done = subprocess.run(
+            [
+                "bash",
+                "-c",
+                'ulimit -v 2500000; exec "$@"',
+                "-",
+                *ENGINE,
+                "localres",
+                str(path),
+                "--out",
+                str(tmp_path / "out"),
+            ],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
+        )
+        assert done.returncode == 2 and "memory" in done.stderr and "Traceback" not in done.stderr, (
+            done.stderr
+        )
+        assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["--out", "100%d", "a b'\";$(touch owned) 蛋白-ü\n<script>alert(1)<"])
+def test_names_go_through_the_command_line(quick, tmp_path, name):
+    path = write_map(tmp_path / f"{name.replace('/', '')}.mrc")
+    out = tmp_path / f"out {name}"
+    words = [*quick, "validate", path, "--claimed", "4", "--out", str(out)]
+    page = "<script>" in name  # a report takes seconds: once, with the worst name
+    done = subprocess.run(
+        words + ([] if page else ["--no-report"]), capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / constants.CLASSIFICATION_JSON).read_text())[0]["map"] == path
+    assert not (tmp_path / "owned").exists()
+    if page:
+        assert "<script>alert(1)" not in (out / constants.REPORT_HTML).read_text()
