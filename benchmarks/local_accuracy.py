@@ -119,7 +119,7 @@ def constant_within(truth: np.ndarray) -> float:
 def own(path: str, model: str, limit: int | None) -> dict:
     """Test split of a feature set: features and truth on the cell grid."""
     from cryoresdl.models import features
-    from cryoresdl.models.inference import _cell_estimates, load_model
+    from cryoresdl.models.inference import cell_estimates, load_model
 
     loaded = load_model(model, "local")
     factor = float(loaded.card.get("calibration", {}).get("spread", 1.0))
@@ -131,7 +131,7 @@ def own(path: str, model: str, limit: int | None) -> dict:
             feats = features.Features(
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
-            median, spread, _ = _cell_estimates(loaded, feats)
+            median, spread, _ = cell_estimates(loaded, feats)
             u, s = median[inside], factor * spread[inside]
             values = np.exp2(np.maximum(u, 1.0)) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2

@@ -146,7 +146,7 @@ def _expand(values: np.ndarray, mask_cells: np.ndarray, shape: Sequence[int]) ->
     return values
 
 
-def _cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Network over the cells: median and spread in log2(resolution / voxel), and the mean distribution in the mask."""
     run = _run(model)
     cells = feats.mask_cells
@@ -174,6 +174,12 @@ def _cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, n
     median[inside] /= weight[inside]
     spread[inside] /= weight[inside]
     return median, spread, total / max(count, 1)
+
+
+def features_of(data: np.ndarray, mask: np.ndarray, voxel_size: float) -> features.Features:
+    """Features of the mask's region of one map, as :func:`localres` sees it."""
+    region = region_of(mask)
+    return features.compute(data[region], mask[region], voxel_size)
 
 
 def _check_halves(density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]) -> bool:
@@ -281,10 +287,10 @@ def _band_localres(
         a, b = half1.data[region], half2.data[region]
         feats = features.compute((a + b) / 2, inside, voxel, (a - b) / 2)
     else:
-        feats = features.compute(density.data[region], inside, voxel)
+        feats = features_of(density.data, mask, voxel)
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    median, spread, mean_distribution = _cell_estimates(model, feats)
+    median, spread, mean_distribution = cell_estimates(model, feats)
     calibration = model.card.get("calibration", {})
     spread *= float(calibration.get("spread", 1.0))
     lowest = np.float32(np.log2(2.0))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+import h5py
 import numpy as np
 
-from . import constants, features, inference, model_file, resolution_bins
+from . import constants, dataset_store, features, inference, maps, model_file, resolution_bins
 from . import feature_networks as fn
+from .errors import InputError
 from .evaluation import calibration as reliability
 from .feature_sets import VARIANTS, Item
 from .feature_training import _as_list, _loss_of, _set_facts, import_tensorflow, load_split
@@ -62,24 +64,84 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
     found = features.Features(
         item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
     )
-    median, spread, _ = inference._cell_estimates(local_model, found)
+    median, spread, _ = inference.cell_estimates(local_model, found)
     factor = float(local_model.card.get("calibration", {}).get("spread", 1.0))
     return inference.global_profile(item.summary[variant], median[inside], factor * spread[inside])
 
 
+HALVES_EVERY = 3
+"""Every third map of a feature set also enters with its half maps; most users have one map."""
+
+
 def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, report: Any = None) -> Table:
-    """Profiles and true global resolutions of a split; both variants of every map."""
-    rows, targets, voxels, kinds = [], [], [], []
-    items = load_split(data, split, limit)
+    """Profiles and true global resolutions of one split.
+
+    Args:
+        data: file(s) of ``dataset features``, or of ``dataset global`` (noiseless maps, masks made from them).
+        split: "train", "validation" or "test".
+        local_model: whose answers enter the profiles.
+        limit: at most so many maps of each file.
+        report: called with a line of progress every 100 maps.
+
+    Raises:
+        InputError: no file has a map of that split.
+    """
+    rows: List[Tuple[np.ndarray, float, float, str]] = []
+    for path in _as_list(data):
+        source = _map_rows if _is_map_set(path) else _item_rows
+        for row in source(path, split, local_model, limit):
+            rows.append(row)
+            if report is not None and len(rows) % 100 == 0:
+                report(f"{split}: {len(rows)} profiles")
+    if not rows:
+        raise InputError(f"{_as_list(data)[0]} holds no map of the split {split!r}.")
+    profiles, resolutions, voxels, kinds = zip(*rows)
+    log2_voxels = np.log2(np.asarray(resolutions) / np.asarray(voxels))
+    return Table(
+        np.stack(profiles), log2_voxels.astype(np.float32), np.asarray(voxels, np.float32), list(kinds)
+    )
+
+
+def _is_map_set(path: PathLike) -> bool:
+    try:
+        with h5py.File(path, "r") as handle:
+            return handle.attrs.get("format") == dataset_store.FORMAT
+    except OSError as error:
+        raise InputError(f"Cannot read {path} as HDF5; give a file made by `cryoresdl dataset`.") from error
+
+
+def _item_rows(
+    path: PathLike, split: str, local_model: Any, limit: Optional[int]
+) -> Iterator[Tuple[np.ndarray, float, float, str]]:
+    """Rows of a feature set; a set without the split gives none."""
+    try:
+        items = load_split([path], split, limit)
+    except InputError:
+        return
     for number, item in enumerate(items):
-        for variant in VARIANTS:
-            rows.append(profile_of(item, variant, local_model))
-            voxels.append(item.info["voxel_size_A"])
-            targets.append(np.log2(item.info["global_fsc0143_A"] / item.info["voxel_size_A"]))
-            kinds.append(item.info.get("kind", "realistic") + " " + variant)
-        if report is not None and (number + 1) % 100 == 0:
-            report(f"{split}: {number + 1} of {len(items)} maps")
-    return Table(np.stack(rows), np.asarray(targets, np.float32), np.asarray(voxels, np.float32), kinds)
+        kind = item.info.get("kind", "realistic")
+        variants = VARIANTS if number % HALVES_EVERY == 0 and kind == "realistic" else VARIANTS[:1]
+        for variant in variants:
+            resolution, voxel = item.info["global_fsc0143_A"], item.info["voxel_size_A"]
+            yield profile_of(item, variant, local_model), resolution, voxel, f"{kind} {variant}"
+
+
+def _map_rows(
+    path: PathLike, split: str, local_model: Any, limit: Optional[int]
+) -> Iterator[Tuple[np.ndarray, float, float, str]]:
+    """Rows of a set of whole maps; a noiseless map cannot show more than its sampling: Nyquist at best."""
+    with dataset_store.DatasetFile(path) as handle:
+        resolutions, voxels = handle.column("resolution"), handle.column("voxel_size")
+        for number in handle.rows(split)[:limit]:
+            voxel = float(voxels[number])
+            density = maps.DensityMap(handle.read("maps", np.asarray([number]))[0].astype(np.float32), voxel)
+            mask = maps.auto_mask(density)[0]
+            found = inference.features_of(density.data, mask, voxel)
+            median, spread, _ = inference.cell_estimates(local_model, found)
+            factor = float(local_model.card.get("calibration", {}).get("spread", 1.0))
+            inside = found.mask_cells
+            profile = inference.global_profile(found.summary, median[inside], factor * spread[inside])
+            yield profile, max(float(resolutions[number]), 2.0 * voxel), voxel, "clean single"
 
 
 def cached_table(
