@@ -1,0 +1,137 @@
+"""The default networks give the same numbers on every backend."""
+
+import numpy as np
+import pytest
+
+from cryoresdl.models import backend, features
+from cryoresdl.models import feature_networks as fn
+from cryoresdl.models.errors import InputError
+
+from .small_maps import random_global_weights, random_local_weights
+
+CHANNELS = (8, 12, 16)
+
+
+@pytest.fixture(scope="module")
+def local():
+    rng = np.random.default_rng(0)
+    values = {
+        "x": rng.normal(size=(1, 8, 12, 16, features.N_LOCAL)).astype(np.float32),
+        "summary": rng.normal(size=(1, features.summary_length())).astype(np.float32),
+    }
+    return fn.local_network(CHANNELS), random_local_weights(CHANNELS), values
+
+
+@pytest.fixture(scope="module")
+def profile():
+    values = {"profile": np.random.default_rng(1).normal(size=(5, 40)).astype(np.float32)}
+    weights = {k: v for k, v in random_global_weights(40).items() if not k.startswith("input/")}
+    return fn.global_network(40, (16, 8)), weights, values
+
+
+def by_numpy(case):
+    network, weights, values = case
+    run, name = backend.runner(network, weights, "numpy")
+    assert name == "numpy"
+    return run(values)
+
+
+def relative(a, b):
+    return np.abs(a - b).max() / np.abs(b).max()
+
+
+def test_numpy_by_hand():
+    """One 3^3 convolution against the sum written out, at a corner (padding) and inside."""
+    rng = np.random.default_rng(2)
+    weights = {
+        "c/kernel": rng.normal(size=(3, 3, 3, 2, 4)).astype(np.float32),
+        "c/bias": np.arange(4, dtype=np.float32),
+    }
+    x = rng.normal(size=(1, 4, 5, 6, 2)).astype(np.float32)
+    ops = backend.NumpyOps(weights)
+    out = ops.conv("c", x, 4, 3)
+    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (1, 1), (0, 0)])
+    for place in ((0, 0, 0), (2, 3, 4), (3, 4, 5)):
+        z, y, w = place
+        expected = np.einsum("ijkc,ijkcd->d", padded[0, z : z + 3, y : y + 3, w : w + 3], weights["c/kernel"])
+        assert np.allclose(out[(0,) + place], expected + np.arange(4), atol=1e-5)
+    assert np.allclose(ops.pool(x[:, :, :4])[0, 0, 0, 0], x[0, :2, :2, :2].mean((0, 1, 2)), atol=1e-6)
+    assert np.array_equal(ops.up(x)[0, ::2, ::2, ::2], x[0]) and ops.up(x).shape == (1, 8, 10, 12, 2)
+    scale, shift = np.array([[4.0, 0.0]]), np.array([[0.0, 1.0]])
+    assert np.allclose(ops.modulate(x, scale, shift), x * [2, 1] + [0, 1])
+
+
+def test_shapes(local, profile):
+    assert by_numpy(local).shape == (1, 8, 12, 16, fn.N_BINS)
+    assert by_numpy(profile).shape == (5, fn.N_BINS)
+
+
+@pytest.mark.parametrize("case", ["local", "profile"])
+def test_openvino_equals_numpy(case, request, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.delenv(backend.PRECISION_VARIABLE, raising=False)
+    network, weights, values = request.getfixturevalue(case)
+    run, name = backend.runner(network, weights, "openvino")
+    assert name == "openvino"
+    assert relative(run(values), by_numpy((network, weights, values))) < 1e-4
+    # The graph takes any size: other tiles, the same compiled network.
+    if case == "local":
+        smaller = {**values, "x": np.ascontiguousarray(values["x"][:, :4, :8, :8])}
+        assert relative(run(smaller), by_numpy((network, weights, smaller))) < 1e-4
+
+
+def test_tensorflow_equals_numpy(local, profile):
+    pytest.importorskip("tensorflow")
+    import keras
+
+    policy = keras.mixed_precision.global_policy()
+    try:
+        keras.mixed_precision.set_global_policy("float32")
+        for case in (local, profile):
+            network, weights, values = case
+            run, name = backend.runner(network, weights, "tensorflow")
+            assert name == "tensorflow"
+            assert relative(run(values), by_numpy(case)) < 1e-4
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+
+
+def test_keras_weights_go_out_and_in(local):
+    pytest.importorskip("tensorflow")
+    import keras
+
+    network, weights, _ = local
+    model = fn.build_local(network, keras)
+    fn.set_weights(model, weights)
+    back = fn.weights_of(model)
+    assert back.keys() == weights.keys()
+    for name, values in weights.items():
+        assert np.array_equal(back[name], values)
+
+
+def test_float16_weights_are_run_in_float32(local):
+    network, weights, values = local
+    run, _ = backend.runner(network, {k: v.astype(np.float16) for k, v in weights.items()}, "numpy")
+    assert run(values).dtype == np.float32
+    assert relative(run(values), by_numpy(local)) < 0.02
+
+
+def test_the_variable_chooses_and_a_wrong_one_is_refused(profile, monkeypatch):
+    network, weights, _ = profile
+    monkeypatch.setenv(backend.BACKEND_VARIABLE, "numpy")
+    assert backend.runner(network, weights)[1] == "numpy"
+    monkeypatch.setenv(backend.BACKEND_VARIABLE, "abacus")
+    with pytest.raises(InputError, match="abacus is not a backend"):
+        backend.runner(network, weights)
+
+
+def test_without_openvino_numpy_takes_over(profile, monkeypatch):
+    def missing(*_):
+        raise ImportError("no openvino here")
+
+    network, weights, _ = profile
+    monkeypatch.delenv(backend.BACKEND_VARIABLE, raising=False)
+    monkeypatch.setitem(backend._RUNNERS, "openvino", missing)
+    assert backend.runner(network, weights)[1] == "numpy"
+    with pytest.raises(InputError, match="openvino cannot be used"):
+        backend.runner(network, weights, "openvino")

@@ -1,0 +1,239 @@
+"""Feature sets: the same content on any number of workers, after a kill, and from users' own triples."""
+
+import gzip
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from cryoresdl.models import feature_sets, features, maps, realistic
+from cryoresdl.models.datasets import Triple
+from cryoresdl.models.errors import InputError
+from cryoresdl.models.maps import DensityMap
+
+from .small_maps import ball
+
+COUNTS = {"train": 2, "validation": 1}
+
+
+def write_pdb(path, atoms):
+    lines = [
+        "ATOM  {:5d}  CA  ALA A{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00{:6.2f}           C  ".format(
+            k + 1, k + 1, *xyz, b
+        )
+        for k, (xyz, b) in enumerate(zip(atoms.xyz, atoms.b_factor))
+    ]
+    with gzip.open(path, "wt") as handle:
+        handle.write("\n".join([*lines, "END", ""]))
+
+
+@pytest.fixture(scope="module")
+def structures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("structures")
+    (folder / "pdb").mkdir()
+    rows = ["id,split,max_extent_A"]
+    for k, split in enumerate(("train", "train", "validation", "test")):
+        write_pdb(folder / "pdb" / f"s{k}.pdb.gz", ball(300, 12.0, seed=k))
+        rows.append(f"s{k},{split},24.0")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_boxes():
+    """At most 40 voxels an edge: the sets of these tests are made in a second."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(feature_sets, "LARGEST_BOX", 40)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def built(structures, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sets") / "set.h5"
+    outcome = feature_sets.build(structures, out, COUNTS, seed=5)
+    return out, outcome
+
+
+def content(path):
+    found = {}
+    with h5py.File(path, "r") as handle:
+        for split in handle:
+            for name, group in handle[split].items():
+                for key, values in group.items():
+                    found[split, name, key] = values[()].tobytes()
+                found[split, name, "info"] = group.attrs["info"]
+    return found
+
+
+def test_a_set_holds_what_it_says(built):
+    out, outcome = built
+    assert outcome == {"made": 3, "skipped": []}
+    items = feature_sets.read_items(out, "train")
+    assert len(items) == 2 and len(feature_sets.read_items(out, "train", 1)) == 1
+    for item in items:
+        cells = item.truth.shape
+        for variant in feature_sets.VARIANTS:
+            assert item.local[variant].shape == (features.N_LOCAL,) + cells
+            assert item.local[variant].dtype == np.float16 and np.isfinite(item.local[variant]).all()
+            assert item.summary[variant].shape == (features.summary_length(),)
+        voxel = item.info["voxel_size_A"]
+        inside = item.truth[item.truth > 0]
+        assert (inside >= 1.99 * voxel).all() and inside.size > 30
+        assert np.array_equal(item.truth > 0, item.local["single"][-1] > 0)
+        assert item.info["split"] == "train" and item.info["structure"] in ("s0", "s1")
+        assert item.info["global_fsc0143_A"] >= 1.99 * voxel
+
+
+def test_two_workers_write_the_same(built, structures, tmp_path, monkeypatch):
+    """Workers are new processes: they get the recipe, and nothing of this one's settings."""
+    out, _ = built
+    feature_sets.build(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
+    assert content(tmp_path / "two.h5") == content(out)
+
+
+def test_another_seed_writes_something_else(built, structures, tmp_path):
+    feature_sets.build(structures, tmp_path / "other.h5", {"validation": 1}, seed=6)
+    other, same = content(tmp_path / "other.h5"), content(built[0])
+    assert other["validation", "000000", "single"] != same["validation", "000000", "single"]
+
+
+def test_a_torn_item_is_made_again_and_whole_ones_are_kept(built, structures, tmp_path):
+    out = tmp_path / "torn.h5"
+    out.write_bytes(built[0].read_bytes())
+    with h5py.File(out, "a") as handle:  # killed while the second map was written; the third not begun
+        group = handle["train/000001"]
+        del group.attrs["complete"], group["truth"]
+        del handle["validation"]
+        handle["train/000000"].attrs["mark"] = 1
+    assert len(feature_sets.read_items(out, "train")) == 1
+    outcome = feature_sets.build(structures, out, COUNTS, seed=5)
+    assert outcome["made"] == 2
+    assert content(out) == content(built[0])
+    with h5py.File(out, "r") as handle:
+        assert "mark" in handle["train/000000"].attrs
+    assert feature_sets.build(structures, out, COUNTS, seed=5)["made"] == 0
+
+
+def test_a_larger_set_begins_with_the_smaller_one(structures, built):
+    rows = feature_sets.read_manifest(structures, "train")
+    recipes = [feature_sets.draw_recipe(rows, "train", 5, k) for k in range(60)]
+    assert recipes[:2] == [feature_sets.draw_recipe(rows, "train", 5, k) for k in range(2)]
+    for recipe in recipes:
+        assert recipe.resolution >= (2.0 if recipe.kind == "realistic" else 1.5) * recipe.voxel_size
+        assert 0.5 <= recipe.voxel_size <= 6.0 and 40 <= recipe.box <= 112 and recipe.box % 2 == 0
+        assert recipe.structure in ("s0", "s1")
+    assert {r.kind for r in recipes} == {"realistic", "clean"}
+    assert len({r.seed for r in recipes}) == 60
+
+
+def test_clean_maps_have_one_truth(structures):
+    rows = feature_sets.read_manifest(structures, "train")
+    options = realistic.Options(mask_margin=3.0)
+    recipe = feature_sets.Recipe(rows[0]["path"], "s0", "train", 6.0, 1.0, 48, 7, options, "clean")
+    item = feature_sets.make_item(recipe)
+    assert set(np.unique(item["truth"])) == {0.0, 6.0}
+    assert item["info"]["global_fsc0143_A"] == 6.0 and item["info"]["kind"] == "clean"
+    beyond = feature_sets.make_item(
+        feature_sets.Recipe(rows[0]["path"], "s0", "train", 1.5, 1.0, 48, 7, options, "clean")
+    )
+    assert beyond["truth"].max() == 2.0  # a map cannot show more than its voxels
+
+
+def test_maps_that_cannot_be_made_are_skipped_with_a_reason(structures, tmp_path, monkeypatch):
+    def fail(recipe):
+        raise InputError("no such molecule")
+
+    monkeypatch.setattr(feature_sets, "make_item", fail)
+    outcome = feature_sets.build(structures, tmp_path / "none.h5", {"train": 1}, seed=5)
+    assert outcome["made"] == 0 and "no such molecule" in outcome["skipped"][0]
+
+
+def test_sets_and_manifests_that_are_not(tmp_path, structures):
+    with pytest.raises(InputError, match=r"manifest\.csv"):
+        feature_sets.build(tmp_path, tmp_path / "x.h5", {"train": 1})
+    with pytest.raises(InputError, match="no structure of the split"):
+        (tmp_path / "manifest.csv").write_text("id,split\na,train\n")
+        feature_sets.read_manifest(tmp_path, "test")
+    (tmp_path / "text.h5").write_text("not HDF5")
+    with pytest.raises(InputError, match="as HDF5"):
+        feature_sets.read_items(tmp_path / "text.h5", "train")
+    with h5py.File(tmp_path / "foreign.h5", "w"):
+        pass
+    with pytest.raises(InputError, match="not a feature set"):
+        feature_sets.read_items(tmp_path / "foreign.h5", "train")
+
+
+def test_an_empty_split_is_named(built):
+    with pytest.raises(InputError, match="no complete map of the split 'test'"):
+        feature_sets.read_items(built[0], "test")
+
+
+# --- users' own maps ------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_averaged_over_what_was_estimated():
+    label = np.zeros((4, 4, 4), np.float32)
+    label[:2, :2, :2] = 4.0
+    label[0, 0, 0] = 0.0  # MonoRes: not estimated
+    label[0, 0, 1] = 100.0  # ResMap: not estimated
+    label[2:, :2, :2] = 6.0
+    keep = np.ones((2, 2, 2), bool)
+    keep[1] = False
+    cells = feature_sets.label_cells(label, keep)
+    assert cells[0, 0, 0] == pytest.approx(4.0)
+    assert (cells[1] == 0).all() and (cells[0, 1] == 0).all()
+    odd = feature_sets.label_cells(np.full((3, 3, 3), 5.0, np.float32), np.ones((2, 2, 2), bool))
+    assert np.allclose(odd, 5.0)  # the voxels beyond an odd edge do not dilute
+
+
+@pytest.fixture(scope="module")
+def triples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("triples")
+    found = []
+    for k in range(5):
+        result = realistic.simulate(ball(250, 9.0, seed=k), 4.0, 36, 1.2, k, realistic.Options())
+        like = DensityMap(result.map, 1.2)
+        for name in ("map", "mask", "truth"):
+            data = getattr(result, name)
+            maps.write(folder / f"{k}_{name}.mrc", data.astype(np.int8) if name == "mask" else data, like)
+        paths = {
+            "map": str(folder / f"{k}_map.mrc"),
+            "label": str(folder / f"{k}_truth.mrc"),
+            "mask": str(folder / f"{k}_mask.mrc"),
+        }
+        found.append(Triple(name=f"map {k}", voxel_size=1.2, split="", **paths))
+    return found
+
+
+def test_triples_become_a_set(triples, tmp_path):
+    out = tmp_path / "own.h5"
+    steps = []
+    outcome = feature_sets.build_from_triples(triples, out, "monores", 3, lambda *done: steps.append(done))
+    assert outcome == {"made": 5, "skipped": []} and steps[-1] == (5, 5)
+    counts = [len(feature_sets.read_items(out, split)) for split in ("train", "validation", "test")]
+    assert counts == [3, 1, 1]
+    item = feature_sets.read_items(out, "train")[0]
+    assert item.info["labels"] == "monores" and item.info["voxel_size_A"] == pytest.approx(1.2)
+    label = maps.read_values(next(t.label for t in triples if t.name == item.info["structure"])).data
+    inside = item.truth[item.truth > 0]
+    assert label[label > 0].min() <= inside.min() and inside.max() <= label.max()
+    assert inside.mean() == pytest.approx(label[label > 0].mean(), rel=0.1)
+    before = content(out)
+    assert feature_sets.build_from_triples(triples, out, "monores", 3)["skipped"] == []
+    assert content(out) == before
+
+
+def test_a_triple_without_estimates_is_left_out(triples, tmp_path):
+    like = maps.read(triples[0].map, 1.2)
+    maps.write(tmp_path / "empty.mrc", np.full(like.data.shape, 100, np.float32), like)
+    bad = [t for t in triples[:2]]
+    bad[1] = type(bad[1])(**{**vars(bad[1]), "label": str(tmp_path / "empty.mrc"), "split": "train"})
+    outcome = feature_sets.build_from_triples(bad, tmp_path / "own.h5", "resmap")
+    assert outcome["made"] == 1 and "estimates nothing inside the mask" in outcome["skipped"][0]
+
+
+def test_info_is_json(built):
+    for item in feature_sets.read_items(built[0], "train"):
+        json.dumps(item.info)

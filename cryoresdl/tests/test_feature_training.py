@@ -1,0 +1,283 @@
+"""Training of the default local network: batches, the score, resuming, calibration, the saved model."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from cryoresdl.models import feature_networks as fn
+from cryoresdl.models import feature_sets, feature_training, features, model_file, resolution_bins
+from cryoresdl.models.errors import InputError
+from cryoresdl.models.feature_sets import Item
+from cryoresdl.models.feature_training import LocalRecipe
+
+TINY = LocalRecipe(channels=(4, 4, 4), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
+
+
+def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train"):
+    """An item whose truth can be read off its first feature."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(shape, bool)
+    mask[2:-2, 2:-2, 2:-2] = True
+    level = rng.uniform(0.2, 0.8, shape)
+    truth = np.where(mask, voxel * 2.0 ** (1 + 3 * level), 0).astype(np.float32)
+    local = {}
+    for variant in feature_sets.VARIANTS:
+        local[variant] = rng.normal(size=(features.N_LOCAL,) + shape).astype(np.float16) * np.float16(0.1)
+        local[variant][0] = level
+        local[variant][-1] = mask
+    summary = {v: np.zeros(features.summary_length(), np.float32) for v in feature_sets.VARIANTS}
+    info = {"voxel_size_A": voxel, "split": split, "global_fsc0143_A": 4.0, "kind": "realistic"}
+    return Item(local, summary, truth, info)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("features") / "set.h5"
+    import h5py
+
+    with h5py.File(path, "w") as handle:
+        handle.attrs["format"] = feature_sets.FORMAT
+        handle.attrs["seed"] = 0
+    for split, count in (("train", 3), ("validation", 1), ("test", 1)):
+        for index in range(count):
+            item = make_item(index + 10 * len(split), split=split)
+            entry = {
+                **item.local,
+                **{"summary_" + v: item.summary[v] for v in feature_sets.VARIANTS},
+                "truth": item.truth,
+                "info": item.info,
+            }
+            feature_sets._append(path, index, entry)
+    return path
+
+
+# --- without TensorFlow ---------------------------------------------------------------------------------------------
+
+
+def test_crops_keep_features_and_truth_together():
+    item = make_item(0)
+    rng = np.random.default_rng(0)
+    for size in (8, 16):  # 16 is larger than the item: padded
+        for _ in range(10):
+            x, t, _, voxel = feature_training.draw_crop(item, "single", size, rng)
+            assert x.shape == (size, size, size, features.N_LOCAL) and t.shape == (size,) * 3
+            inside = t > 0
+            assert inside.any() and voxel == 1.0
+            assert np.array_equal(x[..., -1] > 0, inside)
+            assert np.allclose(np.log2(t[inside]), 1 + 3 * x[..., 0][inside], atol=5e-3)
+
+
+def test_batches_do_not_depend_on_where_a_run_began():
+    items = [make_item(k) for k in range(3)]
+    whole = feature_training.batches(items, TINY)
+    first = [next(whole) for _ in range(4)]
+    later = feature_training.batches(items, TINY, 2)
+    for a, b in zip(first[2:], later):
+        assert all(np.array_equal(u, v) for u, v in zip(a, b))
+    assert not np.array_equal(first[0][0], first[1][0])
+    x, t, s, v = first[0]
+    assert x.shape == (2, 8, 8, 8, features.N_LOCAL) and t.shape == (2, 8, 8, 8)
+    assert s.shape == (2, features.summary_length()) and v.shape == (2,)
+    assert {a.dtype for a in (x, t, s, v)} == {np.dtype(np.float32)}
+
+
+def test_both_variants_are_drawn_by_their_share():
+    item = make_item(0)
+    item.local["halves"] = item.local["halves"] + np.float16(0)
+    item.local["halves"][1] = 7
+    item.local["single"][1] = -7
+    always = feature_training.batches([item], LocalRecipe(crop=8, batch=4, halves_share=1.0))
+    never = feature_training.batches([item], LocalRecipe(crop=8, batch=4, halves_share=0.0))
+    assert next(always)[0][..., 1].max() == 7 and next(never)[0][..., 1].min() == -7
+
+
+def test_padding_to_four():
+    x = feature_training.pad_to_four(np.ones((3, 5, 8, 9), np.float16))
+    assert x.shape == (1, 8, 8, 12, 3) and x.dtype == np.float32
+    assert x.sum() == 3 * 5 * 8 * 9
+
+
+def test_a_missing_split_is_said_but_other_sets_may_hold_it(data, tmp_path):
+    assert len(feature_training.load_split(data, "train", 2)) == 2
+    assert len(feature_training.load_split([data, data], "test")) == 2
+    with pytest.raises(InputError):
+        feature_training.load_split(tmp_path / "none.h5", "train")
+
+
+# --- with TensorFlow ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tf():
+    tensorflow = pytest.importorskip("tensorflow")
+    import keras
+
+    policy = keras.mixed_precision.global_policy()
+    yield tensorflow
+    keras.mixed_precision.set_global_policy(policy)
+
+
+def logits_of(p):
+    return np.log(np.maximum(p, 1e-12)).astype(np.float32)
+
+
+def test_the_score_is_the_ranked_probability_score(tf):
+    """A sure and right answer scores near 0, a wrong one its distance; worse in between."""
+    edges = fn.bin_edges()
+    k = 15
+    u = np.float32((edges[k] + edges[k + 1]) / 2)
+    scores = []
+    for shift in (0, 1, 2, 8):
+        p = np.zeros((1, fn.N_BINS))
+        p[0, k + shift] = 1
+        scores.append(
+            float(feature_training._loss_of(tf, logits_of(p), tf.constant([u]), tf.constant([1.0]), 0.0)[0])
+        )
+    assert scores[0] == pytest.approx(0, abs=1e-6)
+    assert np.allclose(scores[1:], np.array([1, 2, 8]) * fn.BIN_STEP, rtol=1e-3)
+    # In angstroms the same miss costs more where bins are wider.
+    p = np.zeros((1, fn.N_BINS))
+    p[0, k + 1] = 1
+    args = (tf, logits_of(p), tf.constant([u]), tf.constant([1.0]))
+    extra = float(feature_training._loss_of(*args, 1.0)[0]) - scores[1]
+    width = np.log(2) * fn.BIN_STEP * 2 ** edges[k + 1]
+    assert extra == pytest.approx(width / np.sqrt(1 + (2**u / 10) ** 2), rel=1e-3)
+
+
+def test_the_score_prefers_honest_spreads(tf):
+    """Proper: averaged over truths drawn from a distribution, that distribution itself scores best."""
+    rng = np.random.default_rng(0)
+    centres = resolution_bins.centres()
+
+    def gaussian(sigma):
+        p = np.exp(-0.5 * ((centres - 3.0) / sigma) ** 2)
+        return p / p.sum()
+
+    u = tf.constant(rng.normal(3.0, 0.4, 4000).astype(np.float32))
+    mean = {
+        sigma: float(
+            np.mean(
+                feature_training._loss_of(
+                    tf, np.tile(logits_of(gaussian(sigma)), (4000, 1)), u, tf.ones(4000), 0.0
+                )
+            )
+        )
+        for sigma in (0.15, 0.4, 1.0)
+    }
+    assert mean[0.4] < mean[0.15] and mean[0.4] < mean[1.0]
+
+
+def test_only_estimated_cells_count(tf):
+    truth = np.zeros((1, 4, 4, 4), np.float32)
+    truth[0, :2] = 4.0
+    logits = np.random.default_rng(0).normal(size=(1, 4, 4, 4, fn.N_BINS)).astype(np.float32)
+    voxel = tf.constant([1.0])
+    loss, error = feature_training._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
+    logits[0, 2:] = 99.0
+    again, same = feature_training._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
+    assert float(loss) == float(again) and float(error) == float(same)
+    # The error is that of the median.
+    p = np.exp(logits[0, :2].reshape(-1, fn.N_BINS).astype(np.float64))
+    exact = np.abs(resolution_bins.quantile(p / p.sum(-1, keepdims=True), 0.5) - 2.0).mean()
+    assert float(error) == pytest.approx(exact, abs=0.06)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tf, data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    weights = feature_training.fit_local(data, out, TINY, report=lambda _: None, validate_every=2)
+    return out, weights
+
+
+def test_a_run_leaves_its_history_and_best_weights(uninterrupted):
+    out, weights = uninterrupted
+    with open(out / "history.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [int(r["step"]) for r in rows] == [2, 4]
+    for row in rows:
+        assert float(row["loss"]) > 0 and 0 < float(row["val_single_mae_A"]) < 100
+    assert all(np.isfinite(v).all() and v.dtype == np.float32 for v in weights.values())
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data, tmp_path, monkeypatch):
+    """Stopped after the first checkpoint, then resumed: the same weights and moments at the end."""
+
+    class Killed(Exception):
+        pass
+
+    original = feature_training._checkpoint
+
+    def kill_after(*args):
+        original(*args)
+        raise Killed
+
+    lines = []
+    monkeypatch.setattr(feature_training, "_checkpoint", kill_after)
+    with pytest.raises(Killed):
+        feature_training.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
+    monkeypatch.setattr(feature_training, "_checkpoint", original)
+    weights = feature_training.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
+    assert lines[0] == "resumed at step 2"
+    whole, resumed = (np.load(folder / "checkpoint.npz") for folder in (uninterrupted[0], tmp_path))
+    assert int(resumed["number"]) == 4 and set(whole.files) == set(resumed.files)
+    for name in whole.files:
+        if whole[name].dtype.kind == "f":
+            assert np.allclose(whole[name], resumed[name], rtol=1e-4, atol=1e-6), name
+        else:
+            assert np.array_equal(whole[name], resumed[name]), name
+    for name, values in uninterrupted[1].items():
+        assert np.allclose(weights[name], values, rtol=1e-4, atol=1e-6), name
+
+
+def test_training_learns(tf, data, tmp_path):
+    """The truth lies in the first feature: fifty steps must find some of it."""
+    recipe = LocalRecipe((8, 8, 8), crop=8, batch=4, steps=50, rate=1e-2, seed=0, bfloat16=False)
+    feature_training.fit_local(data, tmp_path, recipe, report=lambda _: None, validate_every=25)
+    with open(tmp_path / "history.csv", newline="") as handle:
+        errors = [float(r["log2_error"]) for r in csv.DictReader(handle)]
+    assert errors[-1] < 0.75 * errors[0]
+
+
+def test_calibration_makes_the_interval_cover_two_thirds(tf):
+    """A model that is always equally wrong and much too sure: the factor is what its errors ask for."""
+    rng = np.random.default_rng(0)
+    item = make_item(0, (20, 20, 20))
+    inside = item.truth > 0
+    item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
+    p = np.exp(-0.5 * ((resolution_bins.centres() - 3.0) / 0.2) ** 2)
+    logits = np.log(p / p.sum() + 1e-12).astype(np.float32)
+
+    def model(inputs, training=False):
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    found = feature_training.calibrate_local(model, [item, item])
+    assert found["spread"] == pytest.approx(2.0, rel=0.08)
+    assert found["coverage_before"] == pytest.approx(0.38, abs=0.04)  # half a sigma to either side
+
+
+def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_path):
+    _, weights = uninterrupted
+    path = tmp_path / "model.cryoresdl"
+    card = feature_training.save_local(weights, data, path, "mine", TINY, {"labels": "truth"})
+    model = model_file.load(path)
+    assert model.card["name"] == "mine" and model.card["kind"] == "local"
+    assert card["metrics"]["maps"] == 1 and card["calibration"]["spread"] > 0
+    assert card["data"]["maps"] == {"train": 3, "validation": 1, "test": 1}
+    json.dumps(model.card)
+    from cryoresdl.models import backend, inference
+
+    item = feature_training.load_split(data, "test")[0]
+    expected = feature_training.predict_item(
+        feature_training.keras_local(weights, TINY.channels), item, "single"
+    )
+    run, _ = backend.runner(model.card["network"], model.weights, "numpy")
+    x = feature_training.pad_to_four(item.local["single"])
+    z, y, w = item.truth.shape
+    logits = run({"x": x, "summary": item.summary["single"][None]})[0][:z, :y, :w][item.truth > 0]
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    assert np.allclose(
+        p / p.sum(-1, keepdims=True), expected, atol=2e-3
+    )  # weights are kept in half precision
+    assert inference.load_model(path, "local").card["name"] == "mine"

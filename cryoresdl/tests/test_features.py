@@ -1,0 +1,208 @@
+"""Band-energy features: what they measure, and what must not change them."""
+
+import numpy as np
+import pytest
+import scipy.fft as sf
+
+from cryoresdl.models import features, realistic
+
+from .small_maps import ball
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """A molecule in white noise."""
+    return realistic.simulate(ball(500, 11.0), 3.5, 48, 1.0, 1, realistic.Options(b_base=20.0, b_range=40.0))
+
+
+@pytest.fixture(scope="module")
+def found(noisy):
+    return features.compute(noisy.map, noisy.mask, 1.0)
+
+
+def sphere(shape, radius):
+    grid = np.ogrid[tuple(slice(0, n) for n in shape)]
+    return sum((g - n / 2) ** 2 for g, n in zip(grid, shape)) < radius**2
+
+
+# --- invariance -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale, offset", [(1e-4, 0.0), (1e4, 0.0), (1.0, 50.0), (3.0, -7.0)])
+def test_scale_and_offset_do_not_matter(noisy, found, scale, offset):
+    again = features.compute(noisy.map * np.float32(scale) + np.float32(offset), noisy.mask, 1.0)
+    assert np.abs(again.local - found.local).max() < 5e-3
+    assert np.abs(again.summary - found.summary).max() < 5e-3
+
+
+@pytest.mark.parametrize("b_factor", [-40.0, 120.0])
+def test_sharpening_does_not_matter(noisy, found, b_factor):
+    f = realistic.frequency_grid(noisy.map.shape)
+    filtered = sf.irfftn(sf.rfftn(noisy.map) * np.exp(-0.25 * b_factor * f**2), s=noisy.map.shape)
+    again = features.compute(filtered.astype(np.float32), noisy.mask, 1.0)
+    # Energy over noise, band by band: units are (log2 - 2) / 4, so 0.05 is 15 % of the energy.
+    shift = (again.local - found.local)[: features.N_BANDS, found.mask_cells]
+    assert np.abs(np.median(shift, axis=1)).max() < 0.05
+    assert np.quantile(np.abs(shift), 0.95) < 0.12
+    # The map's own slope is the one thing that may tell of the filter.
+    n = features.N_BANDS
+    assert np.abs(again.summary[4 * n : 5 * n] - found.summary[4 * n : 5 * n]).max() > 0.1
+
+
+def test_the_voxel_size_enters_only_as_a_number(noisy, found):
+    again = features.compute(noisy.map, noisy.mask, 2.0)
+    assert np.array_equal(again.local, found.local)
+    changed = np.flatnonzero(again.summary != found.summary)
+    n = features.SUMMARY_BLOCKS * features.N_BANDS
+    assert changed.tolist() == [n, n + 4]
+    assert again.summary[n] - found.summary[n] == pytest.approx(1.0)
+
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(33, 40, 51), (32, 64, 36), (31, 31, 31)])
+def test_odd_and_oblong_boxes_have_one_cell_for_every_two_voxels(shape):
+    data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    mask = sphere(shape, 9)
+    result = features.compute(data, mask, 1.3)
+    cells = tuple(-(-n // 2) for n in shape)
+    assert result.local.shape == (features.N_LOCAL,) + cells and result.local.dtype == np.float32
+    assert result.mask_cells.shape == cells
+    assert result.summary.shape == (features.summary_length(),) and result.summary.dtype == np.float32
+    assert np.isfinite(result.local).all() and np.isfinite(result.summary).all()
+    padded = np.pad(mask, [(0, n % 2) for n in shape])
+    assert np.array_equal(
+        result.mask_cells, padded.reshape(cells[0], 2, cells[1], 2, cells[2], 2).any((1, 3, 5))
+    )
+    assert np.array_equal(result.local[-1], result.mask_cells)
+
+
+def test_axes_are_treated_alike(noisy, found):
+    turned = features.compute(
+        np.ascontiguousarray(noisy.map.transpose(2, 0, 1)),
+        np.ascontiguousarray(noisy.mask.transpose(2, 0, 1)),
+        1.0,
+    )
+    assert np.abs(turned.local - found.local.transpose(0, 3, 1, 2)).max() < 0.02  # the noise is sampled
+
+
+# --- the noise level ------------------------------------------------------------------------------------------------
+
+
+def test_pure_noise_has_ratio_one_in_every_band():
+    shape = (56, 56, 56)
+    data = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    result = features.compute(data, sphere(shape, 13), 1.0)
+    assert result.has_noise and result.background_constant < 0.01
+    n = features.N_BANDS
+    relative = 4 * result.summary[:n]  # log2 of mean energy inside over the noise outside
+    assert np.abs(relative[-8:]).max() < 0.25
+    assert np.abs(relative[4:]).max() < 1.0  # few independent waves fit outside at low frequencies
+    local = 4 * result.local[:n, result.mask_cells] + 2
+    assert np.abs(np.median(local[-8:], axis=1)).max() < 0.4
+
+
+def test_half_maps_tell_the_noise_where_it_is():
+    """Noise is twice as strong in one half of the box; the energy is all noise: ratio alike in both halves."""
+    shape = (24, 24, 96)
+    rng = np.random.default_rng(4)
+    profile = np.ones(shape, np.float32)
+    profile[:, :, 48:] = 2.0
+    one, two = (rng.standard_normal(shape, dtype=np.float32) * profile for _ in range(2))
+    result = features.compute((one + two) / 2, np.ones(shape, bool), 1.0, (one - two) / 2)
+    local = 4 * result.local[9 : features.N_BANDS] + 2
+    left, right = (local[:, :, :, chosen].mean() for chosen in (slice(8, 17), slice(31, 40)))
+    assert abs(left - right) < 0.15
+    assert result.has_noise
+    assert result.summary[features.SUMMARY_BLOCKS * features.N_BANDS + 1] == 1.0
+    # Without the halves there is only one level for the whole map: the noisier half seems to hold more signal.
+    mask = np.zeros(shape, bool)
+    mask[6:18, 6:18, 12:84] = True
+    blind = 4 * features.compute((one + two) / 2, mask, 1.0).local[9 : features.N_BANDS] + 2
+    assert blind[:, 4:8, 4:8, 31:40].mean() - blind[:, 4:8, 4:8, 8:17].mean() > 1.5
+
+
+def test_a_signal_band_stands_out_by_its_energy():
+    shape = (48, 48, 48)
+    noise = np.random.default_rng(5).standard_normal(shape).astype(np.float32)
+    centre = features.BAND_CENTRES[-3]
+    wave = np.sin(2 * np.pi * centre * np.arange(48, dtype=np.float32))[None, None, :]
+    level = realistic.band_power(np.ones_like, centre, 0.1 * centre)
+    amplitude = np.float32(np.sqrt(2 * 15 * level))  # energy A^2 / 2 = 15 times the noise's: ratio 16
+    result = features.compute(noise + amplitude * wave * sphere(shape, 13), sphere(shape, 14), 1.0)
+    ratio = (4 * result.local + 2)[: features.N_BANDS, 10:14, 10:14, 10:14].mean((1, 2, 3))
+    assert ratio.argmax() == features.N_BANDS - 3
+    assert ratio.max() == pytest.approx(4.0, abs=0.3)
+    assert abs(ratio[-1]) < 1.0 and abs(ratio[8]) < 1.0
+
+
+def test_an_emptied_background_is_recognised():
+    shape = (40, 40, 40)
+    data = np.random.default_rng(6).standard_normal(shape).astype(np.float32)
+    mask = sphere(shape, 12)
+    result = features.compute(np.where(mask, data, 0), mask, 1.0)
+    assert not result.has_noise and result.background_constant == pytest.approx(1.0)
+    half = data * sphere(shape, 22)
+    assert 0.0 < features.background_fraction(half, mask) < 1.0
+    assert features.background_fraction(data, np.ones(shape, bool)) == 1.0
+    assert features.background_fraction(data, mask) < 0.01
+
+
+def test_a_bright_neighbour_does_not_raise_the_noise_level():
+    shape = (56, 56, 56)
+    data = np.random.default_rng(7).standard_normal(shape).astype(np.float32)
+    mask = sphere(shape, 10)
+    clean = features.compute(data, mask, 1.0)
+    data[2:5, 2:5, 2:5] += 30 * np.random.default_rng(8).standard_normal((3, 3, 3)).astype(np.float32)
+    dirty = features.compute(data, mask, 1.0)
+    shift = 4 * (clean.local - dirty.local)[8 : features.N_BANDS, clean.mask_cells]
+    assert np.abs(shift).max() < 0.35
+
+
+def test_trimmed_energy_is_the_variance_of_gaussian_noise():
+    values = np.random.default_rng(9).standard_normal(400000) * 3
+    assert features._trimmed_energy(values**2) == pytest.approx(9.0, rel=0.03)
+
+
+# --- the filter bank ------------------------------------------------------------------------------------------------
+
+
+def test_a_band_on_its_own_grid_is_the_band_on_the_full_grid(monkeypatch):
+    data = np.random.default_rng(10).standard_normal((40, 44, 48)).astype(np.float32)
+    spectrum = features.Spectrum(data)
+    cells = (20, 22, 24)
+    coarse = {c: spectrum.energy(c, cells, 2)[0] for c in (0.08, 0.14, 0.2)}
+    assert spectrum.band(0.08).size < 0.1 * data.size
+    monkeypatch.setattr(features.Spectrum, "_grid", lambda self, centre, width: self.shape)
+    for centre, energy in coarse.items():
+        full = spectrum.energy(centre, cells, 2)[0]
+        inner = (slice(6, -6),) * 3  # the windows are cut at the edges of the box
+        assert np.sqrt(np.square(energy - full)[inner].mean()) < 0.02 * full.mean()
+
+
+def test_a_wave_passes_its_own_band_only():
+    n = 48
+    wave = np.cos(2 * np.pi * 12 / n * np.arange(n, dtype=np.float32))[:, None, None] * np.ones(
+        (n, n, n), np.float32
+    )
+    spectrum = features.Spectrum(wave)
+    assert (spectrum.band(0.25) ** 2).mean() == pytest.approx(0.5, rel=1e-3)
+    one_sigma = (spectrum.band(0.25 / 0.9) ** 2).mean()  # the wave lies one width below that centre
+    assert one_sigma == pytest.approx(0.5 * np.exp(-1.0), rel=0.01)
+    assert (spectrum.band(0.45) ** 2).mean() < 1e-6
+
+
+def test_smoothing_keeps_constants_and_centres():
+    flat = np.full((20, 24, 28), 3.0, np.float32)
+    assert np.allclose(features.smooth_resample(flat, (40, 48, 56), (20, 24, 28), 2, 5.0), 3.0)
+    ramp = np.arange(40, dtype=np.float32)[None, None, :] * np.ones((8, 8, 40), np.float32)
+    out = features.smooth_resample(ramp, (8, 8, 40), (4, 4, 20), 2, 2.0)
+    assert np.allclose(out[0, 0, 5:15], np.arange(5, 15) * 2 + 0.5, atol=1e-3)
+
+
+def test_bands_reach_from_below_a_fortieth_to_just_below_nyquist():
+    assert len(features.BAND_CENTRES) == features.N_BANDS
+    assert features.BAND_CENTRES[-1] == 0.46 and features.BAND_CENTRES[0] < 1 / 40
+    assert np.allclose(np.diff(np.log(features.BAND_CENTRES)), np.log(1.2))
+    assert features.cell_count(7) == 4 and features.cell_count(8) == 4

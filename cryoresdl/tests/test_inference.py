@@ -1,0 +1,411 @@
+"""From a map and a model to volumes: conventions, tiles, half maps, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cryoresdl.models import (
+    constants,
+    features,
+    inference,
+    maps,
+    model_file,
+    outputs,
+    realistic,
+    resolution_bins,
+)
+from cryoresdl.models import feature_networks as fn
+from cryoresdl.models.errors import InputError
+from cryoresdl.models.maps import DensityMap
+
+from .small_maps import ball, save_global_model, save_local_model
+
+VOXEL = 1.5
+SHAPE = (48, 48, 48)
+PROFILE_LENGTH = features.summary_length() + 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_tensorflow():
+    """Inference by numpy: no backend to start, the same numbers (see ``test_backend``)."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("CRYORESDL_BACKEND", "numpy")
+    patch.setattr(inference, "_RUNNERS", {})
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "local": save_local_model(folder / "tiny.cryoresdl"),
+        "global": save_global_model(folder / "tiny-global.cryoresdl", PROFILE_LENGTH),
+    }
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return realistic.simulate(ball(500, 16.0), 5.0, 48, VOXEL, 1, realistic.Options(b_base=40.0))
+
+
+def density(data, voxel=VOXEL):
+    return DensityMap(
+        np.ascontiguousarray(data, np.float32), voxel, (10.0, 20.0, 30.0), (1, 2, 3), "a map.mrc"
+    )
+
+
+@pytest.fixture(scope="module")
+def result(simulated, models):
+    return inference.localres(density(simulated.map), mask=simulated.mask, model=models["local"])
+
+
+# --- the answer -----------------------------------------------------------------------------------------------------
+
+
+def check_conventions(found, mask, voxel):
+    assert found.resolution.shape == found.classes.shape == found.halfwidth.shape == mask.shape
+    assert found.resolution.dtype == np.float32 and found.classes.dtype == np.int8
+    assert (found.resolution[~mask] == 0).all() and (found.classes[~mask] == -1).all()
+    assert (found.halfwidth[~mask] == 0).all()
+    inside = found.resolution[mask]
+    assert np.isfinite(inside).all() and (inside >= 2 * voxel).all()
+    assert (found.halfwidth[mask] > 0).all()
+    edges = np.asarray(constants.LOCAL_EDGES_A)
+    expected = np.where(inside < 100, np.searchsorted(edges, inside, side="left"), -1)
+    assert np.array_equal(found.classes[mask], expected)
+
+
+def test_conventions(result, simulated):
+    check_conventions(result, simulated.mask, VOXEL)
+    assert np.array_equal(result.mask, simulated.mask)
+    info = result.info
+    for key in (
+        "median_A quartiles_A fractions n_voxels voxel_size_A box_zyx mask timings_s peak_memory_mb warnings "
+        "model map half_maps seed version nyquist_A"
+    ).split():
+        assert key in info, key
+    assert info["nyquist_A"] == 2 * VOXEL and info["box_zyx"] == list(SHAPE)
+    assert info["median_A"] == pytest.approx(float(np.median(result.resolution[simulated.mask])), rel=1e-5)
+    assert sum(info["fractions"].values()) == pytest.approx(1)
+    assert info["model"]["name"] == "tiny" and not info["half_maps"]
+    assert sum(info["mean_class_probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    json.dumps(info)
+
+
+def test_the_network_is_really_asked(result, simulated, models):
+    """The median volume is the quantile of what the network says, cell by cell, spread over the voxels."""
+    region = inference.region_of(simulated.mask)
+    feats = features.compute(simulated.map[region], simulated.mask[region], VOXEL)
+    model = inference.load_model(models["local"], "local")
+    median, spread, mean = inference.cell_estimates(model, feats)
+    assert mean.sum() == pytest.approx(1, abs=1e-4)
+    lowest, highest = (
+        np.exp2(median[feats.mask_cells].min()) * VOXEL,
+        np.exp2(median[feats.mask_cells].max()) * VOXEL,
+    )
+    inside = result.resolution[simulated.mask]
+    assert lowest * 0.999 <= inside.min() and inside.max() <= highest * 1.001
+    assert np.ptp(inside) > 0.05
+    assert (spread[feats.mask_cells] > 0).all()
+
+
+def test_equal_input_gives_equal_bytes(result, simulated, models):
+    again = inference.localres(density(simulated.map), mask=simulated.mask, model=models["local"])
+    assert again.resolution.tobytes() == result.resolution.tobytes()
+    assert again.halfwidth.tobytes() == result.halfwidth.tobytes()
+
+
+def test_scale_and_offset_of_the_map_do_not_matter(result, simulated, models):
+    again = inference.localres(density(simulated.map * 250 + 40), mask=simulated.mask, model=models["local"])
+    inside = simulated.mask
+    assert np.abs(again.resolution[inside] / result.resolution[inside] - 1).max() < 0.02
+
+
+def test_a_wider_calibrated_spread_widens_the_interval_only(result, simulated, tmp_path):
+    wide = save_local_model(tmp_path / "wide.cryoresdl", calibration={"spread": 2.0})
+    again = inference.localres(density(simulated.map), mask=simulated.mask, model=wide)
+    inside = simulated.mask
+    assert np.array_equal(again.resolution, result.resolution)
+    # Half of 2^(u + s) - 2^(u - s) is 2^u sinh(s ln 2).
+    spreads = [np.arcsinh(r.halfwidth[inside] / r.resolution[inside]) for r in (again, result)]
+    assert np.allclose(spreads[0], 2 * spreads[1], rtol=1e-4)
+
+
+def test_an_oblong_odd_box_with_the_molecule_at_its_edge(simulated, models):
+    data = np.random.default_rng(0).standard_normal((41, 60, 53)).astype(np.float32)
+    mask = np.zeros(data.shape, bool)
+    mask[:20, 30:60, 20:45] = True
+    found = inference.localres(density(data), mask=mask, model=models["local"])
+    check_conventions(found, mask, VOXEL)
+
+
+def test_time_goes_to_the_mask_not_to_the_box(simulated, models, monkeypatch):
+    seen = []
+    original = features.compute
+    monkeypatch.setattr(
+        features, "compute", lambda data, *rest: seen.append(data.shape) or original(data, *rest)
+    )
+    data = np.random.default_rng(1).standard_normal((96, 96, 96)).astype(np.float32)
+    mask = np.zeros(data.shape, bool)
+    mask[40:50, 40:50, 40:50] = True
+    found = inference.localres(density(data), mask=mask, model=models["local"])
+    assert max(seen[0]) <= 10 + 2 * inference.REGION_MARGIN + 3
+    check_conventions(found, mask, VOXEL)
+
+
+def test_the_automatic_mask_is_used_and_named(simulated, models):
+    found = inference.localres(density(simulated.map), model=models["local"])
+    assert found.info["mask"]["source"] == "auto"
+    assert np.array_equal(found.mask, maps.auto_mask(density(simulated.map))[0])
+    check_conventions(found, found.mask, VOXEL)
+
+
+def test_half_maps_are_used(result, simulated, models):
+    halves = [density(h) for h in (simulated.half1, simulated.half2)]
+    found = inference.localres(density(simulated.map), *halves, mask=simulated.mask, model=models["local"])
+    check_conventions(found, simulated.mask, VOXEL)
+    assert found.info["half_maps"] and found.info["noise_from"] == "half maps"
+    assert not np.array_equal(found.resolution, result.resolution)
+    # They stand for the map: what was done to it does not matter.
+    other = inference.localres(density(simulated.map**3), *halves, mask=simulated.mask, model=models["local"])
+    assert np.array_equal(other.resolution, found.resolution)
+
+
+def test_a_masked_map_says_that_it_cannot_see_noise(simulated, models):
+    emptied = np.where(simulated.mask, simulated.map, 0)
+    found = inference.localres(density(emptied), mask=simulated.mask, model=models["local"])
+    assert found.info["noise_from"] == "inside the mask" and found.info["constant_background"] == 1.0
+    assert any("no noise outside the mask" in w for w in found.info["warnings"])
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_lie_on_the_input_grid(result, simulated, tmp_path):
+    outputs.write_local(result, density(simulated.map), tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == set(outputs.LOCAL_FILES)
+    volume = maps.read_values(tmp_path / constants.LOCAL_RESOLUTION)
+    assert np.array_equal(volume.data, result.resolution)
+    assert volume.voxel_size == pytest.approx(VOXEL) and np.allclose(volume.origin, (10, 20, 30))
+    classes = maps.read_values(tmp_path / constants.LOCAL_CLASS).data
+    assert np.array_equal(classes, result.classes)
+    assert json.loads((tmp_path / constants.LOCAL_JSON).read_text())["n_voxels"] == result.info["n_voxels"]
+
+
+# --- tiles ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, 40, 88, 89, 150, 400])
+def test_tiles_cover_an_axis(length):
+    pieces = inference.axis_tiles(length)
+    assert pieces[0][0] == 0 and pieces[-1][1] == length
+    for (_, stop), (start, _) in zip(pieces, pieces[1:]):
+        assert stop - start >= 2 * inference.TILE_HALO
+    assert max(stop - start for start, stop in pieces) <= 88
+
+
+def small_tiles(monkeypatch, core, halo):
+    original = inference.axis_tiles
+    monkeypatch.setattr(inference, "TILE_HALO", halo)
+    monkeypatch.setattr(inference, "axis_tiles", lambda length: original(length, core, halo))
+
+
+def test_tiles_without_mask_are_left_out_and_all_cells_are_covered(monkeypatch):
+    small_tiles(monkeypatch, 8, 4)
+    mask = np.zeros((40, 30, 20), bool)
+    mask[2:6, 3:9, 4:8] = True
+    mask[36, 28, 18] = True
+    chosen = list(inference.tiles(mask))
+    covered = np.zeros(mask.shape, bool)
+    for tile in chosen:
+        assert mask[tile].any()
+        covered[tile] = True
+    assert covered[mask].all() and not covered.all()
+
+
+def test_blending_weights_never_vanish_and_fall_to_inner_borders_only():
+    whole = (100, 88, 88)
+    tile = (slice(0, 88), slice(0, 88), slice(0, 88))
+    weight = inference._blend_weights((88, 88, 88), tile, whole)
+    assert weight.min() > 0 and (weight[: -inference.TILE_HALO] == 1).all()
+    assert np.all(np.diff(weight[-inference.TILE_HALO :, 0, 0]) < 0)
+
+
+def features_of(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    local = rng.normal(size=(features.N_LOCAL,) + shape).astype(np.float32) * 0.3
+    mask = np.zeros(shape, bool)
+    mask[3:-3, 3:-3, 3:-3] = True
+    summary = rng.normal(size=features.summary_length()).astype(np.float32) * 0.3
+    return features.Features(local, summary, mask, True, 0.0)
+
+
+def test_tiled_equals_untiled(models, monkeypatch):
+    """Far-sighted enough halos, tiles that start on the pooling grid: the same answer but for the blended borders."""
+    model = inference.load_model(models["local"], "local")
+    feats = features_of((60, 20, 20))
+    whole = inference.cell_estimates(model, feats)
+    small_tiles(monkeypatch, 20, 10)
+    assert len(list(inference.tiles(feats.mask_cells))) == 2
+    tiled = inference.cell_estimates(model, feats)
+    inside = feats.mask_cells
+    for a, b in zip(tiled[:2], whole[:2]):
+        assert (a[~inside] == 0).all()
+        gap = np.abs(a - b)[inside] / b[inside].mean()
+        assert np.quantile(gap, 0.95) < 0.01 and gap.max() < 0.1
+    assert np.allclose(tiled[2], whole[2], atol=2e-3)
+
+
+def test_a_constant_network_shows_no_seams(models, monkeypatch):
+    """Weights of the overlaps sum to one whatever the tiles: a network that always says the same is seen to."""
+    model = inference.load_model(models["local"], "local")
+    logits = np.random.default_rng(3).normal(size=fn.N_BINS).astype(np.float32)
+    monkeypatch.setattr(
+        inference, "_run", lambda _: lambda v: np.broadcast_to(logits, v["x"].shape[:4] + (fn.N_BINS,)).copy()
+    )
+    small_tiles(monkeypatch, 8, 4)
+    feats = features_of((37, 30, 21))
+    median, spread, mean = inference.cell_estimates(model, feats)
+    p = np.exp(logits) / np.exp(logits).sum()
+    low, middle, high = (resolution_bins.quantile(p[None], q)[0] for q in (0.16, 0.5, 0.84))
+    assert np.allclose(median[feats.mask_cells], middle, atol=1e-5)
+    assert np.allclose(spread[feats.mask_cells], (high - low) / 2, atol=1e-5)
+    assert np.allclose(mean, p, atol=1e-5)
+
+
+def test_cells_become_voxels_by_linear_interpolation():
+    ramp = np.arange(10, dtype=np.float32)[:, None, None] * np.ones((10, 4, 4), np.float32)
+    voxels = inference._expand(ramp, np.ones(ramp.shape, bool), (20, 7, 8))
+    assert voxels.shape == (20, 7, 8)
+    expected = np.clip((np.arange(20) - 0.5) / 2, 0, 9)  # a cell sits between its two voxels
+    assert np.allclose(voxels[:, 3, 3], expected, atol=1e-5)
+    # Cells outside the mask hold no estimate and lend none.
+    mask = np.ones((10, 4, 4), bool)
+    mask[5:] = False
+    emptied = np.where(mask, 3.0, 0.0).astype(np.float32)
+    assert np.allclose(inference._expand(emptied, mask, (20, 8, 8)), 3.0)
+
+
+def test_the_region_holds_the_mask_with_a_margin():
+    mask = np.zeros((100, 60, 40), bool)
+    mask[50:60, 5:20, 0:40] = True
+    z, y, x = inference.region_of(mask)
+    assert z.start <= 34 and z.stop >= 76 and z.stop - z.start < 60
+    assert y.start == 0 and y.stop >= 36 and (x.start, x.stop) == (0, 40)
+    assert mask[z, y, x].sum() == mask.sum()
+
+
+# --- the global answer ----------------------------------------------------------------------------------------------
+
+
+def test_classification_has_the_contract_s_keys(result, simulated, models):
+    entry = inference.classify(density(simulated.map), simulated.mask, 5.0, models["global"], result)
+    for key in "map voxel_size_A class probabilities resolution_A interval_A in_distribution warnings claim model".split():
+        assert key in entry
+    assert set(entry["probabilities"]) == {"high", "medium", "low"}
+    assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert entry["class"] == max(entry["probabilities"], key=entry["probabilities"].get)
+    low, high = entry["interval_A"]
+    assert 2 * VOXEL <= low <= entry["resolution_A"] <= high
+    assert {"claimed_A", "verdict", "reasons"} <= set(entry["claim"])
+    assert entry["claim"]["claimed_A"] == 5.0
+    assert entry["claim"]["verdict"] in ("supported", "optimistic", "pessimistic", "cannot tell")
+    json.dumps(entry)
+    assert (
+        inference.classify(density(simulated.map), simulated.mask, None, models["global"], result)["claim"]
+        is None
+    )
+
+
+def test_a_map_unlike_the_training_maps_is_flagged(result, simulated, tmp_path):
+    strict = save_global_model(
+        tmp_path / "strict.cryoresdl", PROFILE_LENGTH, calibration={"spread": 1.0, "distance_limit": 0.01}
+    )
+    entry = inference.classify(density(simulated.map), simulated.mask, 5.0, strict, result)
+    assert not entry["in_distribution"]
+    assert any("unlike every training map" in w for w in entry["warnings"])
+
+
+@pytest.mark.parametrize("claimed", [0, -3.0, float("nan"), "three"])
+def test_a_claim_must_be_a_positive_number(claimed, result, simulated, models):
+    with pytest.raises(InputError, match="claimed resolution"):
+        inference.classify(density(simulated.map), simulated.mask, claimed, models["global"], result)
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_bad_half_maps(simulated, models):
+    whole, one, two = (density(v) for v in (simulated.map, simulated.half1, simulated.half2))
+    other_box = density(simulated.half2[:40])
+    other_voxel = density(simulated.half2, 3.0)
+    for halves, words in (
+        ((one, None), "come in pairs"),
+        ((None, two), "come in pairs"),
+        ((one, one), "identical"),
+        ((one, other_box), "same reconstruction"),
+        ((one, other_voxel), "voxels of 3.000 A"),
+    ):
+        with pytest.raises(InputError, match=words):
+            inference.localres(whole, *halves, mask=simulated.mask, model=models["local"])
+
+
+def test_bad_masks(simulated, models):
+    whole = density(simulated.map)
+    tiny = np.zeros(SHAPE, bool)
+    tiny[20:24, 20:24, 20:24] = True
+    for mask, words in (
+        (np.zeros(SHAPE, bool), "holds 0 voxels"),
+        (tiny, "holds 64 voxels, fewer than 100"),
+        (np.ones((40, 40, 40), bool), "mask has the box"),
+    ):
+        with pytest.raises(InputError, match=words):
+            inference.localres(whole, mask=mask, model=models["local"])
+
+
+def test_models_of_the_other_kind_or_none(simulated, models):
+    with pytest.raises(InputError, match="choose one for local resolution"):
+        inference.localres(density(simulated.map), mask=simulated.mask, model=models["global"])
+    with pytest.raises(InputError, match="choose one for whole maps"):
+        inference.classify(density(simulated.map), simulated.mask, model=models["local"])
+    with pytest.raises(InputError):
+        inference.load_model("no such model", "local")
+
+
+# --- the shipped models ---------------------------------------------------------------------------------------------
+
+
+def shipped(name):
+    path = model_file.shipped_folder() / (name + constants.MODEL_SUFFIX)
+    if not path.is_file():
+        pytest.skip(f"the model {name} is not in the package yet")
+    return path
+
+
+def test_the_shipped_local_model_follows_the_truth(simulated):
+    pytest.importorskip("openvino")
+    patch = pytest.MonkeyPatch()
+    patch.delenv("CRYORESDL_BACKEND", raising=False)
+    try:
+        found = inference.localres(density(simulated.map), mask=simulated.mask, model=shipped("truth"))
+    finally:
+        patch.undo()
+    check_conventions(found, simulated.mask, VOXEL)
+    truth, inside = simulated.truth, simulated.mask
+    error = np.abs(found.resolution - truth)[inside]
+    constant = np.abs(np.median(truth[inside]) - truth[inside]).mean()
+    # Atoms at random, unlike any protein that it has seen, and still nearer than the map's own median.
+    assert error.mean() < max(1.2, 1.2 * constant)
+    assert np.corrcoef(found.resolution[inside], truth[inside])[0, 1] > 0.5
+    covered = (error <= found.halfwidth[inside]).mean()
+    assert covered > 0.3
+
+
+def test_the_shipped_global_model_knows_the_class(simulated):
+    path = shipped("default")
+    local = inference.localres(density(simulated.map), mask=simulated.mask, model=shipped("truth"))
+    entry = inference.classify(density(simulated.map), simulated.mask, None, path, local)
+    target = simulated.info["global_fsc0143_A"]
+    assert 0.6 * target < entry["resolution_A"] < 1.6 * target
