@@ -447,7 +447,8 @@ def simulate(
     Args:
         atoms: the structure.
         resolution: angstroms at which the expected FSC of the half maps inside the (soft-edged) mask first falls to
-            0.143. What is really reached is in ``info``: a dip of the signal's spectrum can end the curve earlier.
+            0.143. What is really reached is in ``info``: a dip of the signal's spectrum or the band limit can end the
+            curve earlier.
         box: edge in voxels; None takes the extent plus a margin.
         voxel_size: angstroms.
         seed: fixes orientation, shift, flexibility and noise.
@@ -522,7 +523,9 @@ def _reconstruct(
     masked_signal = shell_power(sf.rfftn(signal * soft), f, n_shells)
     weight = soft if profile is None else soft * profile
     unit_noise = noise_spectrum(frequency, options) * float((weight.astype(np.float64) ** 2).sum())
-    scale = _noise_scale(frequency, masked_signal, unit_noise, voxel_size / resolution)
+    # Beyond its band limit a reconstruction holds neither signal nor noise: nothing is resolved there.
+    finest = min(options.band_limit, TRUTH_TOP)
+    scale = _noise_scale(frequency, masked_signal, unit_noise, min(voxel_size / resolution, options.band_limit))
     noises = [_noise(shape, f, limit, options, profile, scale, rng) for _ in range(2)]
     half1, half2 = signal + noises[0], signal + noises[1]
 
@@ -535,7 +538,8 @@ def _reconstruct(
     if options.auto_mask:
         mask = maps.auto_mask(maps.DensityMap(final, voxel_size))[0]
     keep = _cells(mask, truth_stride)
-    truth = local_truth(signal, power, profile, truth_stride, keep) * np.float32(voxel_size)
+    truth = np.maximum(local_truth(signal, power, profile, truth_stride, keep), np.float32(1 / finest))
+    truth *= np.float32(voxel_size)
     truth[~keep] = 0
     cut_masked = voxel_size / first_crossing(frequency[1:], expected[1:])
     _, fsc_masked = half_map_fsc(half1, half2, soft)
