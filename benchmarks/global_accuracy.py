@@ -1,0 +1,135 @@
+"""Accuracy, calibration and false alarms of the global model on data never trained on.
+
+Usage: python benchmarks/global_accuracy.py [--features SET.h5 ...] [--maps GLOBAL.h5] [--real SHARED] [--json FILE]
+
+--features: feature sets with a test split (`cryoresdl dataset features`): realistic and clean simulated maps, class and
+error by the expected FSC 0.143 of the half maps. --maps: the paper's noiseless maps (`cryoresdl dataset global`), masks made
+from the maps. --real: the folder with maps/index.csv. Intervals are 95 % (Wilson, or bootstrap over maps).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from cryoresdl.models import inference, maps, model_file, profile_training, resolution, resolution_bins
+from cryoresdl.models.constants import GLOBAL_CLASSES
+from cryoresdl.models.evaluation import bootstrap, wilson
+from cryoresdl.models.evaluation import calibration as reliability
+
+
+def share(good: np.ndarray) -> str:
+    low, high = wilson(int(good.sum()), int(good.size))
+    return f"{int(good.sum())}/{good.size} = {100 * good.mean():.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def evaluate(rows: profile_training.Table, model: model_file.Model, seed: int = 0) -> dict:
+    """All figures of one table of profiles."""
+    calibration = model.card["calibration"]
+    weights = {k: np.asarray(v, np.float32) for k, v in model.weights.items()}
+    p = profile_training.distributions(weights, rows, calibration["temperature"])
+    three, truth = profile_training.three_classes(p, rows.voxel_size), profile_training.true_classes(rows)
+    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
+    spread = calibration["spread"]
+    low, high = middle - spread * (middle - low), middle + spread * (high - middle)
+    true_A, estimate = 2.0**rows.log2_voxels * rows.voxel_size, 2.0 ** np.maximum(middle, 1) * rows.voxel_size
+    error = np.abs(estimate / true_A - 1)
+    covered = (rows.log2_voxels >= low) & (rows.log2_voxels <= high)
+    found = {
+        "class": share(three.argmax(1) == truth),
+        "median relative error": float(np.median(error)),
+        "its 95 % interval": [round(v, 4) for v in bootstrap(error, np.median, seed=seed)],
+        "coverage of the 68 % interval": share(covered),
+        "ece": reliability(three / three.sum(1, keepdims=True), truth)["ece"],
+    }
+    rng = np.random.default_rng(seed)
+    for name, factor in (
+        ("true claim", 1.0),
+        ("claim 1.3 x too fine", 1 / 1.3),
+        ("claim 1.6 x too fine", 1 / 1.6),
+    ):
+        claims = true_A * factor * np.exp(rng.normal(0, 0.02, true_A.size))
+        verdicts = []
+        for k, claim in enumerate(claims):
+            interval = [
+                2.0 ** max(low[k], 1) * rows.voxel_size[k],
+                2.0 ** max(high[k], 1) * rows.voxel_size[k],
+            ]
+            verdicts.append(
+                resolution.verdict(
+                    float(claim),
+                    float(estimate[k]),
+                    [float(v) for v in interval],
+                    dict(zip(GLOBAL_CLASSES, three[k])),
+                    True,
+                    float(2 * rows.voxel_size[k]),
+                )["verdict"]
+            )
+        found[name] = {v: f"{100 * np.mean([w == v for w in verdicts]):.1f} %" for v in sorted(set(verdicts))}
+    return found
+
+
+def real_maps(shared: Path) -> list:
+    """Every real map with a class in the index: class, estimate, interval, in or out of distribution."""
+    rows = []
+    with open(shared / "maps" / "index.csv", newline="") as handle:
+        for row in csv.DictReader(handle):
+            if not row["class"]:
+                continue
+            density = maps.read(shared / "maps" / row["file"])
+            entry = inference.classify(density)
+            rows.append((row["file"], row["class"], row["claimed_A"], entry))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--features", nargs="+", default=[])
+    parser.add_argument("--maps")
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    model, local = inference.load_model(args.model, "global"), inference.load_model("truth", "local")
+    found: dict = {}
+    if args.features:
+        rows = profile_training.table(args.features, "test", local, args.limit)
+        for kind in sorted(set(rows.kind)) + ["realistic"]:
+            chosen = np.asarray([k.startswith(kind) for k in rows.kind])
+            part = profile_training.Table(
+                rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], [kind]
+            )
+            found[kind] = evaluate(part, model)
+    if args.maps:
+        found["the paper's noiseless maps"] = evaluate(
+            profile_training.table([args.maps], "test", local, args.limit), model
+        )
+    for name, figures in found.items():
+        print(f"\n{name}")
+        for key, value in figures.items():
+            print(f"  {key}: {value if not isinstance(value, float) else round(value, 4)}")
+    if args.real:
+        rows = real_maps(args.real)
+        print("\nreal maps")
+        for file, truth, claimed, entry in rows:
+            mark = "right" if entry["class"] == truth else "WRONG"
+            print(
+                f"  {mark} {file}: index {truth} {claimed}; said {entry['class']} "
+                f"{entry['resolution_A']:.2f} A {[round(v, 2) for v in entry['interval_A']]} "
+                f"{entry['probabilities']} in distribution: {entry['in_distribution']}"
+            )
+        print("  class " + share(np.asarray([e["class"] == t for _, t, _, e in rows])))
+        found["real"] = [(f, t, c, e) for f, t, c, e in rows]
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
