@@ -53,7 +53,7 @@ class ProtCryoResSimulate(CryoResProtocol):
         )
         form.addParam(
             "resolutions",
-            params.NumericListParam,
+            params.StringParam,
             default="4",
             label="Resolutions (A)",
             help="One map per structure and resolution, for example 2.5 7.5 12.5.",

@@ -1,0 +1,266 @@
+"""Import a model, simulate maps, compare local resolutions, train: each protocol on small real data."""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import numpy as np
+from pwem.objects import AtomStruct, SetOfAtomStructs
+from pwem.protocols import ProtImportPdb
+from pyworkflow.object import PointerList
+
+from cryoresdl.models import constants, maps, model_file
+from cryoresdl.objects import ResolutionModel
+from cryoresdl.protocols import (
+    ProtCryoResCompare,
+    ProtCryoResImportModel,
+    ProtCryoResSimulate,
+    ProtCryoResTrainGlobal,
+    ProtCryoResTrainLocal,
+    ProtCryoResValidate,
+)
+from cryoresdl.tests.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
+
+
+def helix(path, residues=40):
+    """Write a PDB file with the backbone of an alpha helix: small, whole, and of known extent."""
+    lines, serial = [], 0
+    for number in range(residues):
+        for name, element, radius, shift, angle in (
+            ("N", "N", 1.55, -0.9, -28.0),
+            ("CA", "C", 2.28, 0.0, 0.0),
+            ("C", "C", 1.66, 1.1, 26.0),
+            ("O", "O", 2.0, 2.3, 20.0),
+        ):
+            turn = np.radians(100.0 * number + angle)
+            x, y, z = radius * np.cos(turn), radius * np.sin(turn), 1.5 * number + shift
+            serial += 1
+            lines.append(
+                "ATOM  %5d  %-3s ALA A%4d    %8.3f%8.3f%8.3f  1.00 20.00           %s"
+                % (serial, name, number + 1, x, y, z, element)
+            )
+    Path(path).write_text("\n".join(lines + ["END", ""]))
+    return str(path)
+
+
+def save_model(path, name="mine", kind="local"):
+    """A model file that loads, with weights that mean nothing."""
+    card = {"name": name, "kind": kind, "network": {"name": "test"}}
+    return str(model_file.save(path, card, {"w": np.arange(6, dtype=np.float32)}))
+
+
+class TestImportModel(ScipionCase):
+    def test_a_model_becomes_an_object_with_its_own_copy(self):
+        given = save_model(self.files / "given.cryoresdl")
+        protocol = self.run_(self.newProtocol(ProtCryoResImportModel, modelFile=given))
+        model = protocol.outputModel
+        self.assertIsInstance(model, ResolutionModel)
+        self.assertEqual((model.getModelName(), model.getKind()), ("mine", "local"))
+        os.unlink(given)
+        self.assertEqual(model_file.load(model.getPath()).name, "mine")
+        self.assertIn("mine", " ".join(protocol.summary()))
+
+    def test_a_damaged_or_foreign_file_is_an_error_in_the_form(self):
+        broken = save_model(self.files / "broken.cryoresdl")
+        os.truncate(broken, 100)
+        foreign = self.files / "foreign.cryoresdl"
+        foreign.write_text("hello")
+        for path in (broken, str(foreign), str(self.files / "absent.cryoresdl"), "truth"):
+            self.assertEqual(
+                len(self.newProtocol(ProtCryoResImportModel, modelFile=path).validate()), 1, path
+            )
+
+    def test_the_validation_takes_it_and_refuses_the_wrong_kind(self):
+        given = save_model(self.files / "local.cryoresdl")
+        imported = self.run_(self.newProtocol(ProtCryoResImportModel, modelFile=given))
+        volume = self.importVolume(self.write("v.mrc", blob()))
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
+        self.point(protocol.inputVolumes, volume, "outputVolume")
+        self.point(protocol.localModelObject, imported, "outputModel")
+        self.assertEqual(protocol.validate(), [])
+        self.assertIn(imported.outputModel.getPath(), protocol._options())
+        protocol.networks.set(1)
+        self.point(protocol.globalModelObject, imported, "outputModel")
+        self.assertTrue(any("global" in error for error in protocol.validate()))
+
+
+class TestCompare(ScipionCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        inside = ball()
+        rng = np.random.default_rng(0)
+        first = (5 + rng.random(BOX)) * inside
+        cls.runs = [
+            cls.importVolume(cls.write("first.mrc", first)),
+            cls.importVolume(cls.write("second.mrc", np.where(inside > 0, first + 1, 100))),
+        ]
+        cls.mask = cls.importMask(cls.write("mask.mrc", inside))
+
+    def protocol(self, runs, **options):
+        protocol = self.newProtocol(ProtCryoResCompare, **options)
+        protocol.inputVolumes.set(PointerList())
+        for run in runs:
+            protocol.inputVolumes.append(run.outputVolume)
+        self.point(protocol.inputMask, self.mask, "outputMask")
+        return protocol
+
+    def test_two_volumes_one_angstrom_apart(self):
+        protocol = self.run_(self.protocol(self.runs))
+        result = json.loads(Path(protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        (pair,) = result["pairs"]
+        self.assertAlmostEqual(pair["mae_A"], 1.0, places=3)
+        self.assertAlmostEqual(pair["spearman"], 1.0, places=3)
+        self.assertEqual(pair["n_voxels"], int(ball().sum()))
+        output = protocol.outputDisagreement
+        self.assertEqual(output.getSamplingRate(), VOXEL)
+        values = maps.read_values(output.getFileName()).data
+        self.assertAlmostEqual(float(values[ball() > 0].mean()), 1.0, places=3)
+        self.assertIn("1.00", " ".join(protocol.summary()))
+
+    def test_one_volume_is_not_enough_and_boxes_must_agree(self):
+        self.assertTrue(self.protocol(self.runs[:1]).validate())
+        small = self.importVolume(self.write("small.mrc", ball((30, 30, 30)) * 5))
+        errors = self.protocol([self.runs[0], small]).validate()
+        self.assertTrue(any("box" in error for error in errors), errors)
+
+
+class TestSimulate(ScipionCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.structure = helix(cls.files / "helix.pdb")
+        cls.imported = cls.run_(cls.newProtocol(ProtImportPdb, inputPdbData=1, pdbFile=cls.structure))
+
+    def protocol(self, **options):
+        protocol = self.newProtocol(ProtCryoResSimulate, **options)
+        self.point(protocol.inputStructures, self.imported, "outputPdb")
+        return protocol
+
+    def test_realistic_maps_come_with_halves_mask_and_truth(self):
+        protocol = self.run_(
+            self.protocol(mode=1, resolutions="5", samplingRate=2.0, boxSize=48, varied=False)
+        )
+        (volume,) = [item.clone() for item in protocol.outputVolumes]
+        self.assertEqual(volume.getDim(), (48, 48, 48))
+        self.assertEqual(volume.getSamplingRate(), 2.0)
+        self.assertTrue(volume.hasHalfMaps())
+        for half in volume.getHalfMaps(asList=True):
+            self.assertTrue(os.path.exists(str(half)))
+        truth = maps.read_values(protocol.outputTruth[1].getFileName()).data
+        mask = maps.read_values(protocol.outputMasks[1].getFileName()).data > 0
+        self.assertTrue((truth[~mask] == 0).all())
+        self.assertTrue((truth[mask] >= 4).all())
+
+    def test_noiseless_maps_at_several_resolutions_and_a_structure_that_does_not_fit(self):
+        long = helix(self.files / "long.pdb", 90)
+        structures = SetOfAtomStructs(filename=str(self.files / "structures.sqlite"))
+        for path in (self.structure, long):
+            structures.append(AtomStruct(filename=path))
+        structures.write()
+        self.imported._defineOutputs(outputSet=structures)
+        protocol = self.newProtocol(
+            ProtCryoResSimulate, mode=0, resolutions="4, 8", samplingRate=1.0, boxSize=96
+        )
+        self.point(protocol.inputStructures, self.imported, "outputSet")
+        self.run_(protocol)
+        comments = [item.getObjComment() for item in protocol.outputVolumes]
+        self.assertEqual(comments, ["helix.pdb at 4 A", "helix.pdb at 8 A"])
+        self.assertFalse(hasattr(protocol, "outputTruth"))
+        summary = " ".join(protocol.summary())
+        self.assertEqual(summary.count("Skipped long.pdb"), 2)
+
+    def test_bad_numbers_are_errors_in_the_form(self):
+        for options in ({"resolutions": "four"}, {"resolutions": "-2"}, {"samplingRate": 0}, {"boxSize": -5}):
+            self.assertEqual(len(self.protocol(**options).validate()), 1, options)
+
+    def test_a_resolution_beyond_nyquist_is_a_warning(self):
+        self.assertTrue(self.protocol(resolutions="3", samplingRate=2.0).warnings())
+
+
+@needs_models
+class TestTrain(ScipionCase):
+    """The paper's network at a small width: minutes on a laptop become seconds."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        try:
+            import tensorflow  # noqa: F401
+        except ImportError:
+            raise unittest.SkipTest("needs TensorFlow") from None
+        box = (32, 32, 32)
+        for number in range(3):
+            inside = ball(box, 10)
+            cls.write("map_%d.mrc" % number, blob(number, box=box))
+            cls.write("label_%d.mrc" % number, (4 + number) * inside)
+            cls.write("mask_%d.mrc" % number, inside)
+        cls.maps = cls.importVolumes("map_*.mrc")
+        cls.labels = cls.importVolumes("label_*.mrc")
+        cls.masks = cls.importVolumes("mask_*.mrc")
+
+    def protocol(self, **options):
+        protocol = self.newProtocol(ProtCryoResTrainLocal, **options)
+        for parameter, run in (
+            (protocol.inputMaps, self.maps),
+            (protocol.inputLabels, self.labels),
+            (protocol.inputMasks, self.masks),
+        ):
+            parameter.set(PointerList())
+            parameter.append(run.outputVolumes)
+        return protocol
+
+    def test_a_local_network_is_trained_and_registered(self):
+        protocol = self.protocol(network=1, width=0.0625, epochs=2, patch=16, modelName="tiny")
+        self.assertEqual(protocol.validate(), [])
+        self.run_(protocol)
+        model = protocol.outputModel
+        self.assertEqual((model.getModelName(), model.getKind()), ("tiny", "local"))
+        self.assertEqual(model_file.load(model.getPath()).name, "tiny")
+        self.assertTrue(os.path.exists(protocol.getTrainingFolder("history.csv")))
+
+    def test_pairs_that_do_not_belong_together(self):
+        protocol = self.protocol()
+        protocol.inputLabels.append(self.importVolume(self.write("extra.mrc", ball())).outputVolume)
+        self.assertTrue(any("3 maps, 4" in error for error in protocol.validate()))
+        protocol.inputMaps.append(self.importVolume(self.write("m4.mrc", ball((30, 30, 30)))).outputVolume)
+        protocol.inputMasks.append(self.importVolume(self.write("k4.mrc", ball((30, 30, 30)))).outputVolume)
+        self.assertTrue(any(error.startswith("Map 4:") and "box" in error for error in protocol.validate()))
+
+    def test_the_global_classifier_needs_structures_or_a_file(self):
+        self.assertTrue(self.newProtocol(ProtCryoResTrainGlobal).validate())
+        self.assertTrue(self.newProtocol(ProtCryoResTrainGlobal, source=1, dataFile="/no/such.h5").validate())
+
+    def test_a_global_network_is_trained_on_a_data_set(self):
+        """The data set that the protocol builds from structures, made smaller than its form allows."""
+        structures = SetOfAtomStructs(filename=str(self.files / "some.sqlite"))
+        for number in range(6):
+            structures.append(AtomStruct(filename=helix(self.files / ("s%d.pdb" % number), 30 + number)))
+        structures.write()
+        self.maps._defineOutputs(outputStructures=structures)
+        protocol = self.newProtocol(ProtCryoResTrainGlobal)
+        self.point(protocol.inputStructures, self.maps, "outputStructures")
+        self.assertEqual(protocol.validate(), [])
+        data = self.files / "data.h5"
+        listed = self.files / "structures.txt"
+        listed.write_text("".join("%s\n" % name for name in protocol._structures()))
+        command = [sys.executable, "-m", "cryoresdl.models", "dataset", "global", "--structures", str(listed)]
+        command += ["--box", "64", "--kda", "0.5", "200", "--out", str(data), "--quiet"]
+        subprocess.run(command, check=True)
+        protocol = self.newProtocol(
+            ProtCryoResTrainGlobal,
+            source=1,
+            dataFile=str(data),
+            network=2,
+            width=0.01,
+            epochs=2,
+            modelName="dnn",
+        )
+        self.assertEqual(protocol.validate(), [])
+        self.run_(protocol)
+        self.assertEqual(
+            (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("dnn", "global")
+        )
