@@ -115,7 +115,7 @@ def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> di
         both = estimated(first.data) & estimated(second.data)
         if mask is not None:
             both &= mask
-        pair = {"names": [first.name, second.name]}
+        pair: dict[str, Any] = {"names": [first.name, second.name]}
         pair.update(agreement(first.data[both], second.data[both]))
         pair["coverage"] = float(both.sum() / max(1, total))
         pairs.append(pair)
@@ -167,7 +167,9 @@ def disagreement(volumes: Sequence[np.ndarray], mask: np.ndarray | None = None) 
     return np.where(known, high - np.where(known, low, 0), 0).astype(np.float32)
 
 
-def write(folder: PathLike, estimates: Sequence[Estimate], mask: np.ndarray | None, like: DensityMap) -> dict[str, Any]:
+def write(
+    folder: PathLike, estimates: Sequence[Estimate], mask: np.ndarray | None, like: DensityMap
+) -> dict[str, Any]:
     """Compare, and write ``comparison.json`` and ``disagreement.mrc`` on the grid of ``like``.
 
     Returns:

@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Iterator, Sequence
+from typing import Any, Generator, Sequence
 
 from .batch import CRASHED, Job, Options, failed_row, run_job
 from .errors import InputError
@@ -25,7 +25,7 @@ _CONNECT_S = 30
 
 def dask_rows(
     jobs: Sequence[Job], options: Options, out: PathLike, address: str
-) -> Iterator[tuple[Job, dict[str, Any]]]:
+) -> Generator[tuple[Job, dict[str, Any]], None, None]:
     """Yield (job, row) as the workers of a Dask cluster finish them, in any order.
 
     A job whose worker dies is tried again elsewhere, as Dask is set up (three times by default), and then

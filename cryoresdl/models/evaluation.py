@@ -7,7 +7,7 @@ paper. Wilson's interval: Wilson (1927). Expected calibration error: Guo et al. 
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Sequence, Union
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from .errors import InputError
 from .resolution import class_of, estimated
 
 Z_95 = 1.959963984540054
+Numbers = Union[Sequence[float], Sequence[int], np.ndarray]
 
 
 # ------------------------------------------------------------------------------------------- classes
 
 
-def confusion(truth: Sequence[int], predicted: Sequence[int], classes: int = len(GLOBAL_CLASSES)) -> np.ndarray:
+def confusion(truth: Numbers, predicted: Numbers, classes: int = len(GLOBAL_CLASSES)) -> np.ndarray:
     """Confusion matrix: rows are the truth, columns the prediction.
 
     Args:
@@ -106,7 +107,7 @@ def wilson(good: int, total: int, z: float = Z_95) -> tuple[float, float]:
 
 
 def bootstrap(
-    values: Sequence[float],
+    values: Numbers,
     statistic: Callable[..., Any] = np.mean,
     draws: int = 2000,
     level: float = 0.95,
@@ -149,7 +150,7 @@ def mean_over_maps(values: Sequence[float | None], seed: int = 0) -> dict[str, A
 # --------------------------------------------------------------------------------------- calibration
 
 
-def calibration(probabilities: np.ndarray, truth: Sequence[int], bins: int = 15) -> dict[str, Any]:
+def calibration(probabilities: np.ndarray, truth: Numbers, bins: int = 15) -> dict[str, Any]:
     """Expected calibration error over all classes, and the reliability diagram of the predicted one.
 
     Every class of every sample is one forecast "this map is of this class"; per class the forecasts are put
@@ -176,9 +177,7 @@ def calibration(probabilities: np.ndarray, truth: Sequence[int], bins: int = 15)
         raise InputError("The probabilities of a sample do not sum to 1.")
     said = p.argmax(1)
     top = _reliability(p[np.arange(len(p)), said], said == true, bins)
-    gaps = [
-        _calibration_error(_reliability(p[:, k], true == k, bins), len(p)) for k in range(p.shape[1])
-    ]
+    gaps = [_calibration_error(_reliability(p[:, k], true == k, bins), len(p)) for k in range(p.shape[1])]
     return {
         "ece": _calibration_error(top, len(p)),
         "ece_classwise": float(np.mean(gaps)),
@@ -206,7 +205,7 @@ def _calibration_error(rows: Sequence[dict[str, float]], total: int) -> float:
     return float(sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / total)
 
 
-def brier(probabilities: np.ndarray, truth: Sequence[int]) -> float:
+def brier(probabilities: np.ndarray, truth: Numbers) -> float:
     """Mean squared error of the class probabilities (Brier, 1950): 0 is perfect, 2 is surely wrong."""
     p = np.asarray(probabilities, float)
     hit = np.eye(p.shape[1])[np.asarray(truth, np.int64)]

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections import deque
 from multiprocessing.connection import Connection, wait
-from typing import Any, Iterator, Sequence
+from typing import Any, Generator, Sequence
 
 from .batch import CRASHED, Job, Options, failed_row, run_job
 from .errors import CryoResError
@@ -62,7 +62,7 @@ class _Worker:
 
 def worker_rows(
     jobs: Sequence[Job], options: Options, out: PathLike, workers: int
-) -> Iterator[tuple[Job, dict[str, Any]]]:
+) -> Generator[tuple[Job, dict[str, Any]], None, None]:
     """Yield (job, row) as worker processes finish them, in any order.
 
     Args:
