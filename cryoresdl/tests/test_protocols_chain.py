@@ -1,0 +1,220 @@
+"""Chaining after the real MonoRes and ResMap protocols, with stand-ins that replay what those programs recorded.
+
+The protocol classes, their command lines and their outputs are the plugins' own; only the programs are replaced,
+because they cannot be had from a package registry.
+"""
+
+import gzip
+import json
+import os
+import shutil
+import stat
+import sys
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+from cryoresdl.models import constants
+from cryoresdl.protocols import ProtCryoResCompare, ProtCryoResTrainLocal, ProtCryoResValidate
+from cryoresdl.tests.scipion_case import ScipionCase, needs_models, shared_folder
+
+REPLAY_XMIPP = """#!{python}
+# Stands in for Xmipp's programs: keeps their command line, and gives back what the real MonoRes computed.
+import os, shutil, sys
+
+words = sys.argv[1:]
+with open({log!r}, "a") as log:
+    log.write(os.path.basename(sys.argv[0]) + " " + " ".join(words) + chr(10))
+program = os.path.basename(sys.argv[0])
+if program == "xmipp_transform_threshold":
+    shutil.copyfile(words[words.index("-i") + 1].replace(":mrc", ""), words[words.index("-o") + 1])
+elif program == "xmipp_resolution_monogenic_signal":
+    volume = words[words.index("--vol") + 1].replace(":mrc", "")
+    folder = words[words.index("-o") + 1]
+    recorded = os.path.join({records!r}, os.path.basename(os.path.realpath(volume)).replace("_map.mrc", "_monores.mrc"))
+    for name in ("monoresResolutionMap.mrc", "monoresResolutionChimera.mrc"):
+        shutil.copyfile(recorded, os.path.join(folder, name))
+    mask = words[words.index("--mask") + 1]
+    shutil.copyfile(mask, os.path.join(folder, "refinedMask.mrc"))
+"""
+
+REPLAY_RESMAP = """#!{python}
+# Stands in for ResMap: gives back what the real program computed for this map.
+import shutil, sys
+
+shutil.copyfile({recorded!r}, "volume1_ori_resmap.map")
+"""
+
+MAPS = ("00_1sbb_target", "01_3hp4", "02_1azs_r_u")
+
+
+def executable(path, text):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+class ChainCase(ScipionCase):
+    """Maps of the shared folder, unpacked as float32, with stand-ins for Xmipp's programs."""
+
+    @classmethod
+    def setUpClass(cls):
+        shared = shared_folder()
+        super().setUpClass()
+        index = {
+            row["id"]: row for row in json.loads((shared / "local_resolution" / "index.json").read_text())
+        }
+        cls.voxel = {name: index[name]["voxel_A"] for name in MAPS}
+        for name in MAPS:
+            for part in ("map", "mask", "monores"):
+                cls.unpack(
+                    shared / "local_resolution" / name / (part + ".mrc.gz"), "%s_%s.mrc" % (name, part), name
+                )
+        # Where the plugin looks for Xmipp, and what it puts on the PATH.
+        programs = Path(os.environ["SCIPION_HOME"]) / "software" / "em" / "xmipp" / "bin"
+        cls.log = cls.files / "commands.log"
+        text = REPLAY_XMIPP.format(python=sys.executable, log=str(cls.log), records=str(cls.files))
+        for name in ("transform_threshold", "resolution_monogenic_signal", "image_histogram"):
+            executable(programs / ("xmipp_" + name), text)
+
+    @classmethod
+    def unpack(cls, path, name, map_):
+        import mrcfile
+
+        target = cls.files / name
+        with gzip.open(str(path)) as packed, open(str(target), "wb") as plain:
+            shutil.copyfileobj(packed, plain)
+        with mrcfile.open(str(target), permissive=True) as opened:
+            data = opened.data.astype(np.float32)
+        cls.write(name, data, voxel=cls.voxel[map_])
+
+    @classmethod
+    def given(cls, name):
+        """(import run of the map, import run of the mask)."""
+        voxel = cls.voxel[name]
+        return (
+            cls.importVolume(str(cls.files / (name + "_map.mrc")), voxel),
+            cls.importMask(str(cls.files / (name + "_mask.mrc")), voxel),
+        )
+
+    @classmethod
+    def monores(cls, imported, mask):
+        """A run of Xmipp's own MonoRes protocol."""
+        try:
+            from xmipp3.protocols import XmippProtMonoRes
+        except Exception as error:  # the plugin fails in many ways where Xmipp's modules are missing
+            raise unittest.SkipTest("scipion-em-xmipp does not import here: %s" % error) from None
+
+        protocol = cls.newProtocol(XmippProtMonoRes, maxRes=15.0)
+        cls.point(protocol.fullMap, imported, "outputVolume")
+        cls.point(protocol.mask, mask, "outputMask")
+        return cls.run_(protocol)
+
+
+@needs_models
+class TestAfterMonoRes(ChainCase):
+    def test_monores_then_validation_and_comparison(self):
+        imported, mask = self.given(MAPS[0])
+        monores = self.monores(imported, mask)
+        self.assertIn("xmipp_resolution_monogenic_signal --vol", self.log.read_text())
+        self.assertEqual(type(monores).__name__, "XmippProtMonoRes")
+
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
+        self.point(protocol.inputVolumes, imported, "outputVolume")
+        self.point(protocol.inputMask, mask, "outputMask")
+        self.point(protocol.monoresVolume, monores, "resolution_Volume")
+        self.assertEqual(protocol.validate(), [])
+        self.run_(protocol)
+        comparison = json.loads(Path(protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        (pair,) = comparison["pairs"]
+        self.assertGreater(pair["n_voxels"], 1000)
+        self.assertGreater(pair["spearman"], 0)
+        self.assertIn("Vilas", " ".join(protocol.citations()))
+
+        compare = self.newProtocol(ProtCryoResCompare)
+        compare.inputVolumes.append(monores.resolution_Volume)
+        compare.inputVolumes.append(protocol.outputResolution)
+        self.point(compare.inputMask, mask, "outputMask")
+        self.run_(compare)
+        (again,) = json.loads(Path(compare.getResultsFolder(constants.COMPARISON_JSON)).read_text())["pairs"]
+        self.assertAlmostEqual(again["spearman"], pair["spearman"], places=2)
+
+    def test_monores_of_several_maps_trains_a_network(self):
+        try:
+            import tensorflow  # noqa: F401
+        except ImportError:
+            self.skipTest("needs TensorFlow")
+        protocol = self.newProtocol(
+            ProtCryoResTrainLocal, labels=0, network=1, width=0.0625, epochs=1, patch=16, modelName="after"
+        )
+        for name in MAPS:
+            imported, mask = self.given(name)
+            monores = self.monores(imported, mask)
+            protocol.inputMaps.append(imported.outputVolume)
+            protocol.inputLabels.append(monores.resolution_Volume)
+            protocol.inputMasks.append(mask.outputMask)
+        self.assertEqual(protocol.validate(), [])
+        self.run_(protocol)
+        self.assertEqual(protocol.outputModel.getModelName(), "after")
+
+    def test_the_monores_volume_of_another_map_is_refused(self):
+        imported, mask = self.given(MAPS[0])
+        other, other_mask = self.given(next(n for n in MAPS if self.voxel[n] != self.voxel[MAPS[0]]))
+        monores = self.monores(other, other_mask)
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
+        self.point(protocol.inputVolumes, imported, "outputVolume")
+        self.point(protocol.monoresVolume, monores, "resolution_Volume")
+        self.assertTrue(any("sampling rate" in error or "box" in error for error in protocol.validate()))
+
+
+@needs_models
+class TestAfterResMap(ScipionCase):
+    def test_resmap_then_validation(self):
+        shared = shared_folder()
+        try:
+            import resmap
+            from resmap.protocols import ProtResMap
+        except ImportError:
+            self.skipTest("needs scipion-em-resmap")
+        import pyworkflow as pw
+
+        pw.Config.getDomain().getPlugins()
+        files = {}
+        for part, name in (
+            ("map", "relion_betagal.map.gz"),
+            ("mask", "relion_betagal_mask.mrc.gz"),
+            ("resmap", "relion_betagal_resmap.map.gz"),
+        ):
+            import mrcfile
+
+            target = self.files / (part + ".mrc")
+            with gzip.open(str(shared / "maps" / name)) as packed, open(str(target), "wb") as plain:
+                shutil.copyfileobj(packed, plain)
+            with mrcfile.open(str(target), permissive=True) as opened:
+                data = opened.data.astype(np.float32)
+            files[part] = self.write(part + ".mrc", data, voxel=3.54)
+        executable(
+            resmap.Plugin.getProgram(),
+            REPLAY_RESMAP.format(python=sys.executable, recorded=str(files["resmap"])),
+        )
+        imported = self.importVolume(files["map"], 3.54)
+        mask = self.importMask(files["mask"], 3.54)
+        run = self.newProtocol(ProtResMap, show2D=False)
+        self.point(run.volumeHalf1, imported, "outputVolume")
+        self.point(run.volumeHalf2, imported, "outputVolume")
+        self.run_(run)
+
+        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
+        self.point(protocol.inputVolumes, imported, "outputVolume")
+        self.point(protocol.inputMask, mask, "outputMask")
+        self.point(protocol.resmapVolume, run, "outputVolume")
+        self.assertEqual(protocol.validate(), [])
+        self.run_(protocol)
+        comparison = json.loads(Path(protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        resmap_volume = next(v for v in comparison["volumes"] if "resmap" in v["name"].lower())
+        # ResMap's 100 A, "no resolution passed", must not count.
+        self.assertLess(resmap_volume["median_A"], 50)
+        self.assertIn("Kucukelbir", " ".join(protocol.citations()))
