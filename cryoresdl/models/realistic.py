@@ -361,7 +361,9 @@ def local_truth(
         noise = band_power(noise_power, centre, width)
         level = np.float32(noise)
         if noise_profile is not None:
-            local = smooth_resample(noise_profile**2, signal.shape, cells, stride, WINDOW / centre)
+            # Noise reaches a voxel through the window and through the band's own impulse response.
+            reach = float(np.hypot(WINDOW / centre, 1.0 / (2 * np.pi * np.sqrt(6.0) * width)))
+            local = smooth_resample(noise_profile**2, signal.shape, cells, stride, reach)
             level = local * level
         fsc = energy / (energy + level + 1e-30)
         fallen = open_cells & (fsc < FSC_THRESHOLD)
@@ -479,7 +481,8 @@ def simulate(
         box = sf.next_fast_len(max(need + need % 2, 32), real=True)
     if need > box and not crop:
         raise InputError(
-            f"{atoms.path or 'The structure'} needs a box of {need} voxels of {voxel_size:g} A; give --box {need + need % 2}."
+            f"{atoms.path or 'The structure'} needs a box of {need} voxels of {voxel_size:g} A; "
+            f"give --box {need + need % 2}."
         )
     shape = (box,) * 3
     xyz = xyz + (box // 2) * voxel_size + rng.uniform(-0.5, 0.5, 3) * voxel_size
@@ -525,7 +528,9 @@ def _reconstruct(
     unit_noise = noise_spectrum(frequency, options) * float((weight.astype(np.float64) ** 2).sum())
     # Beyond its band limit a reconstruction holds neither signal nor noise: nothing is resolved there.
     finest = min(options.band_limit, TRUTH_TOP)
-    scale = _noise_scale(frequency, masked_signal, unit_noise, min(voxel_size / resolution, options.band_limit))
+    scale = _noise_scale(
+        frequency, masked_signal, unit_noise, min(voxel_size / resolution, options.band_limit)
+    )
     noises = [_noise(shape, f, limit, options, profile, scale, rng) for _ in range(2)]
     half1, half2 = signal + noises[0], signal + noises[1]
 
@@ -652,7 +657,7 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
             float(rng.uniform(0.05, 0.4)),
         ),
         noise_profile=float(rng.choice([0.0, rng.uniform(0.05, 0.3)], p=[0.65, 0.35])),
-        noise_inside=float(rng.uniform(0.2, 2.5)) if rng.random() < 0.3 else 0.0,
+        noise_inside=float(np.exp(rng.uniform(np.log(0.2), np.log(5.0)))) if rng.random() < 0.4 else 0.0,
         band_limit=float(rng.choice([0.87, 0.49, rng.uniform(0.3, 0.48)], p=[0.6, 0.28, 0.12])),
         weighting=weighting,
         b_sharpen=sharpen,

@@ -136,7 +136,7 @@ def test_noise_twice_as_high_in_one_half_costs_what_four_times_the_power_costs()
     mixed = realistic.local_truth(signal, power, profile, 2)
     plain = realistic.local_truth(signal, power, None, 2)
     noisier = realistic.local_truth(signal, lambda f: 4 * power(f), None, 2)
-    # Three window widths (half a wavelength of up to 8 voxels each) from the border of the noise.
+    # Noise reaches over 0.8 of a wavelength of at most 6 voxels; the border of the noise is 10 voxels away.
     fine = (plain < 6) & (noisier < 6)
     assert fine[:, :, 5:7].sum() > 300 and fine[:, :, 17:19].sum() > 300
     assert np.allclose(mixed[:, :, 5:7][fine[:, :, 5:7]], plain[:, :, 5:7][fine[:, :, 5:7]], rtol=0.01)
@@ -217,20 +217,30 @@ def test_band_power_is_the_noise_that_a_band_really_holds(power):
     assert realistic.band_power(WHITE, 0.3, 0.03) == pytest.approx(features.band_noise_gain(0.3), rel=1e-3)
 
 
-def test_smooth_noise_modulation_has_the_local_level_that_the_truth_assumes():
-    shape = (32, 32, 32)
-    ramp = np.linspace(1.0, 2.0, 32, dtype=np.float32)[None, None, :] * np.ones(shape, np.float32)
+@pytest.mark.parametrize("centre", [0.08, 0.15, 0.3])
+def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monkeypatch):
+    """Levels averaged over realisations, where the profile changes within a wavelength."""
+    shape, cells = (40, 40, 40), (20, 20, 20)
+    grid = np.ogrid[:40, :40, :40]
+    mask = sum((g - 19.5) ** 2 for g in grid) < 11**2
+    profile = 1 + 1.5 * ndimage.gaussian_filter(mask.astype(np.float32), 4.0)
     rng = np.random.default_rng(2)
-    found = np.zeros((16, 16, 16))
-    for _ in range(12):
-        noise = rng.standard_normal(shape, dtype=np.float32) * ramp
-        found += features.Spectrum(noise).energy(0.3, found.shape, 2)[0] / 12
-    expected = realistic.band_power(WHITE, 0.3, 0.03) * features.smooth_resample(
-        ramp**2, shape, found.shape, 2, features.WINDOW / 0.3
+    found, runs = np.zeros(cells), 12
+    for _ in range(runs):
+        noise = rng.standard_normal(shape, dtype=np.float32) * profile
+        found += features.Spectrum(noise).energy(centre, cells, 2)[0] / runs
+    assumed = []
+    monkeypatch.setattr(
+        realistic, "smooth_resample", lambda *a: assumed.append(features.smooth_resample(*a)) or assumed[-1]
     )
-    # The band is periodic, the ramp is not: the outer columns see the other end of it.
-    ratio = (found / expected)[:, :, 3:13].mean((0, 1))
-    assert np.allclose(ratio, 1, atol=0.1)
+    monkeypatch.setattr(realistic, "truth_frequencies", lambda _: np.array([centre]))
+    realistic.local_truth(np.zeros(shape, np.float32), WHITE, profile, 2)
+    width = max(features.RELATIVE_WIDTH * centre, features.MIN_WIDTH)
+    expected = assumed[0] * realistic.band_power(WHITE, centre, width)
+    inside = realistic._cells(mask, 2)
+    assert found[inside].sum() / expected[inside].sum() == pytest.approx(1, abs=0.12)
+    outside = ~ndimage.binary_dilation(inside, iterations=3)
+    assert found[outside].sum() / expected[outside].sum() == pytest.approx(1, abs=0.12)
 
 
 def test_spline_deposit_keeps_weight_and_centre():
@@ -267,9 +277,11 @@ def test_signal_is_a_sum_of_gaussians():
 def test_solvent_lowers_the_contrast_of_a_molecule_but_not_its_detail():
     atoms = ball(600, 12.0)
     xyz = atoms.xyz + 20
-    make = lambda s: realistic.signal_volume(
-        xyz, np.full(len(xyz), 6.0), np.full(len(xyz), 30.0), (40,) * 3, 1.0, s
-    )  # noqa: E731
+
+    def make(solvent):
+        ones = np.ones(len(xyz))
+        return realistic.signal_volume(xyz, 6 * ones, 30 * ones, (40, 40, 40), 1.0, solvent)
+
     vacuum, solvent = make(0.0), make(0.5)
     assert solvent.sum() == pytest.approx(0.5 * vacuum.sum(), rel=0.02)
     f = realistic.frequency_grid(vacuum.shape)
