@@ -29,6 +29,7 @@ from .results import (
     METRICS_JSON,
     SIMULATED_MAP,
     SIMULATION_JSON,
+    TRAINED,
     TRUTH,
     ResultsFolder,
     Volume,
@@ -58,6 +59,7 @@ EMPTY = "#ededed"
 _TEXT = "#222222"
 _CONTRAST = (1.0, 99.7)
 _SAMPLES = 200_000
+_VALIDATION = ("val_", "validation_")
 
 
 # ---------------------------------------------------------------------------------------- one colour scale
@@ -683,22 +685,20 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
     length = max((len(values) for values in columns.values()), default=0)
     step = next((name for name in ("epoch", "step", "iteration") if name in columns), None)
     x = columns[step] if step else np.arange(1, length + 1)
-    hidden = {step, "seconds", "time", "time_s", "elapsed_s", "lr", "learning_rate", "seed"}
-    bases = [name for name in columns if name not in hidden and not name.startswith(("val_", "validation_"))]
-    bases = [name for name in bases if np.isfinite(columns[name]).any()]
+    hidden = {step, "seconds", "time", "time_s", "elapsed_s", "rate", "lr", "learning_rate", "seed"}
+    bases = list(dict.fromkeys(_without_prefix(name) for name in columns if name not in hidden))
+    curves = {base: _training_and_validation(columns, base) for base in bases}
+    bases = [base for base in bases if any(np.isfinite(v).any() for v in curves[base].values())]
     if not bases:
         return missing("The training history holds no finished epoch yet.", title)
-    bases = sorted(bases, key=lambda name: (name != "loss", bases.index(name)))[:6]
+    bases = sorted(bases, key=lambda name: (name != "loss", bases.index(name)))[:9]
     figure = _figure(4.3 * min(3, len(bases)) + 0.6, 3.5 * math.ceil(len(bases) / 3) + 0.3)
     grid = figure.subplots(math.ceil(len(bases) / 3), min(3, len(bases)), squeeze=False).ravel()
     for ax, name in zip(grid, bases):
-        partner = next((n for n in (f"val_{name}", f"validation_{name}") if n in columns), None)
-        ax.plot(x, columns[name], color="#0072B2", marker="." if length < 30 else None, label="training")
-        if partner:
-            ax.plot(
-                x, columns[partner], color="#E69F00", marker="." if length < 30 else None, label="validation"
-            )
-            ax.legend(fontsize=8)
+        for label, color in (("training", "#0072B2"), ("validation", "#E69F00")):
+            if label in curves[name]:
+                ax.plot(x, curves[name][label], color=color, marker="." if length < 30 else None, label=label)
+        ax.legend(fontsize=8)
         ax.set_xlabel(step or "epoch", fontsize=9)
         ax.set_ylabel(_plain(_quantity(name)), fontsize=9)
         ax.grid(alpha=0.3)
@@ -706,6 +706,22 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
     for ax in grid[len(bases) :]:
         ax.axis("off")
     return _finish(figure, grid[: len(bases)], title or "Training")
+
+
+def _without_prefix(name: str) -> str:
+    for prefix in _VALIDATION:
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return name
+
+
+def _training_and_validation(columns: Mapping[str, np.ndarray], base: str) -> Dict[str, np.ndarray]:
+    """The columns of one quantity: measured while training, and on held-out maps; either may be missing."""
+    found = {"training": columns[base]} if base in columns else {}
+    held_out = next((columns[prefix + base] for prefix in _VALIDATION if prefix + base in columns), None)
+    if held_out is not None:
+        found["validation"] = held_out
+    return found
 
 
 def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], title: str = "") -> Figure:
@@ -861,6 +877,7 @@ def from_folder(kind: str, folder: Any, axis: str = "z", index: int | None = Non
     """
     recipe = KINDS[kind]
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
+    title = recipe.help[0].upper() + recipe.help[1:]
     try:
         figure = recipe.draw(results, axis=axis, index=index)
     except Exception as error:  # files of another version may miss any key; a viewer must outlive that
@@ -868,9 +885,9 @@ def from_folder(kind: str, folder: Any, axis: str = "z", index: int | None = Non
         return missing(
             f"The {kind} figure cannot be drawn from {results.folder}: its files are damaged or of another "
             f"version ({problem}). Run the command again.",
-            recipe.help,
+            title,
         )
-    return figure if figure is not None else missing(results.missing(*recipe.needs), recipe.help)
+    return figure if figure is not None else missing(results.missing(*recipe.needs), title)
 
 
 def slices_from_folder(
@@ -1065,6 +1082,8 @@ def _draw_reliability(results: ResultsFolder, **_: Any) -> Figure | None:
 
 def _metrics(results: ResultsFolder) -> Any:
     """What is known about a model in this folder: ``metrics.json`` of evaluate, or the card of a training."""
+    if results.has(TRAINED) and not results.has(METRICS_JSON) and not results.has(CARD_JSON):
+        return _card_of(str(results.folder / TRAINED))
     return results.json(METRICS_JSON if results.has(METRICS_JSON) else CARD_JSON)
 
 
@@ -1355,6 +1374,7 @@ def _short(value: float) -> str:
 
 def _quantity(name: str) -> str:
     name = name.replace("_A", " (Å)") if name.endswith("_A") else name
+    name = name.replace("mae (Å)", "mean absolute error (Å)").replace("rho", "rank correlation")
     return {"mae": "mean absolute error (Å)", "accuracy": "accuracy (0 to 1)"}.get(
         name, name.replace("_", " ")
     )

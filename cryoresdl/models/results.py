@@ -22,6 +22,7 @@ from .files import PathLike, read_json
 HISTORY_CSV = "history.csv"
 METRICS_JSON = "metrics.json"
 CARD_JSON = "card.json"
+TRAINED = "model.cryoresdl"
 SIMULATION_JSON = "simulation.json"
 SIMULATED_MAP = "map.mrc"
 TRUTH = "truth.mrc"
