@@ -266,7 +266,7 @@ def _figures(metrics: Dict[str, Any], out: Path) -> List[Path]:
     written = [plots.save(plots.confusion_matrix(found["matrix"], found["classes"], title), out / CONFUSION)]
     bins = (metrics.get("calibration") or {}).get("bins")
     if bins:
-        columns = [[row[key] for row in bins] for key in ("confidence", "accuracy", "count")]
-        figure = plots.reliability(*columns, error=metrics["calibration"]["ece"], title=title)
+        sure, right, counts = ([row[key] for row in bins] for key in ("confidence", "accuracy", "count"))
+        figure = plots.reliability(sure, right, counts, metrics["calibration"]["ece"], title)
         written.append(plots.save(figure, out / RELIABILITY))
     return written

@@ -403,10 +403,8 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Dict[str, Any]:
     if names != {_MANIFEST, _CARD, _WEIGHTS}:
         raise InputError(f"{path} lacks parts of a model or holds foreign ones; fetch the file again.")
     files = manifest.get("files")
-    proper = isinstance(files, dict) and set(files) == {_CARD, _WEIGHTS}
-    if not (
-        proper and all(isinstance(one, dict) and {"sha256", "bytes"} <= set(one) for one in files.values())
-    ):
+    entries = list(files.values()) if isinstance(files, dict) and set(files) == {_CARD, _WEIGHTS} else []
+    if not entries or not all(isinstance(one, dict) and {"sha256", "bytes"} <= set(one) for one in entries):
         raise InputError(f"{path} is damaged: its manifest has no digests; fetch the file again.")
     return manifest
 

@@ -237,7 +237,9 @@ def _finish(
     plots.save(plots.training_curves(history.columns(), title), folder / CURVES)
     if matrix.sum():
         names = GLOBAL_CLASSES if card["kind"] == "global" else LOCAL_CLASSES
-        plots.save(plots.confusion_matrix(matrix, names, f"{card['name']}, test split"), folder / CONFUSION)
+        plots.save(
+            plots.confusion_matrix(matrix.tolist(), names, f"{card['name']}, test split"), folder / CONFUSION
+        )
     return path
 
 

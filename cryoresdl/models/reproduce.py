@@ -8,6 +8,7 @@ project's shared data, a model) costs the rows that need it and a sentence that 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import urllib.error
 import urllib.request
@@ -154,7 +155,7 @@ def class_strips(values: Sequence[float], columns: Sequence[str], rows: Table) -
     from matplotlib.figure import Figure
 
     colors = plots.global_colors()
-    figure = Figure(figsize=(8.5, 0.5 * len(columns) + 1.6), layout="constrained")
+    figure: Any = Figure(figsize=(8.5, 0.5 * len(columns) + 1.6), layout="constrained")
     ax = figure.subplots()
     for line, column in enumerate(columns):
         for value, row in zip(values, rows):
@@ -296,8 +297,6 @@ def _global_predictors(context: Context) -> Dict[str, Callable[[maps.DensityMap]
     Raises:
         InputError: no model at all.
     """
-    from . import inference
-
     found: Dict[str, Callable[[maps.DensityMap], Dict[str, Any]]] = {}
     for column in GLOBAL_MODELS:
         name = context.model(column)
@@ -308,10 +307,16 @@ def _global_predictors(context: Context) -> Dict[str, Callable[[maps.DensityMap]
                 raise
             progress.note(f"The model {name} is not shipped with this version: its column is left out.")
             continue
-        found[column] = lambda density, name=name: inference.classify(density, model=name)
+        found[column] = functools.partial(_classify_with, name)
     if not found:
         raise InputError("There is no global model at hand; train one or give --dnn, --cnn or --default.")
     return found
+
+
+def _classify_with(name: str, density: maps.DensityMap) -> Dict[str, Any]:
+    from . import inference
+
+    return inference.classify(density, model=name)
 
 
 def table3(out: Path, context: Context) -> List[Path]:
@@ -589,8 +594,10 @@ def table7(out: Path, context: Context) -> List[Path]:
 
     names = ("training", "validation", "evaluation")
     rows: Table = []
-    for labels, counts in paper.TABLE7.items():
-        rows.append({"set": f"paper {labels}", **dict(zip(names, counts)), "total": sum(counts), "maps": ""})
+    for labels, printed in paper.TABLE7.items():
+        rows.append(
+            {"set": f"paper {labels}", **dict(zip(names, printed)), "total": sum(printed), "maps": ""}
+        )
     for labels in paper.TABLE7:
         try:
             path = _patch_file(labels, out, context)
@@ -646,8 +653,7 @@ def _history(column: str, context: Context) -> Dict[str, List[float]]:
     name = context.model(column)
     card = model_file.read_card(name)
     history = card.get("history")
-    good = isinstance(history, dict) and set(training.COLUMNS) <= set(history) and len(history["epoch"]) > 0
-    if not good:
+    if not isinstance(history, dict) or not set(training.COLUMNS) <= set(history) or not history["epoch"]:
         raise InputError(
             f"The card of {name} holds no training history; give --history DIR of a training run."
         )
@@ -658,7 +664,7 @@ def curves_figure(history: Dict[str, List[float]], printed: Dict[str, float], ti
     """Validation accuracy and loss against the epoch, with where the paper's curves end."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure: Any = Figure(figsize=(9, 3.6), layout="constrained")
     for ax, name, label in zip(
         figure.subplots(1, 2), ("accuracy", "loss"), ("accuracy", "loss (cross-entropy)")
     ):
@@ -720,7 +726,7 @@ def table_figure(columns: Sequence[str], cells: Sequence[Sequence[str]], title: 
     from matplotlib.figure import Figure
 
     widths = [max(len(str(name)), *(len(row[n]) for row in cells), 3) for n, name in enumerate(columns)]
-    figure = Figure(
+    figure: Any = Figure(
         figsize=(max(6.0, 0.085 * sum(widths) + 0.2 * len(widths)), 0.24 * (len(cells) + 1) + 0.7)
     )
     ax = figure.add_axes((0.01, 0.01, 0.98, 0.93))
@@ -744,7 +750,7 @@ def matrices_figure(matrices: Dict[str, np.ndarray], title: str) -> Any:
     """Confusion matrices side by side, counts written in."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.4 * len(matrices) + 0.4, 3.6), layout="constrained")
+    figure: Any = Figure(figsize=(3.4 * len(matrices) + 0.4, 3.6), layout="constrained")
     axes = figure.subplots(1, len(matrices), squeeze=False)[0]
     for ax, (label, matrix) in zip(axes, matrices.items()):
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)

@@ -15,7 +15,7 @@ import time
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Protocol, Tuple
 
 import numpy as np
 
@@ -409,7 +409,7 @@ def blocks(source: Source, first: int = 0, size: int = 512) -> Iterator[Tuple[sl
         yield slice(start, start + len(rows)), source.take(rows)[0].reshape(len(rows), -1)
 
 
-def batches(order: Sequence[int], size: int) -> Iterator[np.ndarray]:
+def batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Pieces of ``order``, ``size`` long but for the last."""
     for start in range(0, len(order), size):
         yield np.asarray(order[start : start + size])
