@@ -11,12 +11,6 @@ BIN := $(SCIPION)/.scipion3/bin
 # Through the environment, so that any file name reaches the program as it is.
 export MAP MASK CLAIMED VOXEL_SIZE PYTHON CRYORESDL_GPU
 
-# What Scipion's own Python, possibly 3.8, imports: the GUI side and the engine's modules that it uses.
-GUI_SIDE := cryoresdl/__init__.py cryoresdl/plugin.py cryoresdl/objects.py cryoresdl/bibtex.py \
-    cryoresdl/protocols cryoresdl/viewers cryoresdl/wizards \
-    $(addprefix cryoresdl/models/, __init__.py constants.py errors.py files.py maps.py resolution.py \
-    comparison.py model_file.py plots.py report.py)
-
 .PHONY: demo test install lint docs clean distclean
 
 demo:
@@ -35,7 +29,7 @@ lint:
 	@tools/install.sh lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations --eval-annotations $(wildcard $(GUI_SIDE))
+	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations $$($(BIN)/python tools/gui_side.py)
 	$(BIN)/mypy cryoresdl/models
 
 docs:

@@ -54,6 +54,7 @@ setup(
         "mrcfile",
         "h5py",
         "matplotlib",
+        "Pillow",
         "gemmi",
         "Jinja2",
         TENSORFLOW + CAN_HOST_NETWORKS,
@@ -62,9 +63,10 @@ setup(
     extras_require={
         "xmipp": ["scipion-em-xmipp"],
         "resmap": ["scipion-em-resmap"],
-        "test": ["pytest", "pytest-cov", "pytest-timeout", "hypothesis"],
+        "cluster": ["distributed"],
+        "test": ["pytest", "pytest-cov", "hypothesis", "psutil", "distributed"],
         "lint": ["ruff", "mypy", "vermin"],
-        "docs": ["sphinx"],
+        "docs": ["sphinx", "myst-parser"],
     },
     entry_points={
         "pyworkflow.plugin": ["cryoresdl = cryoresdl"],

@@ -102,8 +102,7 @@ def test_the_wheel_holds_every_data_file(tmp_path):
     listed = subprocess.run(
         ["git", "ls-files", "-z", "cryoresdl"],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     if listed.returncode:
