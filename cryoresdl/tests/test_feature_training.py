@@ -12,7 +12,7 @@ from cryoresdl.models.errors import InputError
 from cryoresdl.models.feature_sets import Item
 from cryoresdl.models.feature_training import LocalRecipe
 
-TINY = LocalRecipe(channels=(4, 4, 4), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
+TINY = LocalRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
 
 
 def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train"):
@@ -233,7 +233,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
 
 def test_training_learns(tf, data, tmp_path):
     """The truth lies in the first feature: fifty steps must find some of it."""
-    recipe = LocalRecipe((8, 8, 8), crop=8, batch=4, steps=50, rate=1e-2, seed=0, bfloat16=False)
+    recipe = LocalRecipe((8, 8), crop=8, batch=4, steps=50, rate=1e-2, seed=0, bfloat16=False)
     feature_training.fit_local(data, tmp_path, recipe, report=lambda _: None, validate_every=25)
     with open(tmp_path / "history.csv", newline="") as handle:
         errors = [float(r["log2_error"]) for r in csv.DictReader(handle)]
