@@ -4,7 +4,7 @@
 
 Without ``--real`` an instant stand-in takes the place of the networks, so that what is measured is everything else:
 reading, masking, writing, the ledger and the pipe to the worker. It prints the overhead as processor time and as wall
-time per map, the worker's memory after a tenth and at the end of the last run, and whether every map has one row.
+time per map, the worker's memory after a tenth of the last run and at most, and whether every map has one row.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def measure(base, args):
     print(
         f"last run: {fresh} maps, {1000 * wall / fresh:.1f} ms wall and {1000 * cpu / fresh:.1f} ms CPU per map"
     )
-    print(f"worker memory: {memory[len(memory) // 10]:.1f} MB after a tenth, {memory[-1]:.1f} MB at the end")
+    print(f"worker memory: {memory[len(memory) // 10]:.1f} MB after a tenth, {max(memory):.1f} MB at most")
 
 
 def _lines(path):
