@@ -25,7 +25,7 @@ def heads(name):
     return {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id in ("HELP", "EXAMPLE")
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("HELP", "EXAMPLE")
     }
 
 

@@ -38,9 +38,7 @@ def run(args: argparse.Namespace) -> None:
     like = maps.read(args.map) if args.map else None
     estimates, grid = comparison.load(args.volumes, like)
     mask = maps.read_mask(args.mask, grid) if args.mask else None
-    files.prepare_out(
-        out, [constants.COMPARISON_JSON, constants.DISAGREEMENT], args.overwrite, args.resume
-    )
+    files.prepare_out(out, [constants.COMPARISON_JSON, constants.DISAGREEMENT], args.overwrite, args.resume)
     for estimate in estimates:
         estimate.path = os.path.abspath(estimate.path)
     result = comparison.write(out, estimates, mask, grid)
