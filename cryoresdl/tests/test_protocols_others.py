@@ -24,6 +24,8 @@ from cryoresdl.protocols import (
 )
 from cryoresdl.tests.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
 
+FOLDER = Path(__file__).resolve().parents[1] / "templates"
+
 
 def helix(path, residues=40):
     """Write a PDB file with the backbone of an alpha helix: small, whole, and of known extent."""
@@ -264,3 +266,70 @@ class TestTrain(ScipionCase):
         self.assertEqual(
             (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("dnn", "global")
         )
+
+
+class TestTemplates(ScipionCase):
+    """The workflow templates load as Scipion loads them, with every pointer in place."""
+
+    def load(self, name, **values):
+        from pyworkflow.template import LocalTemplate
+
+        template = LocalTemplate("cryoresdl", str(FOLDER / (name + ".json.template")))
+        self.assertTrue(template.description)
+        template.replaceEnvVariables()
+        template.parseContent()
+        for alias, value in values.items():
+            self.assertEqual(template.setParamValue(alias, value), 1, alias)
+        self.assertEqual(len(template.params), len(values))
+        return list(self.proj.loadProtocols(template.createTemplateFile()).values())
+
+    def test_there_are_three(self):
+        self.assertEqual(len(list(FOLDER.glob("*.json.template"))), 3)
+
+    @needs_models
+    def test_validate_runs(self):
+        path = self.write("map.mrc", blob())
+        imported, validation = self.load("validate", map=path, sampling="2.0", claimed="7.5")
+        for run in (imported, validation):
+            self.run_(run)
+        self.assertEqual(validation.outputResolution._cryoresClaimed.get(), 7.5)
+
+    def test_training_points_at_sets_and_the_validation_at_its_model(self):
+        sampling = dict.fromkeys(("sampling", "labelsampling", "masksampling", "newsampling"), "2.0")
+        folder = str(self.files)
+        runs = self.load(
+            "train_validate",
+            maps=folder,
+            labels=folder,
+            masks=folder,
+            map=self.write("new.mrc", blob()),
+            width="0.125",
+            epochs="3",
+            **sampling,
+        )
+        training = next(run for run in runs if isinstance(run, ProtCryoResTrainLocal))
+        validation = next(run for run in runs if isinstance(run, ProtCryoResValidate))
+        for parameter in (training.inputMaps, training.inputLabels, training.inputMasks):
+            self.assertEqual([pointer.getExtended() for pointer in parameter], ["outputVolumes"])
+        self.assertEqual(training.epochs.get(), 3)
+        self.assertIs(validation.localModelObject.getObjValue(), training)
+        self.assertEqual(validation.localModelObject.getExtended(), "outputModel")
+
+    def test_monores_is_compared_with(self):
+        try:
+            from xmipp3.protocols import XmippProtMonoRes  # noqa: F401
+        except Exception as error:
+            self.skipTest("scipion-em-xmipp does not import here: %s" % error)
+        path = self.write("m.mrc", blob())
+        runs = self.load(
+            "monores_validate",
+            map=path,
+            mask=self.write("k.mrc", ball()),
+            sampling="2.0",
+            masksampling="2.0",
+            maxres="15",
+            claimed="null",
+        )
+        validation = next(run for run in runs if isinstance(run, ProtCryoResValidate))
+        self.assertEqual(validation.monoresVolume.getExtended(), "resolution_Volume")
+        self.assertIsNone(validation.claimedResolution.get())
