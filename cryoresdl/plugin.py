@@ -132,7 +132,8 @@ class Plugin(pwem.Plugin):
                     "env/bin/python -m pip install %s"
                     % " ".join(quote(word) for word in engine_requirements()),
                     # Last and alone: pip would miss Scipion, whose place this environment is not.
-                    "env/bin/python -m pip install --no-deps %s" % quote(distribution()),
+                    "env/bin/python -m pip install --no-deps %s"
+                    % " ".join(quote(word) for word in distribution()),
                     "env/bin/python -m cryoresdl.models --version",
                     "touch %s" % flag,
                 ]
@@ -170,10 +171,10 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def distribution():
-    """What pip installs in the separate environment: this checkout, or the same release of this package."""
+    """What pip installs in the separate environment: this checkout (as it changes), or the same release."""
     if os.path.exists(os.path.join(CHECKOUT, "setup.py")):
-        return CHECKOUT
-    return "scipion-em-cryoresdl==%s" % __version__
+        return ["-e", CHECKOUT]
+    return ["scipion-em-cryoresdl==%s" % __version__]
 
 
 def engine_requirements():

@@ -29,7 +29,9 @@ def main():
     project = openProject(request.name)
     run = validate(project, request)
     if not run.isFinished():
-        print("The validation failed: %s" % (run.getErrorMessage() or "see its log"), file=sys.stderr)
+        # Scipion paints its messages for a terminal.
+        reason = re.sub(r"\x1b\[\d+m", "", run.getErrorMessage() or "see its log")
+        print("The validation failed: %s" % reason, file=sys.stderr)
         print("Log: %s" % os.path.join(project.path, run._getLogsPath("run.stderr")), file=sys.stderr)
         return 1
     report(project, run)
