@@ -164,7 +164,7 @@ def _read_text(path: str) -> str:
             raw = gzip.decompress(raw)
         elif raw[:3] == b"BZh":
             raw = bz2.decompress(raw)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path} is a damaged compressed file ({error}); fetch it again.") from error
     except OSError as error:
         raise InputError(f"Cannot read the structure {path}: {error.strerror or error}.") from error

@@ -262,3 +262,12 @@ def test_shared_structures_agree_with_their_manifest(shared):
         assert len(np.unique(atoms.residue)) == int(row["n_residues"])
         assert structures.extent(atoms.xyz).max() == pytest.approx(float(row["max_extent_A"]), abs=0.1)
         assert bool(atoms.is_nucleic.any()) == bool(int(row["nucleic"]))
+
+
+def test_truncated_bzip2_is_bad_input(tmp_path):
+    import bz2
+
+    path = tmp_path / "cut.pdb.bz2"
+    path.write_bytes(bz2.compress(b"ATOM" * 4000)[:-20])
+    with pytest.raises(InputError, match="damaged|cut.pdb"):
+        structures.read_structure(path)
