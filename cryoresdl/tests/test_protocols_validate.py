@@ -376,11 +376,8 @@ class TestFormErrors(ScipionCase):
     def test_a_network_of_the_wrong_kind(self):
         from cryoresdl.models import model_file
 
-        folder = Path(os.environ["CRYORESDL_MODELS"])
-        folder.mkdir(parents=True, exist_ok=True)
         card = {"name": "whole", "kind": "global", "network": {"name": "x"}}
-        path = model_file.save(folder / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})
-        self.addCleanup(os.unlink, str(path))
+        path = model_file.save(self.files / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})
         protocol = self.newProtocol(ProtCryoResValidate, networks=2, localModel=str(path))
         self.point(protocol.inputVolumes, self.importVolume(self.write("k.mrc", blob())), "outputVolume")
         self.only(protocol.validate(), "global", "local")
