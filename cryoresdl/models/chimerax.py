@@ -47,7 +47,8 @@ def write(folder: PathLike, origin: Sequence[float] | None = None) -> Path:
         raise InputError(f"There is nothing to colour: {results.missing(lost)}")
     if resolution.shape != density.shape:
         raise InputError(f"{density.path} is not the map of these results: its box is another one.")
-    place = tuple(float(v) for v in (origin if origin is not None else resolution.origin))
+    x, y, z = (float(v) for v in (origin if origin is not None else resolution.origin))
+    place = (x, y, z)
     inside = estimated(resolution.data)
     if not inside.any():
         raise InputError(f"{resolution.path} holds no estimated voxel to colour with.")

@@ -77,7 +77,8 @@ def resolution_colors() -> ScalarMappable:
 
 def resolution_color(value_A: float) -> str:
     """The colour of one resolution, as ``#rrggbb``."""
-    return to_hex(resolution_colors().to_rgba(float(value_A)))
+    red, green, blue, _ = resolution_colors().to_rgba(np.array([value_A], float))[0]
+    return to_hex((red, green, blue))
 
 
 def class_colors() -> List[str]:
@@ -373,7 +374,7 @@ def three_axes(
     rows = [Layer("Map", density)] if density is not None else []
     rows.append(Layer("Local resolution", resolution, "resolution"))
     figure = _figure(10.5, 3.4 * len(rows) + 0.4)
-    grid = figure.subplots(len(rows), 3, squeeze=False)
+    grid: Any = figure.subplots(len(rows), 3, squeeze=False)
     for line, layer in zip(grid, rows):
         style = _style(layer)
         for ax, axis in zip(line, AXES):
@@ -407,10 +408,10 @@ def class_fractions(resolution: np.ndarray) -> np.ndarray:
     return np.bincount(classes, minlength=len(constants.LOCAL_CLASSES)) / max(1, classes.size)
 
 
-def global_fractions(fractions: Sequence[float]) -> np.ndarray:
+def global_fractions(fractions: Sequence[float] | np.ndarray) -> np.ndarray:
     """Ten local fractions summed into 0-5, 5-10 and above 10 A."""
-    fractions = np.asarray(fractions, float)
-    return np.array([fractions[:4].sum(), fractions[4:9].sum(), fractions[9:].sum()])
+    ten = np.asarray(fractions, float)
+    return np.array([ten[:4].sum(), ten[4:9].sum(), ten[9:].sum()])
 
 
 def class_histogram(
@@ -513,7 +514,7 @@ def verdict_panel(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
 def probabilities(values: Mapping[str, float], title: str = "") -> Figure:
     """The three class probabilities as one bar."""
     figure = _figure(7.5, 1.7)
-    ax = figure.subplots()
+    ax: Any = figure.subplots()
     _probability_bar(ax, values)
     return _finish(figure, (ax,), title)
 
@@ -534,7 +535,7 @@ def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
     lines = []
     name, values = entry.get("class"), entry.get("probabilities") or {}
     if name:
-        chance = values.get(name)
+        chance: Any = values.get(name)
         sure = f" with probability {100 * chance:.0f} %" if is_number(chance) else ""
         lines.append(f"Global class: {name} ({_class_range(str(name))}){sure}.")
     if is_number(entry.get("resolution_A")):
@@ -609,7 +610,7 @@ def _probability_bar(ax: Any, values: Mapping[str, Any]) -> None:
     left = 0.0
     ink = {"high": "white", "medium": "black", "low": "black"}
     for name in constants.GLOBAL_CLASSES:
-        value = values.get(name)
+        value: Any = values.get(name)
         value = float(value) if is_number(value) else 0.0
         ax.barh(
             [0],
@@ -658,7 +659,8 @@ def reliability(
     """
     figure = _figure(5.6, 5.6)
     if counts is not None:
-        ax, low = figure.subplots(2, 1, gridspec_kw={"height_ratios": (4, 1)}, sharex=True)
+        pair: Any = figure.subplots(2, 1, gridspec_kw={"height_ratios": (4, 1)}, sharex=True)
+        ax, low = pair
         low.bar(100 * np.asarray(confidence), counts, width=4, color="#56B4E9")
         low.set_ylabel("n", fontsize=9)
         low.tick_params(labelsize=8)
@@ -693,7 +695,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
         return missing("The training history holds no finished epoch yet.", title)
     bases = sorted(bases, key=lambda name: (name != "loss", bases.index(name)))[:9]
     figure = _figure(4.3 * min(3, len(bases)) + 0.6, 3.5 * math.ceil(len(bases) / 3) + 0.3)
-    grid = figure.subplots(math.ceil(len(bases) / 3), min(3, len(bases)), squeeze=False).ravel()
+    grid: Any = figure.subplots(math.ceil(len(bases) / 3), min(3, len(bases)), squeeze=False).ravel()
     for ax, name in zip(grid, bases):
         for label, color in (("training", "#0072B2"), ("validation", "#E69F00")):
             if label in curves[name]:
@@ -726,18 +728,18 @@ def _training_and_validation(columns: Mapping[str, np.ndarray], base: str) -> Di
 
 def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], title: str = "") -> Figure:
     """Counts of true (rows) against predicted (columns) classes, shaded by the share of each row."""
-    matrix = np.asarray(matrix, float)
-    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    table = np.asarray(matrix, float)
+    share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
     side = max(4.2, 0.62 * len(names) + 1.8)
     figure = _figure(side + 0.8, side)
-    ax = figure.subplots()
+    ax: Any = figure.subplots()
     image = ax.imshow(100 * share, cmap="Blues", vmin=0, vmax=100)
-    for (row, column), value in np.ndenumerate(matrix):
+    for (row, column), value in np.ndenumerate(table):
         ink = "white" if share[row, column] > 0.55 else _TEXT
         ax.text(
             column,
             row,
-            _short(value),
+            _short(float(value)),
             ha="center",
             va="center",
             fontsize=9 if len(names) < 6 else 7,
@@ -747,24 +749,24 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], ti
     ax.set_xlabel("predicted class" + (" (Å)" if len(names) == 10 else ""), fontsize=9)
     ax.set_ylabel("true class" + (" (Å)" if len(names) == 10 else ""), fontsize=9)
     figure.colorbar(image, ax=ax, shrink=0.8).set_label("share of the true class (%)", fontsize=9)
-    total = matrix.sum()
-    right = f", accuracy {100 * np.trace(matrix) / total:.1f} % of {_short(total)}" if total else ""
+    total = float(table.sum())
+    right = f", accuracy {100 * np.trace(table) / total:.1f} % of {_short(total)}" if total else ""
     return _finish(figure, (ax,), (title or "Confusion matrix") + right)
 
 
 def agreement_matrix(names: Sequence[str], matrix: Sequence[Sequence[float]], title: str = "") -> Figure:
     """Pairwise agreement of methods, for example Cohen's kappa or Spearman's rho (-1 to 1)."""
-    matrix = np.asarray(matrix, float)
+    table = np.asarray(matrix, float)
     side = max(4.0, 0.9 * len(names) + 1.6)
     figure = _figure(side + 0.9, side)
-    ax = figure.subplots()
-    image = ax.imshow(matrix, cmap="cividis", vmin=0, vmax=1)
-    for (row, column), value in np.ndenumerate(matrix):
+    ax: Any = figure.subplots()
+    image = ax.imshow(table, cmap="cividis", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(table):
         if np.isfinite(value):
             ink = "black" if value > 0.55 else "white"
             ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=10, color=ink)
     _name_axes(ax, names)
-    figure.colorbar(image, ax=ax, shrink=0.8, extend="min" if np.nanmin(matrix) < 0 else "neither").set_label(
+    figure.colorbar(image, ax=ax, shrink=0.8, extend="min" if np.nanmin(table) < 0 else "neither").set_label(
         "agreement (1 = the same)", fontsize=9
     )
     return _finish(figure, (ax,), title or "Agreement")
@@ -777,7 +779,7 @@ def comparison_scatter(
     both = estimated(first) & estimated(second)
     x, y = np.asarray(first)[both], np.asarray(second)[both]
     figure = _figure(5.6, 5.2)
-    ax = figure.subplots()
+    ax: Any = figure.subplots()
     if not x.size:
         return missing(f"{names[0]} and {names[1]} have no estimated voxel in common.", title)
     top = float(min(40.0, max(np.percentile(x, 99.5), np.percentile(y, 99.5)) * 1.1))
@@ -810,7 +812,7 @@ def fsc_curve(
         title: heading.
     """
     figure = _figure(6.4, 4.4)
-    ax = figure.subplots()
+    ax: Any = figure.subplots()
     for (name, values), color in zip(curves.items(), _SOURCE_COLORS):
         ax.plot(frequency, values, color=color, label=_plain(name))
     ax.axhline(constants.FSC_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
@@ -834,7 +836,7 @@ def missing(message: str, title: str = "") -> Figure:
     """A figure that says why there is nothing to draw."""
     lines = [piece for line in message.splitlines() for piece in (textwrap.wrap(line, 68) or [""])]
     figure = _figure(6.8, max(1.8, 0.3 * len(lines) + 1.0))
-    ax = figure.subplots()
+    ax: Any = figure.subplots()
     ax.axis("off")
     text = "\n".join(lines)
     ax.text(
@@ -852,7 +854,7 @@ class Kind:
     """One kind of figure: what it shows and how to draw it from a folder (``None``: files missing)."""
 
     help: str
-    draw: Callable[..., Figure]
+    draw: Callable[..., Figure | None]
     needs: Tuple[str, ...]
     instead: str = ""
     """A file that can stand for the last of ``needs``."""
@@ -1064,7 +1066,7 @@ def _draw_confusion(results: ResultsFolder, **_: Any) -> Figure | None:
     found = _find(_metrics(results), "confusion", "confusion_matrix")
     if found is None:
         return None
-    matrix = found.get("matrix") or found.get("counts") if isinstance(found, dict) else found
+    matrix: Any = found.get("matrix") or found.get("counts") if isinstance(found, dict) else found
     names = found.get("classes") or found.get("names") if isinstance(found, dict) else None
     default = constants.GLOBAL_CLASSES if len(matrix) == 3 else constants.LOCAL_CLASSES
     return confusion_matrix(matrix, names or default)
@@ -1160,7 +1162,7 @@ def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
     fsc = _find(found, "fsc", "global_fsc")
     if not isinstance(fsc, dict):
         return None
-    frequency = fsc.get("frequency") or fsc.get("frequency_per_A") or fsc.get("frequencies_per_A")
+    frequency: Any = fsc.get("frequency") or fsc.get("frequency_per_A") or fsc.get("frequencies_per_A")
     curves = {
         k: v
         for k, v in fsc.items()
@@ -1275,6 +1277,11 @@ def _interval_layer(interval: np.ndarray) -> Layer:
 
 def _disagreement_layers(volumes: Mapping[str, np.ndarray], disagreement: np.ndarray) -> List[Layer]:
     layers = [Layer(name, data, "resolution") for name, data in volumes.items()]
+    if len(volumes) == 2:  # of more than two there is no one difference
+        (first, a), (second, b) = volumes.items()
+        both = estimated(a) & estimated(b)
+        signed = np.where(both, np.asarray(b, np.float32) - np.asarray(a, np.float32), np.float32(np.nan))
+        layers.append(Layer(f"{second} - {first}", signed, "difference"))
     return layers + [Layer("Disagreement", disagreement, "spread")]
 
 

@@ -304,7 +304,7 @@ def _verdict_table(entry: Mapping[str, Any]) -> Dict[str, Any]:
         ),
         ("estimate (Å)", _number(entry.get("resolution_A"), "{:.2f}")),
         ("68 % interval (Å)", _span(entry.get("interval_A"))),
-        ("like the training maps", {True: "yes", False: "no"}.get(entry.get("in_distribution"))),  # type: ignore[call-overload]
+        ("like the training maps", _yes_no(entry.get("in_distribution"))),
         ("claimed resolution (Å)", _number(claim.get("claimed_A"), "{:g}")),
         ("verdict on the claim", claim.get("verdict")),
         ("interval that judges the claim (Å)", _span(claim.get("decision_interval_A"))),
@@ -351,7 +351,7 @@ def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Dict[str
         ("box (z, y, x; voxels)", " x ".join(str(n) for n in box) if isinstance(box, list) else None),
         ("voxel size (Å)", _number(summary.get("voxel_size_A", entry.get("voxel_size_A")), "{:g}")),
         ("Nyquist (Å)", _number(summary.get("nyquist_A"), "{:g}")),
-        ("half maps used", {True: "yes", False: "no"}.get(summary.get("half_maps"))),  # type: ignore[call-overload]
+        ("half maps used", _yes_no(summary.get("half_maps"))),
         *(
             (f"mask: {_heading(key)}", value)
             for key, value in mask.items()
@@ -625,6 +625,10 @@ def _heading(key: str) -> str:
 
 def _model_name(value: Any) -> str:
     return str(value.get("name", "")) if isinstance(value, dict) else str(value or "")
+
+
+def _yes_no(value: Any) -> str:
+    return "yes" if value is True else "no" if value is False else ""
 
 
 def _strings(value: Any) -> List[str]:

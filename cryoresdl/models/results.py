@@ -42,7 +42,8 @@ class Volume:
     @property
     def shape(self) -> Tuple[int, int, int]:
         """Box in (z, y, x) voxels."""
-        return self.data.shape
+        depth, height, width = self.data.shape
+        return (depth, height, width)
 
 
 def open_volume(path: PathLike) -> Volume:
@@ -76,7 +77,8 @@ def _mapped(path: Path) -> Volume | None:
             if not origin.any() and start.any():
                 origin = start * size
             # A view that outlives the file object: numpy keeps the mapping open by itself.
-            return Volume(data, size, tuple(float(v) for v in origin), str(path))
+            x, y, z = (float(v) for v in origin)
+            return Volume(data, size, (x, y, z), str(path))
     except (OSError, ValueError, TypeError, RuntimeWarning):
         return None
 

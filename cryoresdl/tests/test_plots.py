@@ -118,6 +118,11 @@ def test_verdict_panel_warns_when_the_map_is_unlike_the_training_maps():
 def test_reliability_training_confusion_agreement_scatter_and_fsc_draw_the_values():
     line = plots.reliability([0.4, 0.9], [0.5, 0.8], [3, 9], 0.02).axes[0].lines[1]
     assert line.get_xdata().tolist() == [40, 90] and line.get_ydata().tolist() == [50, 80]
+    lonely = plots.training_curves(
+        {"step": [200, 400], "loss": [3, 2], "val_single_mae_A": [2, 1], "rate": [1, 1]}
+    )
+    assert [ax.get_ylabel() for ax in lonely.axes] == ["loss", "single mean absolute error (Å)"]
+    assert lonely.axes[1].lines[0].get_label() == "validation"
     curves = plots.training_curves({"epoch": [1, 2], "loss": [3, 2], "val_loss": [4, 3], "mae": [1, 0.5]})
     assert [ax.get_ylabel() for ax in curves.axes] == ["loss", "mean absolute error (Å)"]
     assert curves.axes[0].lines[1].get_ydata().tolist() == [4, 3]
@@ -180,7 +185,13 @@ def test_histogram_of_a_folder_has_the_compared_methods(folder):
 
 def test_disagreement_and_agreement_come_from_the_comparison(folder):
     layers = plots.slices_from_folder(folder, "disagreement").layers
-    assert [layer.title for layer in layers] == ["cryoresdl", "MonoRes", "Disagreement"]
+    assert [layer.title for layer in layers] == [
+        "cryoresdl",
+        "MonoRes",
+        "MonoRes - cryoresdl",
+        "Disagreement",
+    ]
+    assert np.allclose(layers[2].data[np.isfinite(layers[2].data)], 1)
     names, matrix = plots.agreement(json.loads((folder / "comparison.json").read_text()), "kappa")
     assert names == ["cryoresdl", "MonoRes"] and matrix[0][1] == matrix[1][0] == 0.25
 

@@ -3,8 +3,6 @@
 import csv
 import os
 import re
-import shutil
-import subprocess
 import time
 
 import numpy as np
@@ -20,7 +18,8 @@ from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 from cryoresdl import protocols  # noqa: E402
 from cryoresdl.models import chimerax, constants, maps, plots  # noqa: E402
 from cryoresdl.models.errors import InputError  # noqa: E402
-from cryoresdl.tests import results_folder  # noqa: E402
+from cryoresdl.tests import results_folder, virtual_screen  # noqa: E402
+from cryoresdl.tests.virtual_screen import settle  # noqa: E402
 from cryoresdl.viewers import views  # noqa: E402
 from cryoresdl.viewers.viewer_base import resultFolders  # noqa: E402
 
@@ -261,35 +260,9 @@ def test_chimerax_script_needs_the_map_and_an_estimate(tmp_path):
 # ------------------------------------------------------------------------------------------ on a virtual screen
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def screen():
-    """A Tk root on a virtual X server of its own."""
-    program = shutil.which("Xvfb")
-    if not program:
-        pytest.skip("needs a virtual screen (apt-get install xvfb)")
-    reading, writing = os.pipe()
-    server = subprocess.Popen(
-        [program, "-displayfd", str(writing), "-screen", "0", "1600x1000x24"],
-        pass_fds=[writing],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writing)
-    with os.fdopen(reading) as stream:
-        number = stream.readline().strip()
-    if not number:
-        pytest.skip("the virtual screen did not start")
-    tk = pytest.importorskip("tkinter")
-    root = tk.Tk(screenName=f":{number}")
-    yield root
-    root.destroy()
-    server.terminate()
-    server.wait()
-
-
-def settle(root, seconds=0.3):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        root.update()
+    return virtual_screen.root()
 
 
 def test_slices_move_in_a_real_window(screen, tmp_path):
@@ -314,6 +287,24 @@ def test_slices_move_in_a_real_window(screen, tmp_path):
     view._onAxis()
     settle(screen)
     assert shown.axis == "x" and view._slider.cget("to") == 28
+    view.window.destroy()
+
+
+def test_a_256_cubed_run_opens_within_two_seconds_and_scrolls_ten_slices_a_second(screen, tmp_path):
+    folder = tmp_path / "big"
+    results_folder.validation(folder, box=(256, 256, 256), compared=False)
+    start = time.process_time()
+    view = views.SliceView(plots.slices_from_folder(folder), "slices", screen)
+    view.show()
+    while view._background is None:
+        screen.update()
+    # Processor time: this process alone, however busy the machine that tests is.
+    assert time.process_time() - start < 2.0
+    start = time.process_time()
+    for index in range(100, 130):
+        view.showSlice(index)
+        screen.update()
+    assert 30 / (time.process_time() - start) > 10
     view.window.destroy()
 
 

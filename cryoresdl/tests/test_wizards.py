@@ -15,7 +15,8 @@ from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 from cryoresdl import protocols  # noqa: E402
 from cryoresdl.models import maps, networks, plots  # noqa: E402
 from cryoresdl.models.errors import CryoResError  # noqa: E402
-from cryoresdl.tests.test_viewers import screen, settle  # noqa: E402, F401
+from cryoresdl.tests import virtual_screen  # noqa: E402
+from cryoresdl.tests.virtual_screen import settle  # noqa: E402
 from cryoresdl.wizards import tools, wizards  # noqa: E402
 
 pytestmark = pytest.mark.scipion
@@ -55,6 +56,11 @@ def form(project):
     run.inputVolumes.setExtended("outputVolume")
     values = {}
     return types.SimpleNamespace(protocol=run, setVar=values.__setitem__, values=values, root=None)
+
+
+@pytest.fixture
+def screen():
+    return virtual_screen.root()
 
 
 def test_every_wizard_finds_its_parameters():
@@ -100,7 +106,7 @@ def test_mask_becomes_a_run_of_the_project(project, tmp_path):
     assert maps.read_mask(run.outputMask.getFileName(), density).sum() == (density.data > 0.5).sum()
 
 
-def test_mask_window_uses_the_threshold_of_the_slider(form, screen):  # noqa: F811
+def test_mask_window_uses_the_threshold_of_the_slider(form, screen):
     form.root = screen
     dialog = wizards.MaskDialog(form, two_balls())
     settle(screen)
@@ -166,7 +172,7 @@ def test_batch_of_each_training_protocol():
         assert wizards.batchFor(trained, 10**12)["batch"] == batch
 
 
-def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, monkeypatch):  # noqa: F811
+def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, monkeypatch):
     from cryoresdl.models import model_file
 
     for name, value in (("first", 0.5), ("second", 0.75)):

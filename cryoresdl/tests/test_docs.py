@@ -1,0 +1,70 @@
+"""The guide: nothing it shows is missing, every protocol and command has its place; it builds without a warning."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cryoresdl.models import cli, plots
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCS = REPOSITORY / "docs"
+
+pytestmark = pytest.mark.skipif(not (DOCS / "conf.py").is_file(), reason="the guide is only in the checkout")
+
+
+def pages():
+    return [page for page in DOCS.rglob("*.md") if "_build" not in page.parts]
+
+
+def test_every_picture_is_there_small_and_used():
+    used = set()
+    for page in pages():
+        for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+            picture = (page.parent / name).resolve()
+            assert picture.is_file(), f"{page.name} shows {name}, which is missing"
+            used.add(picture)
+    for picture in (DOCS / "images").glob("*.png"):
+        assert picture.stat().st_size < 150_000
+        assert picture.resolve() in used, f"{picture.name} is shown nowhere"
+
+
+def test_every_protocol_has_a_page_with_its_form():
+    pytest.importorskip("pwem")
+    from cryoresdl import protocols
+
+    names = {name for name in vars(protocols) if name.startswith("ProtCryoRes")}
+    text = "".join(page.read_text() for page in (DOCS / "protocols").glob("*.md"))
+    assert set(re.findall(r"```\{form\} (\w+)", text)) == names
+
+
+def test_commands_of_the_guide_exist():
+    for page in (DOCS / "guide").glob("*.md"):
+        for command in re.findall(r"^cryoresdl (\w+)", page.read_text(), re.M):
+            assert command in cli.COMMANDS, f"{page.name} uses cryoresdl {command}"
+    figures = (DOCS / "guide" / "figures.md").read_text()
+    assert [kind for kind in plots.KINDS if f"`{kind}`" not in figures] == []
+
+
+@pytest.mark.slow
+def test_the_guide_builds_without_a_warning(tmp_path):
+    if not all(importlib.util.find_spec(name) for name in ("sphinx", "myst_parser")):
+        pytest.skip("needs Sphinx and myst-parser (make docs)")
+    words = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-b",
+        "html",
+        str(DOCS),
+        str(tmp_path),
+    ]
+    built = subprocess.run(words, capture_output=True, text=True, cwd=str(REPOSITORY))
+    assert built.returncode == 0, built.stderr[-3000:]
+    assert (tmp_path / "api" / "maps.html").is_file()
