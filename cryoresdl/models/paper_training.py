@@ -10,7 +10,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from . import evaluation, gram, machine, model_file, networks, progress, training
+from . import distributed, evaluation, gram, machine, model_file, networks, progress, training
 from .constants import GLOBAL_CLASSES, LOCAL_CLASSES, MODEL_SUFFIX
 from .dataset_store import DatasetFile
 from .errors import InputError
@@ -44,6 +44,7 @@ class Options:
     bfloat16: bool = False
     name: str | None = None
     checkpoint_every: int = 1
+    cluster: distributed.Cluster | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -74,8 +75,12 @@ def train(options: Options) -> Path:
             "--orientations needs the DNN's gram solver; turn the structures in the data set instead."
         )
     names = (training.HISTORY, training.CHECKPOINT, MODEL)
-    folder = prepare_out(options.out, names, options.overwrite, options.resume)
-    if options.overwrite and not options.resume:
+    chief = options.cluster is None or options.cluster.chief
+    # The other workers of a cluster use the chief's folder and write nothing.
+    folder = (
+        prepare_out(options.out, names, options.overwrite, options.resume) if chief else Path(options.out)
+    )
+    if chief and options.overwrite and not options.resume:
         (folder / training.CHECKPOINT).unlink(missing_ok=True)
     started = time.monotonic()
     with DatasetFile(options.data) as data:
@@ -89,7 +94,10 @@ def train(options: Options) -> Path:
             options.resume,
             options.checkpoint_every,
             progress.note,
+            chief,
         )
+        if not chief:
+            return folder / MODEL
         card = _card(options, network, data, history, time.monotonic() - started)
         return _finish(folder, card, stepper, best, data, history)
 
@@ -124,6 +132,8 @@ def _stepper(options: Options, network: Dict[str, Any], data: DatasetFile) -> An
     train_set, validation = data.subset("train"), data.subset("validation")
     machine.require_memory(_memory(options, network, train_set), f"Training {network['name']}")
     if options.kind == "dnn" and options.solver == "gram":
+        if options.cluster is not None:
+            raise InputError("The gram solver needs one process only; use --solver keras on a cluster.")
         cache = Path(options.out) / gram.PRODUCTS
         identity = [network, options.seed, options.orientations, len(data), data.info["recipe"]]
         return gram.GramStepper(
@@ -135,6 +145,16 @@ def _stepper(options: Options, network: Dict[str, Any], data: DatasetFile) -> An
             options.orientations,
             cache,
             identity,
+        )
+    if options.cluster is not None:
+        return distributed.DistributedStepper(
+            options.cluster,
+            lambda: networks.build(network, options.bfloat16),
+            train_set,
+            validation,
+            options.recipe,
+            options.seed,
+            logits=options.kind != "unet",
         )
     keras = networks.import_keras()
     keras.utils.set_random_seed(options.seed % 2**32)

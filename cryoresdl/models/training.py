@@ -124,6 +124,7 @@ def run_epochs(
     resume: bool = False,
     checkpoint_every: int = 1,
     report: Callable[[str], None] | None = None,
+    write: bool = True,
 ) -> Tuple[History, Dict[str, np.ndarray]]:
     """Train until early stopping or the last epoch.
 
@@ -138,6 +139,7 @@ def run_epochs(
         resume: continue from the checkpoint when there is one.
         checkpoint_every: epochs between checkpoints; a resumed run repeats the ones after the last.
         report: takes one progress line per epoch.
+        write: write files; of several workers, only one does.
 
     Returns:
         The history and the state with the lowest validation loss.
@@ -150,7 +152,8 @@ def run_epochs(
     if resume and path.exists():
         state, best, history = _load_checkpoint(path, identity)
         stepper.restore(state)
-        write_history(folder / HISTORY, history)
+        if write:
+            write_history(folder / HISTORY, history)
     started, first = time.monotonic(), len(history.rows)
     while not _finished(history, recipe):
         epoch = len(history.rows) + 1
@@ -165,9 +168,10 @@ def run_epochs(
         if val_loss < history.best_loss:
             history.best_epoch, best = epoch, stepper.state()
         done = _finished(history, recipe)
-        if done or epoch % checkpoint_every == 0:
+        if write and (done or epoch % checkpoint_every == 0):
             _save_checkpoint(path, stepper.state(), best, history, identity)
-        write_history(folder / HISTORY, history)
+        if write:
+            write_history(folder / HISTORY, history)
         if report:
             report(_progress(history, recipe, (time.monotonic() - started) / (epoch - first)))
     history.stopped = _finished(history, recipe)

@@ -1,44 +1,106 @@
-"""A list of maps through a Dask cluster of two local workers."""
+"""Training by two processes on loopback: the same data, the same losses, and a clean stop when one dies."""
 
-import csv
+import os
+import signal
+import socket
+import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cryoresdl.models import batch, constants
+from cryoresdl.models import training
+from cryoresdl.models.distributed import Cluster
 from cryoresdl.models.errors import InputError
-from cryoresdl.tests.test_batch import OPTIONS, write_map
+from cryoresdl.tests.test_evaluate import global_set
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_without_dask_the_remedy_is_named(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
-    with pytest.raises(InputError, match="pip install distributed"):
-        batch.run_list(jobs, OPTIONS, tmp_path, dask="local:2")
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
-def test_no_scheduler(monkeypatch, tmp_path):
-    pytest.importorskip("distributed", reason="Dask is an extra")
-    from cryoresdl.models import distributed
+def start(data, out, epochs, cluster=None, worker=None, resume=False):
+    words = [
+        "train",
+        "dnn",
+        "--paper",
+        "--solver",
+        "keras",
+        "--data",
+        data,
+        "--width",
+        "0.05",
+        "--batch",
+        "8",
+    ]
+    words += ["--learning-rate", "0.1", "--epochs", str(epochs), "--seed", "3", "--out", str(out)]
+    words += ["--cluster", cluster, "--worker", str(worker)] if cluster else []
+    words += ["--resume"] if resume else []
+    return subprocess.Popen(
+        [sys.executable, "-m", "cryoresdl.models", *words],
+        env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
-    monkeypatch.setattr(distributed, "_CONNECT_S", 1)
-    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
-    with pytest.raises(InputError, match="No Dask scheduler"):
-        batch.run_list(jobs, OPTIONS, tmp_path, dask="tcp://127.0.0.1:9")
+
+def start_two(data, out, epochs, resume=False):
+    cluster = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    return [start(data, out, epochs, cluster, worker, resume) for worker in (0, 1)]
 
 
-def test_two_local_workers(tmp_path):
-    pytest.importorskip("distributed", reason="Dask is an extra")
-    names = ["a", "b", "boom", "c", "gone", "d"]
-    for number, name in enumerate(names):
-        if name != "gone":
-            write_map(tmp_path / f"{name}.mrc", number)
-    jobs = batch.jobs_of([str(tmp_path / f"{name}.mrc") for name in names], OPTIONS)
-    out = tmp_path / "out"
-    out.mkdir()
-    rows = batch.run_list(jobs, OPTIONS, out, dask="local:2")
-    assert [row["status"] for row in rows] == ["done", "done", "failed", "done", "failed", "done"]
-    with open(out / constants.RESULTS_CSV, newline="", encoding="utf-8") as stream:
-        assert [row["map"] for row in csv.DictReader(stream)] == [job.map for job in jobs]
-    again = batch.run_list(jobs, OPTIONS, out, resume=True, dask="local:2")
-    assert [row["status"] for row in again] == [row["status"] for row in rows]
+@pytest.mark.slow
+def test_two_workers_train_as_one_and_survive_a_kill(tmp_path):
+    data = global_set(tmp_path / "g.h5", 33)
+    alone = start(data, tmp_path / "alone", 6)
+    assert alone.communicate(timeout=300)[1] is not None and alone.returncode == 0
+    together = start_two(data, tmp_path / "together", 6)
+    for process in together:
+        assert (process.communicate(timeout=300), process.returncode)[1] == 0
+    one = training.read_history(tmp_path / "alone" / "history.csv")
+    two = training.read_history(tmp_path / "together" / "history.csv")
+    for name in training.COLUMNS:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, err_msg=name)
+
+    chief, other = start_two(data, tmp_path / "killed", 2000)
+    for line in chief.stderr:
+        if line.startswith("epoch 3/"):
+            other.send_signal(signal.SIGKILL)
+            break
+    said = chief.communicate(timeout=120)[1]
+    assert chief.returncode == 1 and "worker of the cluster is lost" in said
+    assert "Traceback" not in said
+    other.communicate()
+    first = training.read_history(tmp_path / "killed" / "history.csv")
+    assert len(first["epoch"]) >= 3
+    wanted = len(first["epoch"]) + 2
+    for process in start_two(data, tmp_path / "killed", wanted, resume=True):
+        assert (process.communicate(timeout=300), process.returncode)[1] == 0
+    again = training.read_history(tmp_path / "killed" / "history.csv")
+    assert again["epoch"] == list(range(1, wanted + 1))
+    np.testing.assert_allclose(again["loss"][:6], one["loss"][: len(again["loss"][:6])], rtol=1e-4)
+
+
+def test_addresses_are_checked():
+    cluster = Cluster.parse("a:1, b:2", 1)
+    assert cluster.workers == ("a:1", "b:2") and not cluster.chief and Cluster.parse("a:1,b:2", 0).chief
+    for text, index in (
+        ("a:1", 0),
+        ("a:1,a:1", 0),
+        ("a:1,b", 0),
+        ("a:1,b:99999", 0),
+        ("a:1,b:2", 2),
+        ("a:1,b:2", -1),
+    ):
+        with pytest.raises(InputError):
+            Cluster.parse(text, index)

@@ -27,6 +27,8 @@ _PAPER_ONLY = (
     "patience",
     "bfloat16",
     "checkpoint_every",
+    "cluster",
+    "worker",
 )
 
 
@@ -84,6 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="dnn: show every training map in so many orientations (1; the paper had 7,600 structures instead)",
     )
     paper.add_argument(
+        "--cluster",
+        metavar="HOST:PORT,...",
+        help="share every batch among these workers; run the same command on each, with its own --worker and the "
+        "same --out on a shared disk",
+    )
+    paper.add_argument(
+        "--worker", type=int, metavar="N", help="which address of --cluster this process is, from 0"
+    )
+    paper.add_argument(
         "--bfloat16",
         action="store_true",
         default=None,
@@ -110,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _train_paper(args: argparse.Namespace) -> None:
-    from .. import paper_training
+    from .. import distributed, paper_training
 
     if len(args.data) > 1 or args.start:
         raise InputError(
@@ -135,6 +146,10 @@ def _train_paper(args: argparse.Namespace) -> None:
         "checkpoint_every",
     )
     chosen = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if (args.cluster is None) != (args.worker is None):
+        raise InputError("--cluster and --worker go together.")
+    if args.cluster:
+        chosen["cluster"] = distributed.Cluster.parse(args.cluster, args.worker)
     path = paper_training.train(
         paper_training.Options(
             args.network,
