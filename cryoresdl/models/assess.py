@@ -218,7 +218,7 @@ def _local_features(
     from .resolution_bins import quantile
 
     items = feature_training.load_split([path], split, limit)
-    network = feature_training.keras_local(
+    network = feature_training.inference_model(
         {k: v.astype(np.float32) for k, v in model.weights.items()},
         model.card["network"]["config"]["channels"],
     )

@@ -356,13 +356,17 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, float]:
     }
 
 
-def keras_local(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
-    """Keras model of the local network with given weights, float32."""
-    _, keras = import_tensorflow()
-    keras.mixed_precision.set_global_policy("float32")
-    model = fn.build_local(fn.local_network(tuple(channels)), keras)
-    fn.set_weights(model, weights)
-    return model
+def inference_model(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
+    """The local network as users will run it (``backend``), called like the Keras model; float16 weights as shipped."""
+    from . import backend
+
+    shipped = {k: v.astype(np.float16) for k, v in weights.items()}
+    run, _ = backend.runner(fn.local_network(tuple(channels)), shipped)
+
+    def call(inputs: Sequence[np.ndarray], training: bool = False) -> np.ndarray:
+        return run({"x": inputs[0], "summary": inputs[1]})
+
+    return call
 
 
 def save_local(
@@ -372,6 +376,7 @@ def save_local(
     name: str,
     recipe: LocalRecipe,
     training: Dict[str, Any],
+    limit: Optional[int] = None,
 ) -> Dict[str, Any]:
     """Calibrate on the validation split, measure on the test split, and write the model file.
 
@@ -382,17 +387,18 @@ def save_local(
         name: model name.
         recipe: of the training, for the card.
         training: further facts for the card (labels, seconds, maps).
+        limit: at most so many validation and test maps of each set.
 
     Returns:
         the card.
     """
     from . import model_file
 
-    model = keras_local(weights, recipe.channels)
-    calibration = calibrate_local(model, load_split(data, "validation"))
+    model = inference_model(weights, recipe.channels)
+    calibration = calibrate_local(model, load_split(data, "validation", limit))
     metrics = {"split": "test, structures of clusters never trained on"}
     try:
-        items = load_split(data, "test")
+        items = load_split(data, "test", limit)
         metrics.update({k.replace("val_", ""): round(v, 4) for k, v in validate_local(model, items).items()})
         metrics["maps"] = len(items)
     except InputError:

@@ -270,7 +270,7 @@ def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_pat
 
     item = feature_training.load_split(data, "test")[0]
     expected = feature_training.predict_item(
-        feature_training.keras_local(weights, TINY.channels), item, "single"
+        feature_training.inference_model(weights, TINY.channels), item, "single"
     )
     run, _ = backend.runner(model.card["network"], model.weights, "numpy")
     x = feature_training.pad_to_four(item.local["single"])
