@@ -188,6 +188,7 @@ def fit_local(
     checkpoint = out / "checkpoint.npz"
     if resume and checkpoint.exists():
         first, best = _restore(checkpoint, model, moments, _sets(data))
+        _cut_history(out / "history.csv", first)
         report(f"resumed at step {first}")
 
     @tf.function(reduce_retracing=True)
@@ -318,6 +319,17 @@ def _restore(path: Path, model: Any, moments: Any, sets: str) -> Tuple[int, floa
                 m.assign(stored[f"m{j}_{k}"])
         same = "sets" in stored.files and str(stored["sets"]) == sets
         return int(stored["number"]), float(stored["best"]) if same else float("inf")
+
+
+def _cut_history(path: Path, last_step: int) -> None:
+    """Drop rows after the checkpoint: a run killed between the two would otherwise log its steps twice."""
+    if not path.exists():
+        return
+    with open(path, newline="", encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if int(row["step"]) <= last_step]
+    path.unlink()
+    for row in rows:
+        _append_history(path, row)
 
 
 def _append_history(path: Path, row: Dict[str, Any]) -> None:

@@ -409,12 +409,9 @@ def _molecule(atoms: Atoms, options: Options, rng: np.random.Generator) -> Tuple
             c, s = np.cos(angle), np.sin(angle)
             moved = xyz + [radius, 0, 0]
             parts.append(moved @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T)
-        count = len(xyz)
         xyz = np.concatenate(parts) @ random_rotation(rng).T
         weights, b = np.tile(weights, options.copies), np.tile(b, options.copies)
         chain = np.concatenate([chain + k * (chain.max() + 1) for k in range(options.copies)])
-        if len(xyz) != count * options.copies:
-            raise InputError("Symmetry copies could not be made; simulate without copies.")
     return xyz - (xyz.max(0) + xyz.min(0)) / 2, weights.astype(float), b, chain
 
 
