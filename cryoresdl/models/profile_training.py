@@ -254,7 +254,7 @@ def measure(weights: Dict[str, np.ndarray], rows: Table, calibration: Dict[str, 
         "accuracy": float((three.argmax(1) == truth).mean()),
         "median_relative_error": float(np.median(np.abs(2.0 ** (-gap) - 1))),
         "coverage68": float(covered.mean()),
-        "ece": reliability(three, truth)["ece"],
+        "ece": reliability(three / three.sum(1, keepdims=True), truth)["ece"],
     }
 
 
@@ -291,13 +291,15 @@ def save_global(
     local_model: Any,
 ) -> Dict[str, Any]:
     """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
-    calibration = calibrate(weights, check)
+    calibration: Dict[str, Any] = dict(calibrate(weights, check))
     metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
     metrics["all"] = measure(weights, test, calibration)
     for kind in sorted(set(test.kind)):
         chosen = np.asarray([k == kind for k in test.kind])
         part = Table(test.profile[chosen], test.log2_voxels[chosen], test.voxel_size[chosen], [kind])
         metrics[kind] = measure(weights, part, calibration)
+    three = three_classes(distributions(weights, test, calibration["temperature"]), test.voxel_size)
+    calibration["reliability"] = reliability(three / three.sum(1, keepdims=True), true_classes(test))
     card = {
         "kind": "global",
         "name": name,
