@@ -14,6 +14,8 @@ import io
 import json
 import os
 import re
+import shutil
+import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -41,6 +43,7 @@ _MAGIC = "cryoresdl-model"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}\Z")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:+-]{0,299}\Z")
 _DTYPE = re.compile(r"[<>|=]?[fiub][1248]{1,2}\Z")
+_BLOCK = 1 << 22
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _BROKEN = (
     zipfile.BadZipFile,
@@ -110,19 +113,15 @@ def save(path: PathLike, card: Dict[str, Any], weights: Dict[str, np.ndarray]) -
         card_bytes = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"The card of {path} is not plain JSON ({error}).") from error
-    weights_bytes = _pack_weights(weights, path)
-    manifest = {
-        "magic": _MAGIC,
-        "format": FORMAT,
-        "files": {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-            for name, data in ((_CARD, card_bytes), (_WEIGHTS, weights_bytes))
-        },
-    }
-    manifest_bytes = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    with atomic_path(path) as temporary, zipfile.ZipFile(str(temporary), "w") as archive:
-        for name, data in ((_MANIFEST, manifest_bytes), (_CARD, card_bytes), (_WEIGHTS, weights_bytes)):
-            _add(archive, name, data, zipfile.ZIP_STORED)
+    # Large networks are packed on disk, beside the target: memory holds no second copy of them.
+    with atomic_path(path) as temporary, tempfile.TemporaryFile(dir=str(temporary.parent)) as packed:
+        _pack_weights(weights, path, packed)
+        entries = {_CARD: _entry(io.BytesIO(card_bytes)), _WEIGHTS: _entry(packed)}
+        manifest = json.dumps({"magic": _MAGIC, "format": FORMAT, "files": entries}, indent=1, sort_keys=True)
+        with zipfile.ZipFile(str(temporary), "w") as archive:
+            _add(archive, _MANIFEST, io.BytesIO(manifest.encode()), zipfile.ZIP_STORED)
+            _add(archive, _CARD, io.BytesIO(card_bytes), zipfile.ZIP_STORED)
+            _add(archive, _WEIGHTS, packed, zipfile.ZIP_STORED)
     return path
 
 
@@ -252,35 +251,61 @@ def _check_card(card: Any, path: Path) -> None:
         raise InputError(f"The card of {path} lacks a proper name, kind (local or global) or network.")
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes, method: int) -> None:
+def _entry(stream: Any) -> Dict[str, Any]:
+    """Digest and size of a stream for the manifest; leaves it at its start."""
+    stream.seek(0)
+    sha, size = hashlib.sha256(), 0
+    for block in iter(lambda: stream.read(_BLOCK), b""):
+        sha.update(block)
+        size += len(block)
+    stream.seek(0)
+    return {"sha256": sha.hexdigest(), "bytes": size}
+
+
+def _add(archive: zipfile.ZipFile, name: str, stream: Any, method: int) -> None:
     info = zipfile.ZipInfo(name, _EPOCH)
     info.compress_type = method
     info.external_attr = 0o644 << 16
     info.create_system = 3
-    archive.writestr(info, data, compresslevel=6)
+    with archive.open(info, "w", force_zip64=True) as member:
+        shutil.copyfileobj(stream, member, _BLOCK)
 
 
-def _pack_weights(weights: Dict[str, np.ndarray], path: Path) -> bytes:
-    buffer = io.BytesIO()
+def _pack_weights(weights: Dict[str, np.ndarray], path: Path, packed: Any) -> None:
     total = 0
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(packed, "w") as archive:
         for name in sorted(weights):
             array = np.asarray(weights[name])
             if not _ARRAY_NAME.match(name) or ".." in name or array.dtype.kind not in "fiub":
                 raise InputError(f"Array '{name}' of {path} has an improper name or is not numeric.")
             total += array.nbytes
-            one = io.BytesIO()
-            np.lib.format.write_array(one, np.ascontiguousarray(array).reshape(array.shape), (1, 0), False)
-            data = one.getvalue()
-            _add(archive, name + ".npy", data, _method(data))
-    if total > MAX_WEIGHTS_BYTES or len(weights) > MAX_ARRAYS:
-        raise InputError(f"The weights for {path} are too large for a model file ({total >> 20} MB).")
-    return buffer.getvalue()
+            if total > MAX_WEIGHTS_BYTES or len(weights) > MAX_ARRAYS:
+                raise InputError(f"The weights for {path} are too large for a model file ({total >> 20} MB).")
+            _add(archive, name + ".npy", _Npy(array), _method(_Npy(array).read(1 << 20)))
 
 
-def _method(data: bytes) -> int:
+class _Npy:
+    """An array as a stream of ``.npy`` bytes, without a copy of it."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+        self.parts = [memoryview(header.getvalue()), memoryview(array.reshape(-1).view(np.uint8))]
+
+    def read(self, size: int) -> bytes:
+        found = b""
+        while self.parts and len(found) < size:
+            take = size - len(found)
+            found += bytes(self.parts[0][:take])
+            self.parts[0] = self.parts[0][take:]
+            if not len(self.parts[0]):
+                self.parts.pop(0)
+        return found
+
+
+def _method(sample: bytes) -> int:
     """Pack what shrinks by a useful, plausible amount: noise wastes time, zeros would look like a bomb."""
-    sample = data[: 1 << 20]
     ratio = len(zlib.compress(sample, 1)) / max(len(sample), 1)
     return zipfile.ZIP_DEFLATED if 0.02 < ratio < 0.9 else zipfile.ZIP_STORED
 
