@@ -1,12 +1,15 @@
 """What both training protocols share: one engine run with a checkpoint, and a model as output."""
 
+import csv
 import os
+import random
 import shutil
 
 import pyworkflow.protocol.params as params
 
+from ..models.files import atomic_path
 from ..objects import ResolutionModel
-from .protocol_base import CryoResProtocol
+from .protocol_base import CryoResProtocol, fileOf, gridErrors, originError, readableFile, volumesOf
 
 OUTPUT_MODEL = "outputModel"
 DATA = "data.h5"
@@ -70,7 +73,53 @@ class ProtCryoResTrainBase(CryoResProtocol):
     def _isPaper(self):
         raise TypeError("A training protocol says whether it trains the paper's network.")
 
+    def _defineTripleParams(self, form, condition="True"):
+        """Maps, local-resolution volumes and masks, in the same order."""
+        for name, kind, label, text in (
+            ("inputMaps", "Volume,SetOfVolumes", "Maps", "The density maps, unsharpened if you have them."),
+            (
+                "inputLabels",
+                "Volume,SetOfVolumes",
+                "Local-resolution volumes",
+                "Of the same maps, in the same order: 'resolution_Volume' of MonoRes (not the Chimera one), "
+                "'outputVolume' of ResMap, or 'outputTruth' of the simulator. Values in A; 0, or 100 and more, is "
+                "read as not estimated.",
+            ),
+            (
+                "inputMasks",
+                "VolumeMask,SetOfVolumes",
+                "Masks",
+                "Where the molecules are, in the same order: single masks, or 'outputMasks' of the simulator.",
+            ),
+        ):
+            form.addParam(
+                name,
+                params.MultiPointerParam,
+                pointerClass=kind,
+                allowsNull=True,
+                condition=condition,
+                label=label,
+                important=True,
+                help=text,
+            )
+
     # --------------------------- STEPS functions -----------------------------
+    def writeTriplesStep(self, files):
+        """The list of triples for the engine, with maps in foreign formats converted."""
+        with atomic_path(self.getTripleList()) as partial:
+            with open(str(partial), "w", newline="", encoding="utf-8") as stream:
+                table = csv.writer(stream)
+                table.writerow(["map", "label", "mask", "name", "voxel_size", "split"])
+                triples = self._triples()
+                for number, (triple, split) in enumerate(zip(triples, self._splits(len(triples)))):
+                    names = [
+                        os.path.abspath(
+                            readableFile(volume, self._getExtraPath("%s_%04d.mrc" % (role, number)))
+                        )
+                        for role, volume in zip(("map", "label", "mask"), triple)
+                    ]
+                    table.writerow([*names, "map_%04d" % number, "%.6g" % triple[0].getSamplingRate(), split])
+
     def buildDataStep(self, words):
         """Build the data set; parts that a stopped run finished are kept."""
         self.runEngine(
@@ -104,6 +153,23 @@ class ProtCryoResTrainBase(CryoResProtocol):
             errors.append("Width must be above 0 and at most 1.")
         return errors
 
+    def _tripleErrors(self):
+        """What is wrong with maps, local-resolution volumes and masks, and with how they belong together."""
+        counts = [len(volumesOf(pointers)) for pointers in self._triplePointers()]
+        if len(set(counts)) > 1 or not counts[0]:
+            return [
+                "There are %d maps, %d local-resolution volumes and %d masks; give one of each per map, in the "
+                "same order." % tuple(counts)
+            ]
+        errors = []
+        if counts[0] < 3:
+            errors.append("Give at least three maps: one to learn from, one to stop by and one to test with.")
+        for number, (map_, label, mask) in enumerate(self._triples(), 1):
+            for other, role in ((label, "local-resolution volume"), (mask, "mask")):
+                found = gridErrors(map_, other, role) or originError(map_, other, role)
+                errors += ["Map %d: %s" % (number, text) for text in found]
+        return errors[:10]
+
     def _summary(self):
         model = getattr(self, OUTPUT_MODEL, None)
         if model is not None:
@@ -126,6 +192,32 @@ class ProtCryoResTrainBase(CryoResProtocol):
     def getData(self):
         """The training set of this run."""
         return self._getExtraPath(DATA)
+
+    def getTripleList(self):
+        """The engine's list of (map, local resolution, mask)."""
+        return self._getExtraPath("triples.csv")
+
+    def _triplePointers(self):
+        return self.inputMaps, self.inputLabels, self.inputMasks
+
+    def _triples(self):
+        """(map, label, mask) volumes, in the order of the form."""
+        return list(zip(*(volumesOf(pointers) for pointers in self._triplePointers())))
+
+    def _splits(self, count):
+        """To which part each map goes: 60, 20 and 20 %, but at least one map to each; drawn with the seed.
+
+        The paper splits the patches of every map instead, so its data set is given no splits.
+        """
+        if self._isPaper():
+            return [""] * count
+        held = max(1, round(0.2 * count))
+        splits = ["test"] * held + ["validation"] * held + ["train"] * max(1, count - 2 * held)
+        random.Random(self.seed.get()).shuffle(splits)
+        return splits
+
+    def _tripleFiles(self):
+        return [[fileOf(volume) for volume in triple] for triple in self._triples()]
 
     def getTrainingFolder(self, *names):
         """The engine's training folder (history, checkpoints, model), or a file in it."""

@@ -10,15 +10,16 @@ from .protocol_train import ProtCryoResTrainBase
 
 CNN, PAPER_CNN, PAPER_DNN = 0, 1, 2
 NETWORKS = ("cnn", "cnn", "dnn")
-FROM_STRUCTURES, FROM_FILE = 0, 1
+FROM_PROJECT, FROM_FILE = 0, 1
 
 
 class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
     """Trains a network that tells maps of high (< 5 A), medium (5 to 10 A) and low resolution apart.
 
-    The training set is simulated from atomic structures at 2.5, 7.5 and 12.5 A, as in the paper, or is a data set
-    that 'cryoresdl dataset global' made before (large ones are better made there, once). Structures are kept apart
-    by sequence cluster where a list of clusters is known, so that the test is on proteins never seen.
+    The *recommended* network learns from maps whose true local resolution is known, as "DL simulate training maps"
+    makes them: give its volumes, truth and masks. The *paper's* networks learn from noiseless maps at 2.5, 7.5 and
+    12.5 A, which are simulated here from atomic structures. Large training sets are better made once, with
+    'cryoresdl dataset', and given as a file.
     """
 
     _label = "DL train global classifier"
@@ -27,18 +28,28 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
     def _defineParams(self, form):
         form.addSection(label="Input")
         form.addParam(
+            "network",
+            params.EnumParam,
+            choices=["Recommended", "The paper's 3D CNN", "The paper's DNN"],
+            default=CNN,
+            label="Network",
+            help="The recommended network reads the whole molecule at any sampling rate; the paper's read a 64^3 box.",
+        )
+        form.addParam(
             "source",
             params.EnumParam,
-            choices=["Atomic structures", "Data set file (.h5)"],
-            default=FROM_STRUCTURES,
+            choices=["Objects of this project", "Data set file (.h5)"],
+            default=FROM_PROJECT,
             label="Learn from",
-            help="Structures are simulated first. A data set is what 'cryoresdl dataset global' wrote.",
+            help="A data set file is what 'cryoresdl dataset features' (recommended network) or 'cryoresdl dataset "
+            "global' (the paper's networks) wrote.",
         )
+        self._defineTripleParams(form, "source == %d and network == %d" % (FROM_PROJECT, CNN))
         form.addParam(
             "inputStructures",
             params.PointerParam,
             pointerClass="SetOfAtomStructs",
-            condition="source == %d" % FROM_STRUCTURES,
+            condition="source == %d and network != %d" % (FROM_PROJECT, CNN),
             allowsNull=True,
             label="Atomic structures",
             help="Proteins of 10 to 200 kDa; what does not fit the 64 A box is left out. Hundreds are needed for a "
@@ -49,24 +60,16 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             params.FileParam,
             condition="source == %d" % FROM_FILE,
             label="Data set",
-            help="An .h5 file of 'cryoresdl dataset global'.",
+            help="An .h5 file of 'cryoresdl dataset'.",
         )
         form.addParam(
             "resolutions",
             params.StringParam,
             default="2.5 7.5 12.5",
-            condition="source == %d" % FROM_STRUCTURES,
+            condition="source == %d and network != %d" % (FROM_PROJECT, CNN),
             expertLevel=params.LEVEL_ADVANCED,
             label="Resolutions (A)",
             help="Of the simulated maps. The paper used 2.5, 7.5 and 12.5, one per class.",
-        )
-        form.addParam(
-            "network",
-            params.EnumParam,
-            choices=["Recommended", "The paper's 3D CNN", "The paper's DNN"],
-            default=CNN,
-            label="Network",
-            help="The recommended network reads the whole molecule at any sampling rate; the paper's read a 64^3 box.",
         )
         self._defineTrainingParams(form)
 
@@ -78,17 +81,16 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
 
     # --------------------------- INSERT steps functions ----------------------
     def _insertAllSteps(self):
-        if self.source.get() == FROM_STRUCTURES:
-            words = [
-                "global",
-                "--structures",
-                self._getExtraPath("structures.txt"),
-                "--seed",
-                str(self.seed.get()),
-            ]
+        seed = ["--seed", str(self.seed.get())]
+        if self.source.get() == FROM_PROJECT and not self._isPaper():
+            self._insertFunctionStep(self.writeTriplesStep, self._tripleFiles())
+            words = ["features", "--csv", self.getTripleList(), "--labels", "truth"]
+            self._insertFunctionStep(self.buildDataStep, words + seed)
+        elif self.source.get() == FROM_PROJECT:
+            words = ["global", "--structures", self._getExtraPath("structures.txt")]
             words += ["--resolutions", *self.resolutions.get().replace(",", " ").split()]
             self._insertFunctionStep(self.listStructuresStep, self._structures())
-            self._insertFunctionStep(self.buildDataStep, words)
+            self._insertFunctionStep(self.buildDataStep, words + seed)
         self._insertFunctionStep(self.trainStep, self._trainingOptions(NETWORKS[self.network.get()]))
         self._insertFunctionStep(self.createOutputStep)
 
@@ -105,6 +107,8 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             if not path or not os.path.isfile(path):
                 errors.append("There is no data set %s; choose an .h5 file." % (path or "yet"))
             return errors
+        if not self._isPaper():
+            return errors + self._tripleErrors()
         if self.inputStructures.get() is None:
             return errors + ["Choose a set of atomic structures."]
         missing = [path for path in self._structures() if not path or not os.path.isfile(path)]

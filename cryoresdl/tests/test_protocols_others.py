@@ -198,7 +198,8 @@ class TestTrain(ScipionCase):
         for number in range(3):
             inside = ball(box, 10)
             cls.write("map_%d.mrc" % number, blob(number, box=box))
-            cls.write("label_%d.mrc" % number, (4 + number) * inside)
+            resolution = 4 + number + 0.2 * np.arange(box[0], dtype=np.float32)[:, None, None]
+            cls.write("label_%d.mrc" % number, resolution * inside)
             cls.write("mask_%d.mrc" % number, inside)
         cls.maps = cls.importVolumes("map_*.mrc")
         cls.labels = cls.importVolumes("label_*.mrc")
@@ -224,6 +225,27 @@ class TestTrain(ScipionCase):
         self.assertEqual(model_file.load(model.getPath()).name, "tiny")
         self.assertTrue(os.path.exists(protocol.getTrainingFolder("history.csv")))
 
+    def test_the_recommended_local_network_learns_from_the_same_maps(self):
+        protocol = self.run_(self.protocol(network=0, epochs=1, batch=1, modelName="bands"))
+        self.assertEqual(
+            (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("bands", "local")
+        )
+
+    def test_the_recommended_global_network_learns_from_maps_with_truth(self):
+        protocol = self.newProtocol(ProtCryoResTrainGlobal, network=0, epochs=1, modelName="class")
+        for parameter, run in (
+            (protocol.inputMaps, self.maps),
+            (protocol.inputLabels, self.labels),
+            (protocol.inputMasks, self.masks),
+        ):
+            parameter.set(PointerList())
+            parameter.append(run.outputVolumes)
+        self.assertEqual(protocol.validate(), [])
+        self.run_(protocol)
+        self.assertEqual(
+            (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("class", "global")
+        )
+
     def test_pairs_that_do_not_belong_together(self):
         protocol = self.protocol()
         protocol.inputLabels.append(self.importVolume(self.write("extra.mrc", ball())).outputVolume)
@@ -243,7 +265,7 @@ class TestTrain(ScipionCase):
             structures.append(AtomStruct(filename=helix(self.files / ("s%d.pdb" % number), 30 + number)))
         structures.write()
         self.maps._defineOutputs(outputStructures=structures)
-        protocol = self.newProtocol(ProtCryoResTrainGlobal)
+        protocol = self.newProtocol(ProtCryoResTrainGlobal, network=2)
         self.point(protocol.inputStructures, self.maps, "outputStructures")
         self.assertEqual(protocol.validate(), [])
         data = self.files / "data.h5"
