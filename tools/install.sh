@@ -49,7 +49,7 @@ unset PYTHONPATH PYTHONHOME PYTHONUSERBASE VIRTUAL_ENV PIP_TARGET PIP_PREFIX PIP
 
 # What the environment itself depends on; a change means a new one. What is in it; a change means pip again.
 place="$root $("$python" -c 'import sys; print(sys.base_prefix, sys.version)' | tr '\n' ' ') gpu=$CRYORESDL_GPU"
-key=$({ echo "$place"; cat constraints.txt setup.py pyproject.toml tools/install.sh; } | sha256sum | cut -c1-40)
+key=$({ echo "$place"; cat constraints.txt setup.py tools/install.sh; } | sha256sum | cut -c1-40)
 
 same() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
 mark() { printf '%s\n' "$2" >"$1.new" && mv "$1.new" "$1"; }
