@@ -44,6 +44,7 @@ setup(
     package_data={
         "cryoresdl": ["protocols.conf", "cryoresdl_logo.png", "templates/*", "data/*"],
         "cryoresdl.models": ["weights/*.cryoresdl", "templates_html/*"],
+        "cryoresdl.tests.fuzz": ["*.md"],
     },
     python_requires=">=3.8",
     install_requires=[
