@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -87,12 +88,15 @@ def test_what_is_installed_is_what_is_pinned():
         if marker is None or Marker(marker).evaluate()
     }
     # What our package and Scipion need, and what that needs; the user may have installed other plugins beside.
+    # Only the environment's own records: a checkout may have others lying about from builds with other settings.
+    places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    installed = {normal(d.metadata["Name"]): d for d in metadata.distributions(path=list(places))}
     todo, needed = [NAME, "scipion-app"], {}
     while todo:
         name = todo.pop()
         if normal(name) in needed:
             continue
-        distribution = metadata.distribution(name)
+        distribution = installed[normal(name)]
         needed[normal(name)] = distribution.version
         wanted = [Requirement(text) for text in distribution.requires or []]
         todo += [r.name for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
