@@ -534,7 +534,7 @@ def train_global(
     ]
     recipe = profile_training.GlobalRecipe(seed=seed)
     recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
-    weights = profile_training.train_global(tables[0], tables[1], recipe, report, out / HISTORY)
+    weights, recipe = profile_training.train_best(tables[0], tables[1], recipe, report, out / HISTORY)
     path = out / ("model" + MODEL_SUFFIX)
     profile_training.save_global(
         weights, tables[1], tables[2], path, name or "default", recipe, data, local_model
