@@ -596,7 +596,7 @@ def run_list(
     failures = 0
     if left:
         if dask:
-            from .distributed import dask_rows
+            from .dask_fanout import dask_rows
 
             rows = dask_rows(left, options, out, dask)
         else:

@@ -408,10 +408,10 @@ def save_local(
 
     model = inference_model(weights, recipe.channels)
     calibration = calibrate_local(model, load_split(data, "validation", limit))
-    metrics = {"split": "test, structures of clusters never trained on"}
+    metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
     try:
         items = load_split(data, "test", limit)
-        metrics.update({k.replace("val_", ""): round(v, 4) for k, v in validate_local(model, items).items()})
+        metrics.update(_json_figures(validate_local(model, items)))
         metrics["maps"] = len(items)
     except InputError:
         metrics["note"] = "the data set has no test split"
@@ -426,6 +426,11 @@ def save_local(
     }
     model_file.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
     return card
+
+
+def _json_figures(figures: Dict[str, float]) -> Dict[str, Optional[float]]:
+    """Rounded figures; None for what is undefined (the rank correlation of constant labels)."""
+    return {k.replace("val_", ""): round(float(v), 4) if np.isfinite(v) else None for k, v in figures.items()}
 
 
 def _set_facts(data: Any) -> Dict[str, Any]:

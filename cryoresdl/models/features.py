@@ -282,7 +282,7 @@ def compute(
     constant = 0.0 if half_difference is not None else background_fraction(data, mask)
     distance = _distance_outside(data, mask_cells, constant) if half_difference is None else None
     signal = Spectrum(data - data[mask].mean() if mask.any() else data)
-    noise = Spectrum(half_difference) if half_difference is not None else None
+    noise = Spectrum(half_difference) if half_difference is not None else signal
 
     local = np.empty((N_LOCAL,) + cells, np.float32)
     raw_inside = np.empty(N_BANDS, np.float32)
@@ -294,7 +294,7 @@ def compute(
         raw_inside[k] = inside.mean()
         quantiles[:, k] = np.quantile(inside, (0.1, 0.5, 0.9))
         local[k] = _log2(energy)
-        if noise is None:
+        if distance is not None:
             noise_level[k] = _noise_from_outside(point, distance, centre)
             continue
         point = noise.band(centre)
@@ -327,7 +327,7 @@ def compute(
     size = np.cbrt(mask.sum()) * voxel_size
     flags = [
         np.log2(voxel_size),
-        1.0 if noise is not None else 0.0,
+        1.0 if half_difference is not None else 0.0,
         1.0 if has_noise else 0.0,
         constant,
         np.log2(max(size, 1.0)) / 4,

@@ -432,8 +432,9 @@ def classify(
     loaded = load_model(model, "global")
     if loaded.card["network"]["name"] != fn.GLOBAL_NETWORK:
         return _paper_classify(density, claimed, loaded)
-    if local is None or local.profile is None:
-        local = localres(density, half1, half2, mask)
+    if local is None or local.profile is None or local.info["model"]["name"] != constants.DEFAULT_LOCAL_MODEL:
+        # The global network learned beside the default local model's answers; a variant's would mislead it.
+        local = localres(density, half1, half2, mask if local is None else local.mask)
     return _band_classify(density, claimed, loaded, local)
 
 
@@ -459,7 +460,7 @@ def _band_classify(
     calibration = loaded.card.get("calibration", {})
     mean = np.asarray(loaded.weights["input/mean"], np.float32)
     scale = np.asarray(loaded.weights["input/scale"], np.float32)
-    profile = np.clip((local.profile - mean) / scale, -6, 6)
+    profile = np.clip((np.asarray(local.profile) - mean) / scale, -6, 6)
     logits = _run(loaded)({"profile": profile[None].astype(np.float32)})[0] / float(
         calibration.get("temperature", 1.0)
     )

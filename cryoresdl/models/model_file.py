@@ -291,7 +291,7 @@ class _Npy:
         array = np.ascontiguousarray(array).reshape(array.shape)
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-        self.parts = [memoryview(header.getvalue()), memoryview(array.reshape(-1).view(np.uint8))]
+        self.parts = [memoryview(header.getvalue()), memoryview(array.reshape(-1).view(np.uint8).data)]
 
     def read(self, size: int) -> bytes:
         found = b""

@@ -359,7 +359,7 @@ def local_truth(
         energy, _ = spectrum.energy(centre, cells, stride)
         width = max(RELATIVE_WIDTH * centre, MIN_WIDTH)
         noise = band_power(noise_power, centre, width)
-        level = np.float32(noise)
+        level: Any = np.float32(noise)
         if noise_profile is not None:
             # Noise reaches a voxel through the window and through the band's own impulse response.
             reach = float(np.hypot(WINDOW / centre, 1.0 / (2 * np.pi * np.sqrt(6.0) * width)))
@@ -578,7 +578,7 @@ def _noise_scale(frequency: np.ndarray, signal: np.ndarray, unit_noise: np.ndarr
     ratio = signal[1:] / np.maximum(unit_noise[1:], 1e-30)
     # Beyond a dip the curve has already crossed: the running minimum is what the threshold meets.
     level = np.interp(target, frequency[1:], np.minimum.accumulate(ratio))
-    return float(max(level, 1e-30) / SSNR_THRESHOLD)
+    return max(float(level), 1e-30) / SSNR_THRESHOLD
 
 
 def _noise(
