@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import scipy.fft as sf
@@ -666,10 +666,3 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
         copies=int(rng.choice([1, 2, 3, 4, 6], p=[0.8, 0.07, 0.06, 0.04, 0.03])),
         auto_mask=bool(rng.random() < 0.45),
     )
-
-
-def truth_cells_figures(truths: List[np.ndarray]) -> Dict[str, float]:
-    """Median and quartiles over several truth volumes' estimated voxels (for data-set cards)."""
-    values = np.concatenate([t[t > 0] for t in truths])
-    q = np.quantile(values, (0.25, 0.5, 0.75))
-    return {"q1_A": float(q[0]), "median_A": float(q[1]), "q3_A": float(q[2]), "cells": int(values.size)}
