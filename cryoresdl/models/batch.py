@@ -19,7 +19,7 @@ import time
 import traceback
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, BinaryIO, Iterator, Sequence
 
 from . import constants, files
 from .errors import InputError
@@ -53,6 +53,7 @@ FIELDS = (
     "warnings",
     "model_global",
     "model_local",
+    "inference_seconds",
     "seconds",
 )
 RESULTS_JSONL = "results.jsonl"
@@ -165,6 +166,7 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
         if getattr(job, name)
     }
     local = entry = None
+    ready = time.perf_counter()
     if options.networks != "global":
         local = engine.localres(
             density, halves[0], halves[1], mask, model=options.model_local, seed=options.seed
@@ -179,6 +181,7 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
             half1=halves[0],
             half2=halves[1],
         )
+    inference = time.perf_counter() - ready
     _clear(folder)
     if local is not None:
         outputs.write_local(local, density, folder)
@@ -188,15 +191,21 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
     if options.report:
         _report(folder)
     row = _row(job, options, density, entry, local)
-    row["seconds"] = round(time.perf_counter() - start, 3)
+    row["inference_seconds"] = round(inference, 4)
+    row["seconds"] = round(time.perf_counter() - start, 4)
     files.write_json(folder / VALIDATION_JSON, {"key": job.key, "inputs": stamp(job), "row": row})
     return row
 
 
 def _clear(folder: Path) -> None:
-    """Remove an earlier run's results, the mark of completeness first: this run may not make all of them."""
+    """Remove an earlier run's results, the mark of completeness first: this run may not make all of them.
+
+    What a killed run left half written goes, too.
+    """
     for name in _RESULTS:
         _drop(folder / name)
+    for leftover in (*folder.glob(".part-*"), *folder.glob("figures/.part-*")):
+        _drop(leftover)
     for figure in (folder / "figures").glob("*.png"):
         _drop(figure)
 
@@ -436,35 +445,51 @@ class Ledger:
 
     def __init__(self, folder: Path, jobs: Sequence[Job], resume: bool):
         self.folder, self.jobs = folder, jobs
-        self.rows: dict[str, dict[str, Any]] = {}
-        if resume:
-            self._remember()
+        # Where each row begins in results.jsonl: the rows of a long list stay out of memory.
+        self._places: dict[str, int] = self._remember() if resume else {}
         self._columns = list(empty_row(jobs[0])) if jobs else list(FIELDS)
         self._write_whole()
 
     @property
     def left(self) -> list[Job]:
         """Jobs without a row."""
-        return [job for job in self.jobs if job.key not in self.rows]
+        return [job for job in self.jobs if job.key not in self._places]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows so far, in the order of the list."""
+        try:
+            with open(self.folder / RESULTS_JSONL, "rb") as stream:
+                for job in self.jobs:
+                    if job.key in self._places:
+                        stream.seek(self._places[job.key])
+                        yield json.loads(stream.readline())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{shown(self.folder / RESULTS_JSONL)} was changed by another program; go on with --resume."
+            ) from error
 
     def add(self, job: Job, row: dict[str, Any]) -> None:
         """Append a finished map to both files."""
         record = {"key": job.key, "inputs": stamp(job), **row}
-        self.rows[job.key] = record
-        _append(self.folder / RESULTS_JSONL, _json_line(record))
-        _append(self.folder / constants.RESULTS_CSV, self._csv_lines([record]))
+        self._places[job.key] = _append(self.folder / RESULTS_JSONL, _json_line(record))
+        _append(self.folder / constants.RESULTS_CSV, self._csv_line(record))
 
     def finish(self) -> None:
         """Bring both files into the order of the list."""
         self._write_whole()
 
-    def _remember(self) -> None:
+    def _remember(self) -> dict[str, int]:
+        """Rows of an earlier run that still hold."""
         jobs = {job.key: job for job in self.jobs}
-        for record in _records(self.folder / RESULTS_JSONL):
+        places = {}
+        for place, record in _records(self.folder / RESULTS_JSONL):
             job = jobs.get(record.get("key", ""))
             if job is not None and record.get("status") != CRASHED and record.get("inputs") == stamp(job):
                 if self._whole(job, record):
-                    self.rows[job.key] = record
+                    places[job.key] = place
+        return places
 
     def _whole(self, job: Job, record: dict[str, Any]) -> bool:
         if record.get("status") != DONE:
@@ -472,20 +497,24 @@ class Ledger:
         return (self.folder / job.folder / VALIDATION_JSON).is_file()
 
     def _write_whole(self) -> None:
-        records = [self.rows[job.key] for job in self.jobs if job.key in self.rows]
-        header = io.StringIO()
-        csv.writer(header).writerow(self._columns)
-        for name, text in (
-            (RESULTS_JSONL, "".join(map(_json_line, records))),
-            (constants.RESULTS_CSV, header.getvalue() + self._csv_lines(records)),
-        ):
-            with files.atomic_path(self.folder / name) as temporary:
-                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+        places = {}
+        with contextlib.ExitStack() as stack:
+            # Left in the other order: the lines, which a resume trusts, are replaced last.
+            lines = stack.enter_context(_rewritten(self.folder / RESULTS_JSONL))
+            table = stack.enter_context(_rewritten(self.folder / constants.RESULTS_CSV))
+            header = io.StringIO()
+            csv.writer(header).writerow(self._columns)
+            table.write(_encoded(header.getvalue()))
+            for record in self.rows():
+                places[record["key"]] = lines.tell()
+                lines.write(_encoded(_json_line(record)))
+                table.write(_encoded(self._csv_line(record)))
+        self._places = places
 
-    def _csv_lines(self, records: Sequence[dict[str, Any]]) -> str:
+    def _csv_line(self, record: dict[str, Any]) -> str:
         text = io.StringIO()
         table = csv.DictWriter(text, self._columns, extrasaction="ignore", restval="")
-        table.writerows(records)
+        table.writerow(record)
         return text.getvalue()
 
 
@@ -493,13 +522,26 @@ def _json_line(record: dict[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=True) + "\n"
 
 
-def _append(path: Path, text: str) -> None:
-    """Append in one write, so that a kill leaves at most one torn line, the last."""
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+@contextlib.contextmanager
+def _rewritten(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content becomes the file ``path`` when the block succeeds."""
+    with files.atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        yield stream
+
+
+def _append(path: Path, text: str) -> int:
+    """Append in one write, so that a kill leaves at most one torn line, the last; return where it begins."""
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        data = text.encode("utf-8", "surrogateescape")
+        place = os.lseek(handle, 0, os.SEEK_END)
+        data = _encoded(text)
         if os.write(handle, data) != len(data):
             raise InputError(f"The disk of {shown(path.parent)} is full; free it and go on with --resume.")
+        return place
     except OSError as error:
         raise InputError(
             f"Cannot write {shown(path)}: {error.strerror}; free the disk and go on with --resume."
@@ -508,21 +550,28 @@ def _append(path: Path, text: str) -> None:
         os.close(handle)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines of an earlier run; a torn or foreign one is skipped and its map done again."""
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Lines of an earlier run and where they begin; a torn or foreign one is skipped and its map done again."""
     try:
-        text = path.read_bytes().decode("utf-8", "replace")
+        with open(path, "rb") as stream:
+            place = 0
+            for line in stream:
+                record = _record(line)
+                if record is not None:
+                    yield place, record
+                place += len(line)
     except FileNotFoundError:
         return
     except OSError as error:
         raise InputError(f"Cannot read {shown(path)}: {error.strerror}.") from error
-    for line in text.split("\n"):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            yield record
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 # ----------------------------------------------------------------------------------------- the runs
@@ -609,4 +658,4 @@ def run_list(
                 failures += row["status"] != DONE
                 progress.step(detail=f"{failures} failed" if failures else "")
     ledger.finish()
-    return [ledger.rows[job.key] for job in jobs]
+    return list(ledger.rows())
