@@ -8,8 +8,10 @@ yellow is coarse), which any colour vision, and a grey printer, puts in the same
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
@@ -21,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from . import constants
+from .evaluation import wilson
 from .files import PathLike, atomic_path
 from .resolution import CANNOT_TELL, OPTIMISTIC, PESSIMISTIC, SUPPORTED, class_of, estimated
 from .results import (
@@ -40,10 +43,14 @@ RESOLUTION_TICKS_A = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
 INTERVAL_RANGE_A = (0.0, 2.0)
 AXES = ("z", "y", "x")
 FORMATS = ("png", "svg", "pdf")
-SLICE_KINDS = ("slices", "interval", "disagreement", "truth")
+SLICE_KINDS = ("slices", "interval", "disagreement", "difference", "truth")
 """The kinds that can be moved through; see :func:`slices_from_folder`."""
 STANDARD = ("verdict", "slices", "histogram")
 """The figures that ``validate`` leaves in ``figures/``."""
+OURS = "CryoResDL"
+"""What the network's own estimate is called beside those of other programs."""
+MOST_COMPARED = 5
+"""Volumes that one figure of a comparison shows; of more, pairs can be chosen."""
 
 _CLASS_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 12.0)
 _GLOBAL_CENTRES_A = (2.5, 6.5, 12.0)
@@ -60,6 +67,13 @@ _TEXT = "#222222"
 _CONTRAST = (1.0, 99.7)
 _SAMPLES = 200_000
 _VALIDATION = ("val_", "validation_")
+_VARIANTS = {"single_": "validation, one map", "halves_": "validation, half maps"}
+_CURVES = {
+    "training": "#0072B2",
+    "validation": "#E69F00",
+    "validation, one map": "#E69F00",
+    "validation, half maps": "#009E73",
+}
 
 
 # ---------------------------------------------------------------------------------------- one colour scale
@@ -100,13 +114,65 @@ class Layer:
 
     Attributes:
         title: the panel's heading.
-        data: volume (z, y, x), perhaps memory-mapped.
+        data: volume (z, y, x), perhaps memory-mapped; anything with ``shape``, ``size`` and numpy's slicing.
         kind: ``density``, ``resolution``, ``interval``, ``difference`` (signed, A) or ``spread`` (A, from 0).
+        fill: of a resolution: a value that fills the background and is no estimate; see `filled_background`.
     """
 
     title: str
-    data: np.ndarray
+    data: Any
     kind: str = "density"
+    fill: float | None = None
+
+
+class Difference:
+    """The signed difference of two local-resolution volumes, computed only for the slices that are looked at.
+
+    Args:
+        first: A (z, y, x).
+        second: A (z, y, x), on the same grid.
+        fills: the values of both that fill a background.
+    """
+
+    def __init__(self, first: Any, second: Any, fills: Tuple[float | None, float | None] = (None, None)):
+        self.first, self.second, self.fills = first, second, fills
+        self.shape, self.size = first.shape, first.size
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """``second - first`` where both have an estimate, NaN elsewhere (A)."""
+        a, b = np.asarray(self.first[key], np.float32), np.asarray(self.second[key], np.float32)
+        both = estimates(a, self.fills[0]) & estimates(b, self.fills[1])
+        return np.where(both, b - a, np.float32(np.nan))
+
+
+def estimates(values: np.ndarray, fill: float | None = None) -> np.ndarray:
+    """Where a local-resolution volume has an estimate: bool, without a filled background."""
+    there = estimated(values)
+    return there if fill is None else there & (np.asarray(values) != np.float32(fill))
+
+
+def filled_background(resolution: Any) -> float | None:
+    """The value that fills the background of a local-resolution volume, or ``None``.
+
+    RELION writes the global resolution outside its mask. It is told by the faces of the box, which no molecule
+    reaches: half of their voxels or more hold one and the same value, and other values exist inside.
+    """
+    if len(resolution.shape) != 3 or not resolution.size:
+        return None
+    step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
+    faces = [
+        np.asarray(
+            resolution[tuple(edge if axis == number else slice(None, None, step) for axis in range(3))]
+        )
+        for number in range(3)
+        for edge in (0, -1)
+    ]
+    values, counts = np.unique(np.concatenate([face.ravel() for face in faces]), return_counts=True)
+    fill = float(values[counts.argmax()])
+    if not estimated(np.array([fill]))[0] or 2 * counts.max() < counts.sum():
+        return None
+    inside = np.asarray(resolution[::step, ::step, ::step])
+    return fill if estimates(inside, fill).any() else None
 
 
 class SliceFigure:
@@ -137,10 +203,11 @@ class SliceFigure:
         self.title = title
         self.axis = _known_axis(axis)
         self.index = self.best_index() if index is None else index
-        self.figure = _figure(3.7 * len(self.layers) + 0.4, 3.7)
+        self._rows, self._columns = _grid(len(self.layers))
+        self.figure = _figure(3.7 * self._columns + 0.4, 3.5 * self._rows + 0.3)
         self._styles = [_style(layer) for layer in self.layers]
-        estimates = [layer.data for layer in self.layers if layer.kind in ("resolution", "spread")]
-        self.window = focus(estimates[0]) if estimates else tuple((0, n) for n in self.shape)
+        known = [layer for layer in self.layers if layer.kind in ("resolution", "spread")]
+        self.window = focus(known[0].data, fill=known[0].fill) if known else tuple((0, n) for n in self.shape)
         self.images: List[Any] = []
         self.axes: List[Any] = []
         self.heading: Any = None
@@ -156,14 +223,14 @@ class SliceFigure:
         number = AXES.index(self.axis)
         for layer in self.layers:
             if layer.kind == "resolution":
-                return best_index(layer.data, self.axis)
+                return best_index(layer.data, self.axis, layer.fill)
         return self.shape[number] // 2
 
     def set_index(self, index: int) -> int:
         """Show slice ``index``, moved into the box; returns the slice shown."""
         self.index = int(min(max(index, 0), self.count - 1))
         for layer, image, style in zip(self.layers, self.images, self._styles):
-            image.set_data(_pixels(cut(layer.data, self.axis, self.index), layer.kind, style))
+            image.set_data(_pixels(cut(layer.data, self.axis, self.index), layer, style))
         self.heading.set_text(self._heading())
         return self.index
 
@@ -182,12 +249,14 @@ class SliceFigure:
     def _draw(self) -> None:
         self.index = int(min(max(self.index, 0), self.count - 1))
         self.figure.clear()
-        grid = self.figure.subplots(1, len(self.layers), squeeze=False)[0]
-        self.axes, self.images = list(grid), []
+        grid: Any = self.figure.subplots(self._rows, self._columns, squeeze=False)
+        self.axes, self.images = list(grid.ravel()[: len(self.layers)]), []
+        for ax in grid.ravel()[len(self.layers) :]:
+            ax.axis("off")
         across, up = _plane(self.axis)
         extent = _extent(self.shape, self.voxel_size, self.origin, self.axis)
-        for ax, layer, style in zip(self.axes, self.layers, self._styles):
-            pixels = _pixels(cut(layer.data, self.axis, self.index), layer.kind, style)
+        for number, (ax, layer, style) in enumerate(zip(self.axes, self.layers, self._styles)):
+            pixels = _pixels(cut(layer.data, self.axis, self.index), layer, style)
             ax.set_facecolor(EMPTY)
             image = ax.imshow(
                 pixels,
@@ -201,33 +270,61 @@ class SliceFigure:
             self._zoom(ax)
             ax.set_title(_plain(layer.title, 36), fontsize=10)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
-            ax.set_ylabel(f"{up} (Å)" if ax is self.axes[0] else "", fontsize=9)
+            ax.set_ylabel(f"{up} (Å)" if number % self._columns == 0 else "", fontsize=9)
             ax.tick_params(labelsize=8)
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.yaxis.set_major_locator(MaxNLocator(5))
-            _colorbar(self.figure, image, ax, layer.kind, style["label"])
+        for together in self._bars():
+            layer = self.layers[together[-1]]
+            axes = [self.axes[number] for number in together]
+            label = self._styles[together[-1]]["label"]
+            _colorbar(self.figure, self.images[together[-1]], axes, layer.kind, label)
         self.heading = self.figure.suptitle(self._heading(), fontsize=10, color=_TEXT)
+
+    def _bars(self) -> List[List[int]]:
+        """The panels that share a colour bar: resolutions beside each other have one scale, so one bar will do."""
+        shared: List[List[int]] = []
+        for number, layer in enumerate(self.layers):
+            left = self.layers[number - 1] if number % self._columns else None
+            if left is not None and layer.kind == left.kind == "resolution":
+                shared[-1].append(number)
+            else:
+                shared.append([number])
+        return shared
 
     def _zoom(self, ax: Any) -> None:
         """Show the molecule, not the empty box around it; the toolbar can zoom out."""
-        sides = []
-        for name in _plane(self.axis):
-            number = "zyx".index(name)
-            start = self.origin[2 - number] - 0.5 * self.voxel_size
-            sides.append(tuple(start + edge * self.voxel_size for edge in self.window[number]))
-        ax.set_xlim(*sides[0])
-        ax.set_ylim(*sides[1])
+        _show_window(ax, self.window, self.axis, self.voxel_size, self.origin)
 
 
-def focus(resolution: np.ndarray, margin: float = 0.15) -> Tuple[Tuple[int, int], ...]:
+def _grid(panels: int) -> Tuple[int, int]:
+    """Rows and columns of so many panels: one row of up to four, then two."""
+    return (1, panels) if panels <= 4 else (2, math.ceil(panels / 2))
+
+
+def _show_window(
+    ax: Any, window: Sequence[Tuple[int, int]], axis: str, voxel_size: float, origin: Sequence[float]
+) -> None:
+    """Limit the axes of a slice to first and last + 1 voxels along (z, y, x)."""
+    sides = []
+    for name in _plane(axis):
+        number = "zyx".index(name)
+        start = origin[2 - number] - 0.5 * voxel_size
+        sides.append(tuple(start + edge * voxel_size for edge in window[number]))
+    ax.set_xlim(*sides[0])
+    ax.set_ylim(*sides[1])
+
+
+def focus(resolution: Any, margin: float = 0.15, fill: float | None = None) -> Tuple[Tuple[int, int], ...]:
     """First and last + 1 voxel along (z, y, x) of a box around the estimated voxels, with a margin.
 
     Args:
         resolution: A (z, y, x); the whole box is taken when nothing is estimated.
         margin: part of the longest side of the estimated region, added on each side.
+        fill: value of a filled background, which is no estimate.
     """
     step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
-    there = estimated(resolution[::step, ::step, ::step])
+    there = estimates(resolution[::step, ::step, ::step], fill)
     if not there.any():
         return tuple((0, n) for n in resolution.shape)
     edges = []
@@ -242,17 +339,19 @@ def focus(resolution: np.ndarray, margin: float = 0.15) -> Tuple[Tuple[int, int]
 
 def cut(data: np.ndarray, axis: str, index: int) -> np.ndarray:
     """Slice ``index`` of a (z, y, x) volume perpendicular to ``axis``: (y, x), (z, x) or (z, y)."""
-    return np.asarray(np.take(data, index, axis=AXES.index(axis)))
+    key: List[Any] = [slice(None)] * 3
+    key[AXES.index(axis)] = index
+    return np.asarray(data[tuple(key)])
 
 
-def best_index(resolution: np.ndarray, axis: str = "z") -> int:
+def best_index(resolution: Any, axis: str = "z", fill: float | None = None) -> int:
     """The slice with most estimated voxels; the one nearest the centre wins a tie, and an empty volume."""
     number = AXES.index(_known_axis(axis))
     step = max(1, round((resolution.size / 2e6) ** (1 / 2)))
     thin = [slice(None, None, step)] * 3
     thin[number] = slice(None)
     others = tuple(i for i in range(3) if i != number)
-    counts = estimated(resolution[tuple(thin)]).sum(axis=others)
+    counts = estimates(resolution[tuple(thin)], fill).sum(axis=others)
     centre = resolution.shape[number] // 2
     best = np.flatnonzero(counts == counts.max())
     return int(best[np.argmin(np.abs(best - centre))])
@@ -346,6 +445,19 @@ def disagreement_slices(
     return SliceFigure(_disagreement_layers(volumes, disagreement), voxel_size, origin, axis, index).figure
 
 
+def difference_slices(
+    first: np.ndarray,
+    second: np.ndarray,
+    voxel_size: float,
+    names: Tuple[str, str] = ("first", "second"),
+    axis: str = "z",
+    index: int | None = None,
+    origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Figure:
+    """Two local resolutions (A) and their signed difference, second minus first."""
+    return SliceFigure(_difference_layers(names, first, second), voxel_size, origin, axis, index).figure
+
+
 def truth_vs_map(
     density: np.ndarray,
     truth: np.ndarray,
@@ -358,9 +470,8 @@ def truth_vs_map(
     """A simulated map beside its true local resolution and, when given, an estimate and its error."""
     layers = [Layer("Simulated map", density), Layer("True local resolution", truth, "resolution")]
     if estimate is not None:
-        both = estimated(truth) & estimated(estimate)
         layers.append(Layer("Estimate", estimate, "resolution"))
-        layers.append(Layer("Estimate - truth", np.where(both, estimate - truth, np.nan), "difference"))
+        layers.append(Layer("Estimate - truth", Difference(truth, estimate), "difference"))
     return SliceFigure(layers, voxel_size, origin, axis, index).figure
 
 
@@ -373,8 +484,9 @@ def three_axes(
     """The best slice along z, y and x: the map above, its local resolution below."""
     rows = [Layer("Map", density)] if density is not None else []
     rows.append(Layer("Local resolution", resolution, "resolution"))
-    figure = _figure(10.5, 3.4 * len(rows) + 0.4)
+    figure = _figure(10.5, 3.2 * len(rows) + 0.2)
     grid: Any = figure.subplots(len(rows), 3, squeeze=False)
+    window = focus(resolution)
     for line, layer in zip(grid, rows):
         style = _style(layer)
         for ax, axis in zip(line, AXES):
@@ -382,13 +494,14 @@ def three_axes(
             across, up = _plane(axis)
             ax.set_facecolor(EMPTY)
             image = ax.imshow(
-                _pixels(cut(layer.data, axis, index), layer.kind, style),
+                _pixels(cut(layer.data, axis, index), layer, style),
                 origin="lower",
                 extent=_extent(resolution.shape, voxel_size, origin, axis),
                 interpolation="nearest",
                 cmap=style["cmap"],
                 norm=style["norm"],
             )
+            _show_window(ax, window, axis, voxel_size, origin)
             position = origin[2 - AXES.index(axis)] + index * voxel_size
             ax.set_title(f"{layer.title}, {axis} = {position:.1f} Å", fontsize=10)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
@@ -415,14 +528,22 @@ def global_fractions(fractions: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def class_histogram(
-    sources: Mapping[str, Sequence[float]], voxels: Mapping[str, int] | None = None, title: str = ""
+    sources: Mapping[str, Sequence[float]],
+    voxels: Mapping[str, int] | None = None,
+    title: str = "",
+    curves: Mapping[str, Tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Figure:
     """Bars of the ten classes and of the three, and the cumulative curve, for one or more sources.
+
+    One source has bars in the colours of the resolutions; several have a colour each, and the colours of the
+    resolutions lie below the bars.
 
     Args:
         sources: name -> ten fractions (of the estimated voxels; they sum to 1).
         voxels: name -> number of estimated voxels, for the legend.
         title: heading.
+        curves: name -> resolutions (A) and part of the voxels at or finer; points at the classes' edges are
+            joined where a source has none.
     """
     figure = _figure(10.0, 6.4)
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.6), height_ratios=(1.25, 1))
@@ -431,42 +552,21 @@ def class_histogram(
         figure.add_subplot(grid[1, 0]),
         figure.add_subplot(grid[1, 1]),
     )
-    colors = class_colors()
     names = list(sources)
-    width = 0.84 / max(1, len(names))
+    labels = {
+        name: _plain(name, 40) + (f" ({voxels[name]:,} voxels)" if voxels and name in voxels else "")
+        for name in names
+    }
     for number, name in enumerate(names):
         fractions = np.asarray(sources[name], float)
-        shown = _plain(name, 40)
-        label = f"{shown} ({voxels[name]:,} voxels)" if voxels and name in voxels else shown
-        shift = (number - (len(names) - 1) / 2) * width
-        single = len(names) == 1
-        edge = _SOURCE_COLORS[number % len(_SOURCE_COLORS)]
-        hatch = None if number == 0 else ("///", "...", "xxx", "\\\\\\", "++", "oo")[(number - 1) % 6]
-        for ax, values, fill in (
-            (ten, fractions, colors),
-            (three, global_fractions(fractions), list(global_colors().values())),
-        ):
-            bars = ax.bar(
-                np.arange(len(values)) + shift,
-                100 * values,
-                width * 0.94,
-                color=fill,
-                edgecolor="#555555" if single else edge,
-                linewidth=0.6 if single else 1.4,
-                hatch=hatch,
-                label=label if ax is ten else None,
-            )
-            if single or len(values) == 3 and len(names) <= 3:
-                ax.bar_label(
-                    bars, [f"{100 * v:.0f} %" if v >= 0.005 else "" for v in values], fontsize=8, padding=1
-                )
-        total.step(
-            np.append(0.0, constants.LOCAL_EDGES_A),
-            100 * np.append(0.0, np.cumsum(fractions)[:9]),
-            where="post",
-            color=edge,
-            label=label,
-        )
+        place = (number, len(names))
+        _class_bars(ten, fractions, place, class_colors(), labels[name])
+        _class_bars(three, global_fractions(fractions), place, list(global_colors().values()), "")
+        _cumulative(total, fractions, place, (curves or {}).get(name), labels[name])
+    if len(names) > 1:
+        _class_strip(ten, class_colors())
+        _class_strip(three, list(global_colors().values()))
+        ten.legend(fontsize=8, loc="best")
     ten.set_xticks(range(10), constants.LOCAL_CLASSES)
     ten.set_xlabel("local resolution class (Å)", fontsize=9)
     ten.set_ylabel("voxels (%)", fontsize=9)
@@ -474,15 +574,71 @@ def class_histogram(
     three.set_ylabel("voxels (%)", fontsize=9)
     total.set_xlabel("local resolution (Å)", fontsize=9)
     total.set_ylabel("voxels at or finer (%)", fontsize=9)
-    total.set_xlim(0, 10)
     total.set_ylim(0, 102)
     total.grid(alpha=0.3)
     for ax in (ten, three):
         ax.margins(y=0.14)
         ax.set_ylim(bottom=0)
-    if len(names) > 1 or voxels:
+    if len(names) == 1 and voxels:
         total.legend(fontsize=8, loc="best")
     return _finish(figure, (ten, three, total), title or "How the voxels inside the mask are resolved")
+
+
+def _class_bars(
+    ax: Any, fractions: np.ndarray, place: Tuple[int, int], colors: Sequence[str], label: str
+) -> None:
+    """The bars of one source; ``place``: its number and how many there are."""
+    number, count = place
+    width = 0.84 / count
+    bars = ax.bar(
+        np.arange(len(fractions)) + (number - (count - 1) / 2) * width,
+        100 * fractions,
+        width * 0.94,
+        color=list(colors) if count == 1 else _SOURCE_COLORS[number % len(_SOURCE_COLORS)],
+        edgecolor="#555555",
+        linewidth=[0.6 if value > 0 else 0 for value in fractions],
+        label=label or None,
+    )
+    if count == 1 or (len(fractions) == 3 and count <= 3):
+        texts = [f"{100 * value:.0f} %" if value >= 0.005 else "" for value in fractions]
+        ax.bar_label(bars, texts, fontsize=8, padding=1)
+
+
+def _class_strip(ax: Any, colors: Sequence[str]) -> None:
+    """The colours of the classes as a strip below the bars."""
+    for number, color in enumerate(colors):
+        ax.axvspan(number - 0.46, number + 0.46, ymin=-0.025, ymax=0, color=color, clip_on=False, linewidth=0)
+    ax.tick_params(axis="x", length=0, pad=8)
+
+
+def _cumulative(
+    ax: Any,
+    fractions: np.ndarray,
+    place: Tuple[int, int],
+    curve: Tuple[np.ndarray, np.ndarray] | None,
+    label: str,
+) -> None:
+    """Part of the voxels at or finer than each resolution."""
+    color = _SOURCE_COLORS[place[0] % len(_SOURCE_COLORS)]
+    edges = np.append(0.0, constants.LOCAL_EDGES_A)
+    x, y = curve if curve is not None else (edges, np.append(0.0, np.cumsum(fractions)[:9]))
+    ax.plot(x, 100 * np.asarray(y), color=color, label=label, marker=None if curve is not None else "o")
+    reached = float(x[min(len(x) - 1, int(np.searchsorted(y, 0.995)))])
+    ax.set_xlim(0, max(10.0, ax.get_xlim()[1] if place[0] else 0.0, reached))
+
+
+def cumulative(resolution: Any, fill: float | None = None) -> Tuple[np.ndarray, np.ndarray] | None:
+    """How the estimated voxels of a volume add up: resolutions (A) and the part that is at or finer.
+
+    A regular subset of about two million voxels is asked; ``None`` when nothing is estimated there.
+    """
+    step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
+    thin = np.asarray(resolution[::step, ::step, ::step])
+    values = np.sort(thin[estimates(thin, fill)])
+    if not values.size:
+        return None
+    x = np.linspace(0.0, 40.0, 801)
+    return x, np.searchsorted(values, x, side="right") / values.size
 
 
 # ------------------------------------------------------------------------------------------------- verdict
@@ -495,19 +651,22 @@ def verdict_panel(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
         entry: one entry of ``classification.json``.
         summary: ``local_resolution.json``, for the spread inside the map.
     """
-    lines = verdict_lines(entry, summary)
-    wrapped = [piece for line in lines for piece in (textwrap.wrap(line, 96) or [""])]
-    text_height = 0.21 * len(wrapped) + 0.1
-    figure = _figure(9.2, 3.9 + text_height)
-    grid = figure.add_gridspec(3, 1, height_ratios=(text_height, 2.2, 1.3))
-    words, scale, chances = (figure.add_subplot(grid[i]) for i in range(3))
+    wrapped = []
+    for line in verdict_lines(entry, summary):
+        wrapped += textwrap.wrap(line, 104, subsequent_indent="    ") or [""]
+    text_height = 0.45 + 0.2 * len(wrapped)
+    figure = _figure(9.2, 3.4 + text_height)
+    parts: Any = figure.subfigures(2, 1, height_ratios=(text_height, 3.4))
+    words = parts[0].subplots()
     words.axis("off")
     words.text(
         0, 1, "\n".join(wrapped), va="top", fontsize=10, color=_TEXT, linespacing=1.35, parse_math=False
     )
+    scale, chances = parts[1].subplots(2, 1, gridspec_kw={"height_ratios": (3.2, 0.6)})
     _scale(scale, entry, summary)
     _probability_bar(chances, entry.get("probabilities") or {})
-    figure.suptitle(verdict_title(entry), fontsize=13, fontweight="bold", x=0.01, ha="left", parse_math=False)
+    title = verdict_title(entry)
+    parts[0].suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left", parse_math=False)
     return figure
 
 
@@ -551,11 +710,17 @@ def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
             else ""
         )
         lines.append(f"Local resolution: median {summary['median_A']:.1f} Å{middle}.")
-    lines += [f"Why: {reason}" for reason in _sentences(claim.get("reasons"))]
+    for number, reason in enumerate(_sentences(claim.get("reasons"))):
+        lines.append(("" if number else "Why: ") + with_unit(reason))
     if entry.get("in_distribution") is False:
         lines.append("This map is unlike those that the network learned from: do not rely on the estimate.")
-    lines += [f"Warning: {warning}" for warning in _sentences(entry.get("warnings"))]
+    lines += [f"Warning: {with_unit(warning)}" for warning in _sentences(entry.get("warnings"))]
     return lines or ["classification.json holds no result for this map."]
+
+
+def with_unit(text: str) -> str:
+    """A sentence of the engine for reading: its numbers in ``A`` are written with ``Å``."""
+    return re.sub(r"(?<=\d) A\b", " Å", text)
 
 
 def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
@@ -583,14 +748,25 @@ def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None)
         if is_number(left) and is_number(right):
             ax.plot([left, right], [y, y], color=color, linewidth=7, alpha=0.45, solid_capstyle="butt")
         ax.plot([value], [y], "o", color=color, markersize=8)
-        ax.annotate(f"{value:.1f} Å", (value, y), (0, 8), textcoords="offset points", ha="center", fontsize=9)
+        ax.annotate(
+            f"{value:.1f} Å",
+            (value, y),
+            (0, 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            zorder=5,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        )
     claim = (entry.get("claim") or {}).get("claimed_A")
     if is_number(claim):
         ax.axvline(claim, color="#D55E00", linewidth=2, linestyle="--")
+        left_side = math.sqrt(low * high) < claim
         ax.annotate(
             f"claim {claim:g} Å",
             (claim, 0.02),
-            (4, 6),
+            (-4 if left_side else 4, 5),
+            ha="right" if left_side else "left",
             textcoords="offset points",
             fontsize=9,
             color="#B04A00",
@@ -653,31 +829,40 @@ def reliability(
     Args:
         confidence: mean predicted probability of each bin, 0 to 1.
         accuracy: part of each bin that is right, 0 to 1.
-        counts: number of maps or voxels in each bin.
+        counts: number of maps or voxels in each bin; with them come 95 % intervals (Wilson's).
         error: expected calibration error, 0 to 1.
         title: heading.
     """
     figure = _figure(5.6, 5.6)
+    sure, right = 100 * np.asarray(confidence, float), 100 * np.asarray(accuracy, float)
     if counts is not None:
         pair: Any = figure.subplots(2, 1, gridspec_kw={"height_ratios": (4, 1)}, sharex=True)
         ax, low = pair
-        low.bar(100 * np.asarray(confidence), counts, width=4, color="#56B4E9")
-        low.set_ylabel("n", fontsize=9)
+        low.bar(sure, counts, width=3, color="#56B4E9")
+        low.set_yscale("log")
+        low.set_ylim(bottom=0.7)
+        low.set_ylabel("n per point", fontsize=9)
         low.tick_params(labelsize=8)
+        ends = np.array([wilson(round(r / 100 * n), int(n)) for r, n in zip(right, counts) if n > 0])
+        ax.vlines(
+            [one for one, n in zip(sure, counts) if n > 0],
+            *(100 * ends.T),
+            color="#0072B2",
+            alpha=0.45,
+            label="95 % interval of the point",
+        )
     else:
         ax = low = figure.subplots()
     ax.plot([0, 100], [0, 100], "--", color="#888888", label="perfectly calibrated")
-    ax.plot(
-        100 * np.asarray(confidence), 100 * np.asarray(accuracy), "o-", color="#0072B2", label="this model"
-    )
-    ax.set_xlim(0, 100)
-    ax.set_ylim(0, 100)
-    ax.set_ylabel("observed frequency (%)", fontsize=9)
-    low.set_xlabel("predicted probability (%)", fontsize=9)
-    ax.legend(fontsize=8, loc="upper left")
+    ax.plot(sure, right, "o-", color="#0072B2", label="this network")
+    ax.set_xlim(min(30.0, 10 * math.floor(sure.min() / 10)) if sure.size else 0, 101)
+    ax.set_ylim(0, 102)
+    ax.set_ylabel("how often it is right (%)", fontsize=9)
+    low.set_xlabel("how sure it is: probability of the class it names (%)", fontsize=9)
+    ax.legend(fontsize=8, loc="lower right")
     ax.grid(alpha=0.3)
     if error is not None:
-        ax.text(97, 4, f"expected calibration error {error:.3f}", ha="right", fontsize=9)
+        ax.set_title(f"expected calibration error {100 * error:.1f} %", fontsize=9)
     return _finish(figure, (ax,), title or "Calibration")
 
 
@@ -687,43 +872,59 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
     length = max((len(values) for values in columns.values()), default=0)
     step = next((name for name in ("epoch", "step", "iteration") if name in columns), None)
     x = columns[step] if step else np.arange(1, length + 1)
+    starts = _starts(x) if step == "epoch" and length else [slice(0, length)]
+    if length and step == "epoch" and x[0] == 0:
+        x = x + 1  # Keras counts from 0
     hidden = {step, "seconds", "time", "time_s", "elapsed_s", "rate", "lr", "learning_rate", "seed"}
-    bases = list(dict.fromkeys(_without_prefix(name) for name in columns if name not in hidden))
-    curves = {base: _training_and_validation(columns, base) for base in bases}
-    bases = [base for base in bases if any(np.isfinite(v).any() for v in curves[base].values())]
-    if not bases:
+    panels: Dict[str, List[Tuple[str, str]]] = {}
+    for name in columns:
+        if name not in hidden and np.isfinite(columns[name]).any():
+            quantity, curve = _what_is_measured(name)
+            panels.setdefault(quantity, []).append((curve, name))
+    if not panels:
         return missing("The training history holds no finished epoch yet.", title)
-    bases = sorted(bases, key=lambda name: (name != "loss", bases.index(name)))[:9]
-    figure = _figure(4.3 * min(3, len(bases)) + 0.6, 3.5 * math.ceil(len(bases) / 3) + 0.3)
-    grid: Any = figure.subplots(math.ceil(len(bases) / 3), min(3, len(bases)), squeeze=False).ravel()
-    for ax, name in zip(grid, bases):
-        for label, color in (("training", "#0072B2"), ("validation", "#E69F00")):
-            if label in curves[name]:
-                ax.plot(x, curves[name][label], color=color, marker="." if length < 30 else None, label=label)
+    shown = sorted(panels, key=lambda quantity: quantity != "loss")[:9]
+    across = min(3, len(shown))
+    down = math.ceil(len(shown) / across)
+    figure = _figure(4.2 * across + 0.6, 3.3 * down + 0.3)
+    grid: Any = figure.subplots(down, across, squeeze=False).ravel()
+    for ax, quantity in zip(grid, shown):
+        for curve, name in panels[quantity]:
+            for number, part in enumerate(starts):
+                ax.plot(
+                    x[part],
+                    columns[name][part],
+                    color=_CURVES.get(curve, "#000000"),
+                    linestyle="--" if curve.endswith("half maps") else "-",
+                    marker="." if length < 30 else None,
+                    alpha=1.0 if number == len(starts) - 1 else 0.45,
+                    label=None if number else curve + (f" ({len(starts)} starts)" if len(starts) > 1 else ""),
+                )
         ax.legend(fontsize=8)
         ax.set_xlabel(step or "epoch", fontsize=9)
-        ax.set_ylabel(_plain(_quantity(name)), fontsize=9)
+        ax.set_ylabel(_plain(_quantity(quantity)), fontsize=9)
         ax.grid(alpha=0.3)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    for ax in grid[len(bases) :]:
+    for ax in grid[len(shown) :]:
         ax.axis("off")
-    return _finish(figure, grid[: len(bases)], title or "Training")
+    return _finish(figure, grid[: len(shown)], title or "Training")
 
 
-def _without_prefix(name: str) -> str:
-    for prefix in _VALIDATION:
-        if name.startswith(prefix):
-            return name[len(prefix) :]
-    return name
+def _starts(epochs: np.ndarray) -> List[slice]:
+    """The pieces of a history in which the epochs only go up: a network may be trained from several starts."""
+    edges = [0, *(np.flatnonzero(np.diff(epochs) <= 0) + 1), len(epochs)]
+    return [slice(int(first), int(last)) for first, last in zip(edges, edges[1:])]
 
 
-def _training_and_validation(columns: Mapping[str, np.ndarray], base: str) -> Dict[str, np.ndarray]:
-    """The columns of one quantity: measured while training, and on held-out maps; either may be missing."""
-    found = {"training": columns[base]} if base in columns else {}
-    held_out = next((columns[prefix + base] for prefix in _VALIDATION if prefix + base in columns), None)
-    if held_out is not None:
-        found["validation"] = held_out
-    return found
+def _what_is_measured(name: str) -> Tuple[str, str]:
+    """Column of a history -> (quantity, curve): what is measured, and on which maps."""
+    base = next((name[len(prefix) :] for prefix in _VALIDATION if name.startswith(prefix)), None)
+    if base is None:
+        return {"log2_error": "log2"}.get(name, name), "training"
+    for start, curve in _VARIANTS.items():
+        if base.startswith(start):
+            return base[len(start) :], curve
+    return base, "validation"
 
 
 def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], title: str = "") -> Figure:
@@ -756,45 +957,132 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], ti
 
 def agreement_matrix(names: Sequence[str], matrix: Sequence[Sequence[float]], title: str = "") -> Figure:
     """Pairwise agreement of methods, for example Cohen's kappa or Spearman's rho (-1 to 1)."""
-    table = np.asarray(matrix, float)
-    side = max(4.0, 0.9 * len(names) + 1.6)
-    figure = _figure(side + 0.9, side)
-    ax: Any = figure.subplots()
-    image = ax.imshow(table, cmap="cividis", vmin=0, vmax=1)
-    for (row, column), value in np.ndenumerate(table):
-        if np.isfinite(value):
-            ink = "black" if value > 0.55 else "white"
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=10, color=ink)
-    _name_axes(ax, names)
-    figure.colorbar(image, ax=ax, shrink=0.8, extend="min" if np.nanmin(table) < 0 else "neither").set_label(
-        "agreement (1 = the same)", fontsize=9
-    )
-    return _finish(figure, (ax,), title or "Agreement")
+    return agreement_matrices(names, {title or "agreement (1 = the same)": matrix})
+
+
+def agreement_matrices(names: Sequence[str], tables: Mapping[str, Any], title: str = "") -> Figure:
+    """A matrix per measure of agreement, the methods along both sides.
+
+    Args:
+        names: of the methods.
+        tables: measure -> square matrix; one whose name ends in ``(Å)`` is a distance (0 is the best), the
+            others lie between -1 and 1 (1 is the best).
+        title: heading.
+    """
+    side = max(3.4, 0.8 * len(names) + 1.5)
+    figure = _figure(side * len(tables) + 0.9, side + 0.3)
+    axes: Any = figure.subplots(1, len(tables), squeeze=False)[0]
+    for ax, (measure, matrix) in zip(axes, tables.items()):
+        table = np.array(matrix, float)
+        distance = measure.endswith("(Å)")
+        others = table[~np.eye(len(names), dtype=bool)] if len(names) > 1 else table.ravel()
+        top = max(0.5, float(np.nanmax(others))) if distance and np.isfinite(others).any() else 1.0
+        shown = np.where(np.eye(len(names), dtype=bool), np.nan, table)
+        ax.set_facecolor(EMPTY)
+        image = ax.imshow(shown, cmap="cividis_r" if distance else "cividis", vmin=0, vmax=top)
+        for (row, column), value in np.ndenumerate(table):
+            if np.isfinite(value):
+                bright = (value < 0.45 * top) if distance else value > 0.55
+                ink = "#888888" if row == column else "black" if bright else "white"
+                text = f"{value:.2f}".replace("-0.00", "0.00")
+                ax.text(column, row, text, ha="center", va="center", fontsize=10, color=ink)
+        _name_axes(ax, names)
+        if ax is not axes[0]:
+            ax.set_yticklabels([])
+        extend = "min" if np.nanmin(table) < 0 else "neither"
+        figure.colorbar(image, ax=ax, shrink=0.75, extend=extend).ax.tick_params(labelsize=8)
+        ax.set_title(measure, fontsize=10, parse_math=False)
+    return _finish(figure, axes, title)
 
 
 def comparison_scatter(
     first: np.ndarray, second: np.ndarray, names: Tuple[str, str] = ("first", "second"), title: str = ""
 ) -> Figure:
     """Voxel-by-voxel density of two local-resolution volumes (A), where both have an estimate."""
-    both = estimated(first) & estimated(second)
-    x, y = np.asarray(first)[both], np.asarray(second)[both]
-    figure = _figure(5.6, 5.2)
-    ax: Any = figure.subplots()
-    if not x.size:
-        return missing(f"{names[0]} and {names[1]} have no estimated voxel in common.", title)
-    top = float(min(40.0, max(np.percentile(x, 99.5), np.percentile(y, 99.5)) * 1.1))
-    counts, _, _, image = ax.hist2d(x, y, bins=80, range=((0, top), (0, top)), cmap="cividis", norm=LogNorm())
-    ax.plot([0, top], [0, top], "--", color="#D55E00", linewidth=1)
+    figure = scatter_grid({names[0]: first, names[1]: second}, title=title)
+    return figure if figure is not None else missing(_nothing_in_common(*names), title)
+
+
+def scatter_grid(
+    volumes: Mapping[str, Any],
+    pairs: Sequence[Tuple[str, str]] | None = None,
+    title: str = "",
+) -> Figure | None:
+    """A panel per pair of local-resolution volumes: how often each pair of values (A) occurs at a voxel.
+
+    Args:
+        volumes: name -> A (z, y, x), on one grid.
+        pairs: names of two volumes each; all pairs when missing.
+        title: heading.
+
+    Returns:
+        The figure, or ``None`` when no pair has an estimated voxel in common.
+    """
+    pairs = list(combinations(volumes, 2)) if pairs is None else list(pairs)
+    fills = {name: filled_background(data) for name, data in volumes.items()}
+    found = {pair: _common(volumes, fills, pair) for pair in pairs}
+    everything = [values for each in found.values() for values in each if values.size]
+    if not everything:
+        return None
+    low, high = _value_range(everything)
+    columns = min(3, len(pairs))
+    rows = math.ceil(len(pairs) / columns)
+    figure = _figure(3.9 * columns + 1.3, 3.9 * rows + 0.5) if len(pairs) > 1 else _figure(5.8, 5.2)
+    grid: Any = figure.subplots(rows, columns, squeeze=False)
+    images = []
+    for ax, (pair, (x, y)) in zip(grid.ravel(), found.items()):
+        images += _scatter_panel(ax, pair, x, y, (low, high))
+    for ax in grid.ravel()[len(pairs) :]:
+        ax.axis("off")
+    for image in images:
+        image.set_norm(LogNorm(1, max(2.0, *(float(one.get_array().max()) for one in images))))
+    figure.colorbar(images[0], ax=grid, shrink=0.85, aspect=30).set_label("voxels", fontsize=9)
+    _finish(figure, (), title or "The same voxel by two methods")
+    # Square panels beside one long colour bar: matplotlib's layout takes two rounds to find room for the titles.
+    figure.draw_without_rendering()
+    return figure
+
+
+def _common(
+    volumes: Mapping[str, Any], fills: Mapping[str, float | None], pair: Tuple[str, str]
+) -> Tuple[np.ndarray, np.ndarray]:
+    """The values of both volumes where both have an estimate (A)."""
+    a, b = (np.asarray(volumes[name]) for name in pair)
+    both = estimates(a, fills[pair[0]]) & estimates(b, fills[pair[1]])
+    return a[both], b[both]
+
+
+def _value_range(samples: Sequence[np.ndarray]) -> Tuple[float, float]:
+    """From the finest to the coarsest value that matters, with a little room (A)."""
+    low = min(float(np.percentile(values, 0.2)) for values in samples)
+    high = min(40.0, max(float(np.percentile(values, 99.5)) for values in samples))
+    room = max(0.25, 0.06 * (high - low))
+    return max(0.0, low - room), high + room
+
+
+def _scatter_panel(
+    ax: Any, pair: Tuple[str, str], x: np.ndarray, y: np.ndarray, limits: Tuple[float, float]
+) -> List[Any]:
+    ax.set_xlabel(f"{_plain(pair[0], 24)} (Å)", fontsize=9)
+    ax.set_ylabel(f"{_plain(pair[1], 24)} (Å)", fontsize=9)
+    ax.tick_params(labelsize=8)
     ax.set_facecolor("#fafafa")
-    ax.set_aspect("equal")
-    ax.set_xlabel(f"{_plain(names[0])} (Å)", fontsize=9)
-    ax.set_ylabel(f"{_plain(names[1])} (Å)", fontsize=9)
-    figure.colorbar(image, ax=ax, shrink=0.85).set_label("voxels", fontsize=9)
-    bias, spread = float(np.mean(y - x)), float(np.mean(np.abs(y - x)))
-    ax.set_title(
-        f"{x.size:,} voxels, mean difference {bias:+.2f} Å, mean absolute {spread:.2f} Å", fontsize=9
-    )
-    return _finish(figure, (ax,), title, labels=False)
+    ax.set_xlim(*limits)
+    ax.set_ylim(*limits)
+    ax.set_box_aspect(1)
+    ax.plot(limits, limits, "--", color="#D55E00", linewidth=1)
+    if not x.size:
+        ax.set_title(_nothing_in_common(*pair), fontsize=8, wrap=True)
+        return []
+    image = ax.hist2d(x, y, bins=70, range=(limits, limits), cmap="cividis", cmin=1)[3]
+    bias, apart = float(np.mean(y - x)), float(np.mean(np.abs(y - x)))
+    words = f"{x.size:,} voxels, mean difference {bias:+.2f} Å,\nmean absolute {apart:.2f} Å"
+    ax.set_title(words, fontsize=9)
+    return [image]
+
+
+def _nothing_in_common(first: str, second: str) -> str:
+    return f"{first} and {second} have no estimated voxel in common."
 
 
 def fsc_curve(
@@ -825,11 +1113,26 @@ def fsc_curve(
         )
     ax.set_ylim(min(-0.1, float(np.nanmin([np.nanmin(v) for v in curves.values()]))), 1.05)
     ax.set_xlim(left=0)
+    _angstroms_above(ax)
     ax.set_xlabel("spatial frequency (1/Å)", fontsize=9)
     ax.set_ylabel("Fourier shell correlation", fontsize=9)
     ax.legend(fontsize=8)
     ax.grid(alpha=0.3)
     return _finish(figure, (ax,), title or "Fourier shell correlation")
+
+
+def _angstroms_above(ax: Any) -> None:
+    """The same axis above, read in A."""
+    last = ax.get_xlim()[1]
+    values = [v for v in (50, 20, 10, 7, 5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.6, 1.4, 1.2, 1) if 1 / v <= last]
+    kept: List[float] = []
+    for value in values:
+        if not kept or 1 / value - 1 / kept[-1] > 0.055 * last:
+            kept.append(value)
+    above = ax.secondary_xaxis("top")
+    above.set_xticks([1 / value for value in kept], [f"{value:g}" for value in kept])
+    above.set_xlabel("resolution (Å)", fontsize=9)
+    above.tick_params(labelsize=8)
 
 
 def missing(message: str, title: str = "") -> Figure:
@@ -856,16 +1159,26 @@ class Kind:
     help: str
     draw: Callable[..., Figure | None]
     needs: Tuple[str, ...]
-    instead: str = ""
-    """A file that can stand for the last of ``needs``."""
+    instead: Tuple[str, ...] = ()
+    """Files of which each can stand for the last of ``needs``."""
+    holds: Callable[[ResultsFolder], Any] | None = None
+    """What the figure is drawn from, where a file may be there without it: metrics, or a model's card."""
 
     def ready(self, results: ResultsFolder) -> bool:
         """Whether the files are there."""
         *others, last = self.needs
-        return all(results.has(name) for name in others) and any(map(results.has, (last, self.instead)))
+        there = all(map(results.has, others)) and any(map(results.has, (last, *self.instead)))
+        if not there or self.holds is None:
+            return there
+        try:
+            return self.holds(results) is not None
+        except Exception:  # a damaged card: the figure says so, and others can be drawn
+            return True
 
 
-def from_folder(kind: str, folder: Any, axis: str = "z", index: int | None = None) -> Figure:
+def from_folder(
+    kind: str, folder: Any, axis: str = "z", index: int | None = None, pair: Sequence[str] | None = None
+) -> Figure:
     """Draw any figure from a results folder; what is missing is said in the figure, never raised.
 
     Args:
@@ -873,6 +1186,7 @@ def from_folder(kind: str, folder: Any, axis: str = "z", index: int | None = Non
         folder: path of a results folder, or an open ``ResultsFolder``.
         axis: for slices, the axis to look along.
         index: for slices, the slice number.
+        pair: for ``difference`` and ``scatter``, the names of two of the compared volumes.
 
     Raises:
         KeyError: no such kind (a programming error; the command line offers a choice).
@@ -881,7 +1195,7 @@ def from_folder(kind: str, folder: Any, axis: str = "z", index: int | None = Non
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     title = recipe.help[0].upper() + recipe.help[1:]
     try:
-        figure = recipe.draw(results, axis=axis, index=index)
+        figure = recipe.draw(results, axis=axis, index=index, pair=pair)
     except Exception as error:  # files of another version may miss any key; a viewer must outlive that
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return missing(
@@ -889,22 +1203,29 @@ def from_folder(kind: str, folder: Any, axis: str = "z", index: int | None = Non
             f"version ({problem}). Run the command again.",
             title,
         )
+    if figure is None and pair is not None and (names := list(compared_volumes(results))):
+        return missing(f"{' and '.join(pair)} are not both among the volumes: {', '.join(names)}.", title)
     return figure if figure is not None else missing(results.missing(*recipe.needs), title)
 
 
 def slices_from_folder(
-    folder: Any, kind: str = "slices", axis: str = "z", index: int | None = None
+    folder: Any,
+    kind: str = "slices",
+    axis: str = "z",
+    index: int | None = None,
+    pair: Sequence[str] | None = None,
 ) -> SliceFigure | None:
     """A movable slice figure of a results folder, or ``None`` when its volumes are missing.
 
     Args:
         folder: path or ``ResultsFolder``.
-        kind: ``slices``, ``interval``, ``disagreement`` or ``truth``.
+        kind: one of ``SLICE_KINDS``.
         axis: the axis to look along.
         index: the slice number.
+        pair: of a difference: the names of two of the compared volumes (the first two).
     """
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
-    layers, reference = _SLICES[kind](results)
+    layers, reference = _SLICES[kind](results, pair) if kind == "difference" else _SLICES[kind](results)
     if reference is None or len({layer.data.shape for layer in layers}) > 1:
         return None
     return SliceFigure(layers, reference.voxel_size, reference.origin, axis, index)
@@ -968,8 +1289,29 @@ def _disagreement_slice_layers(results: ResultsFolder) -> Tuple[List[Layer], Vol
     spread = results.volume(constants.DISAGREEMENT)
     if spread is None:
         return [], None
-    volumes = {name: volume.data for name, volume in list(compared_volumes(results).items())[:3]}
+    volumes = {name: volume.data for name, volume in list(compared_volumes(results).items())[:MOST_COMPARED]}
     return _disagreement_layers(volumes, spread.data), spread
+
+
+def _difference_slice_layers(
+    results: ResultsFolder, pair: Sequence[str] | None = None
+) -> Tuple[List[Layer], Volume | None]:
+    chosen = _pair_of(results, pair)
+    if chosen is None:
+        return [], None
+    (first, a), (second, b) = chosen
+    return _difference_layers((first, second), a.data, b.data), a
+
+
+def _pair_of(
+    results: ResultsFolder, pair: Sequence[str] | None
+) -> Tuple[Tuple[str, Volume], Tuple[str, Volume]] | None:
+    """Two of the compared volumes: those named, or the first two; ``None`` when they are not there."""
+    volumes = compared_volumes(results)
+    names = list(pair or list(volumes)[:2])
+    if len(names) != 2 or any(name not in volumes for name in names):
+        return None
+    return (names[0], volumes[names[0]]), (names[1], volumes[names[1]])
 
 
 def _truth_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:
@@ -1000,8 +1342,13 @@ def _listed_volume(results: ResultsFolder, name: str) -> Dict[str, Any]:
 
 
 def _draw_slices(kind: str) -> Callable[..., Figure | None]:
-    def draw(results: ResultsFolder, axis: str = "z", index: int | None = None) -> Figure | None:
-        shown = slices_from_folder(results, kind, axis, index)
+    def draw(
+        results: ResultsFolder,
+        axis: str = "z",
+        index: int | None = None,
+        pair: Sequence[str] | None = None,
+    ) -> Figure | None:
+        shown = slices_from_folder(results, kind, axis, index, pair)
         return shown.figure if shown else None
 
     return draw
@@ -1027,7 +1374,32 @@ def _draw_probabilities(results: ResultsFolder, **_: Any) -> Figure | None:
 
 def _draw_histogram(results: ResultsFolder, **_: Any) -> Figure | None:
     sources, voxels = histogram_sources(results)
-    return class_histogram(sources, voxels) if sources else None
+    return class_histogram(sources, voxels, curves=_cumulative_curves(results)) if sources else None
+
+
+def _cumulative_curves(results: ResultsFolder) -> Dict[str, Tuple[np.ndarray, np.ndarray]]:
+    """The cumulative curve of every source of the histogram whose volume is there, inside the mask."""
+    own = results.resolution
+    volumes = {} if own is None else {OURS: own}
+    for name, volume in compared_volumes(results).items():
+        if not _is_own(volume, results):
+            volumes[name] = volume
+    mask = results.volume(constants.MASK_USED) if results.has(constants.MASK_USED) else None
+    found = {}
+    for name, volume in volumes.items():
+        step = max(1, round((volume.data.size / 2e6) ** (1 / 3)))
+        thin = np.asarray(volume.data[::step, ::step, ::step])
+        if mask is not None and mask.shape == volume.shape:
+            thin = np.where(np.asarray(mask.data[::step, ::step, ::step]) > 0, thin, 0)
+        curve = cumulative(thin, filled_background(volume.data))
+        if curve is not None:
+            found[name] = curve
+    return found
+
+
+def _is_own(volume: Volume, results: ResultsFolder) -> bool:
+    """Whether a compared volume is the one of this very folder, which is shown in any case."""
+    return Path(volume.path).resolve() == (results.folder / constants.LOCAL_RESOLUTION).resolve()
 
 
 def histogram_sources(results: ResultsFolder) -> Tuple[Dict[str, List[float]], Dict[str, int]]:
@@ -1037,15 +1409,15 @@ def histogram_sources(results: ResultsFolder) -> Tuple[Dict[str, List[float]], D
     summary = results.summary
     if summary and isinstance(summary.get("fractions"), dict):
         fractions = summary["fractions"]
-        sources["this estimate"] = [float(fractions.get(name, 0.0)) for name in constants.LOCAL_CLASSES]
+        sources[OURS] = [float(fractions.get(name, 0.0)) for name in constants.LOCAL_CLASSES]
         if is_number(summary.get("n_voxels")):
-            voxels["this estimate"] = int(summary["n_voxels"])
+            voxels[OURS] = int(summary["n_voxels"])
     elif results.resolution is not None:
         data = results.resolution.data
-        sources["this estimate"] = list(class_fractions(data))
-        voxels["this estimate"] = int(estimated(data).sum())
+        sources[OURS] = list(class_fractions(data))
+        voxels[OURS] = int(estimated(data).sum())
     for name, volume in compared_volumes(results).items():
-        if Path(volume.path).name == constants.LOCAL_RESOLUTION and sources:
+        if _is_own(volume, results):
             continue
         listed = _listed_volume(results, name)
         if isinstance(listed.get("fractions"), dict):
@@ -1063,23 +1435,43 @@ def _draw_curves(results: ResultsFolder, **_: Any) -> Figure | None:
 
 
 def _draw_confusion(results: ResultsFolder, **_: Any) -> Figure | None:
-    found = _find(_metrics(results), "confusion", "confusion_matrix")
+    found = _confusion_of(results)
     if found is None:
-        return None
+        known = _metrics(results) is not None
+        return (
+            missing(f"The network's card holds no confusion matrix. {_EVALUATE}", _CONFUSION)
+            if known
+            else None
+        )
     matrix: Any = found.get("matrix") or found.get("counts") if isinstance(found, dict) else found
     names = found.get("classes") or found.get("names") if isinstance(found, dict) else None
     default = constants.GLOBAL_CLASSES if len(matrix) == 3 else constants.LOCAL_CLASSES
-    return confusion_matrix(matrix, names or default)
+    return confusion_matrix(matrix, names or default, _CONFUSION)
+
+
+_CONFUSION = "Confusion matrix, held-out maps"
+_EVALUATE = "'cryoresdl evaluate --data FILE.h5 --model MODEL --out DIR' measures it."
+
+
+def _confusion_of(results: ResultsFolder) -> Any:
+    return _find(_metrics(results), "confusion", "confusion_matrix")
 
 
 def _draw_reliability(results: ResultsFolder, **_: Any) -> Figure | None:
-    metrics = _metrics(results)
+    title, found = _calibration_of(results)
+    if found is None:
+        text = f"The network's card holds no calibration table, so nothing can be said. {_EVALUATE}"
+        return missing(text, "Calibration") if title else None
+    return reliability_from(found, title)
+
+
+def _calibration_of(results: ResultsFolder) -> Tuple[str, Any]:
+    """Title and table of the calibration figure: of the network trained or measured here, or of the one used."""
+    metrics, title = _metrics(results), "Calibration on maps kept apart for testing"
     if metrics is None and results.has(constants.CLASSIFICATION_JSON):
         metrics = _card_of((results.classification or {}).get("model"))
-    figure = reliability_from(_table_of_bins(metrics))
-    if figure is None and metrics is not None:
-        return missing("The model's card holds no calibration table, so nothing can be said.", "Calibration")
-    return figure
+        title = f"Calibration of '{metrics.get('name')}' on maps it never saw"
+    return ("", None) if metrics is None else (title, _table_of_bins(metrics))
 
 
 def _metrics(results: ResultsFolder) -> Any:
@@ -1106,7 +1498,7 @@ def _table_of_bins(metrics: Any) -> Any:
     return None
 
 
-def reliability_from(found: Any) -> Figure | None:
+def reliability_from(found: Any, title: str = "") -> Figure | None:
     """The figure of a ``calibration`` table of metrics or of a model card; ``None`` without bins."""
     bins = found.get("bins") if isinstance(found, dict) else found
     if isinstance(bins, list):
@@ -1124,13 +1516,29 @@ def reliability_from(found: Any) -> Figure | None:
     counted = [counts[i] for i in kept] if counts and is_number(counts[0]) else None
     error = found.get("ece") if isinstance(found, dict) else None
     return reliability(
-        [bins["confidence"][i] for i in kept], [bins["accuracy"][i] for i in kept], counted, error
+        [bins["confidence"][i] for i in kept], [bins["accuracy"][i] for i in kept], counted, error, title
     )
 
 
+_FSC_NAMES = {"masked": "half maps, inside the mask", "unmasked": "half maps, whole box"}
+
+AGREEMENT = {
+    "kappa": "Cohen's kappa, ten classes",
+    "spearman": "rank correlation",
+    "mae_A": "mean absolute difference (Å)",
+}
+"""Measures of ``comparison.json`` that the agreement figure shows, and what they are called."""
+
+
 def _draw_agreement(results: ResultsFolder, **_: Any) -> Figure | None:
-    names, matrix = agreement(results.comparison or {}, "kappa")
-    return agreement_matrix(names, matrix, "Cohen's kappa on the ten classes") if names else None
+    tables = {}
+    for measure, title in AGREEMENT.items():
+        names, matrix = agreement(results.comparison or {}, measure)
+        if names and np.isfinite(np.array(matrix)[~np.eye(len(names), dtype=bool)]).any():
+            tables[title] = matrix
+    if not tables:
+        return None
+    return agreement_matrices(names, tables, "Agreement of the methods, voxel by voxel")
 
 
 def agreement(comparison: Mapping[str, Any], measure: str) -> Tuple[List[str], List[List[float]]]:
@@ -1141,7 +1549,8 @@ def agreement(comparison: Mapping[str, Any], measure: str) -> Tuple[List[str], L
     names: List[str] = []
     for pair in pairs:
         names += [name for name in pair_names(pair) if name not in names]
-    matrix = [[1.0 if a == b else float("nan") for b in names] for a in names]
+    same = 0.0 if measure.endswith("_A") else 1.0
+    matrix = [[same if a == b else float("nan") for b in names] for a in names]
     for pair in pairs:
         first, second = (names.index(name) for name in pair_names(pair))
         if is_number(pair.get(measure)):
@@ -1149,12 +1558,18 @@ def agreement(comparison: Mapping[str, Any], measure: str) -> Tuple[List[str], L
     return names, matrix
 
 
-def _draw_scatter(results: ResultsFolder, **_: Any) -> Figure | None:
-    volumes = list(compared_volumes(results).items())
+def _draw_scatter(results: ResultsFolder, pair: Sequence[str] | None = None, **_: Any) -> Figure | None:
+    volumes = {name: volume.data for name, volume in list(compared_volumes(results).items())}
+    if pair is not None:
+        chosen = _pair_of(results, pair)
+        volumes = {name: volume.data for name, volume in chosen} if chosen else {}
     if len(volumes) < 2:
         return None
-    (first, a), (second, b) = volumes[:2]
-    return comparison_scatter(a.data, b.data, (first, second))
+    left_out = list(volumes)[MOST_COMPARED:]
+    shown = {name: volumes[name] for name in list(volumes)[:MOST_COMPARED]}
+    title = f"The same voxel by two methods (without {', '.join(left_out)})" if left_out else ""
+    figure = scatter_grid(shown, title=_plain(title, 90))
+    return figure or missing("No two of the volumes have an estimated voxel in common.")
 
 
 def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
@@ -1164,21 +1579,22 @@ def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
         return None
     frequency: Any = fsc.get("frequency") or fsc.get("frequency_per_A") or fsc.get("frequencies_per_A")
     curves = {
-        k: v
+        _FSC_NAMES.get(k, k): v
         for k, v in fsc.items()
         if isinstance(v, list) and v is not frequency and len(v) == len(frequency)
     }
     cutoffs = fsc.get("cutoffs_A") or {
-        "expected, 0.143": found.get("global_fsc0143_A"),
-        "measured, 0.143": found.get("measured_fsc0143_masked_A"),
+        "0.143, expected": found.get("global_fsc0143_A"),
+        "0.143, measured": found.get("measured_fsc0143_masked_A"),
     }
     return fsc_curve(frequency, curves, {k: v for k, v in cutoffs.items() if is_number(v) and v > 0})
 
 
-_SLICES: Dict[str, Callable[[ResultsFolder], Tuple[List[Layer], Volume | None]]] = {
+_SLICES: Dict[str, Callable[..., Tuple[List[Layer], Volume | None]]] = {
     "slices": _slice_layers,
     "interval": _interval_layers,
     "disagreement": _disagreement_slice_layers,
+    "difference": _difference_slice_layers,
     "truth": _truth_layers,
 }
 
@@ -1202,17 +1618,30 @@ KINDS: Dict[str, Kind] = {
         "voxels per class: ten, three, cumulative",
         _draw_histogram,
         (constants.LOCAL_JSON,),
-        constants.COMPARISON_JSON,
+        (constants.COMPARISON_JSON,),
     ),
     "disagreement": Kind(
         "where the methods disagree", _draw_slices("disagreement"), (constants.DISAGREEMENT,)
     ),
-    "agreement": Kind("pairwise agreement of the methods", _draw_agreement, (constants.COMPARISON_JSON,)),
-    "scatter": Kind("two methods, voxel by voxel", _draw_scatter, (constants.COMPARISON_JSON,)),
-    "reliability": Kind(
-        "calibration of the probabilities", _draw_reliability, (METRICS_JSON,), constants.CLASSIFICATION_JSON
+    "difference": Kind(
+        "two methods and their signed difference", _draw_slices("difference"), (constants.COMPARISON_JSON,)
     ),
-    "confusion": Kind("true against predicted classes", _draw_confusion, (METRICS_JSON,), CARD_JSON),
+    "agreement": Kind("pairwise agreement of the methods", _draw_agreement, (constants.COMPARISON_JSON,)),
+    "scatter": Kind("every two methods, voxel by voxel", _draw_scatter, (constants.COMPARISON_JSON,)),
+    "reliability": Kind(
+        "calibration of the probabilities",
+        _draw_reliability,
+        (METRICS_JSON,),
+        (CARD_JSON, TRAINED, constants.CLASSIFICATION_JSON),
+        lambda results: _calibration_of(results)[1],
+    ),
+    "confusion": Kind(
+        "true against predicted classes",
+        _draw_confusion,
+        (METRICS_JSON,),
+        (CARD_JSON, TRAINED),
+        _confusion_of,
+    ),
     "curves": Kind("training history", _draw_curves, (HISTORY_CSV,)),
     "truth": Kind(
         "simulated map and its true local resolution", _draw_slices("truth"), (SIMULATED_MAP, TRUTH)
@@ -1275,14 +1704,20 @@ def _interval_layer(interval: np.ndarray) -> Layer:
     return Layer("68 % interval, half-width", interval, "interval")
 
 
-def _disagreement_layers(volumes: Mapping[str, np.ndarray], disagreement: np.ndarray) -> List[Layer]:
-    layers = [Layer(name, data, "resolution") for name, data in volumes.items()]
-    if len(volumes) == 2:  # of more than two there is no one difference
-        (first, a), (second, b) = volumes.items()
-        both = estimated(a) & estimated(b)
-        signed = np.where(both, np.asarray(b, np.float32) - np.asarray(a, np.float32), np.float32(np.nan))
-        layers.append(Layer(f"{second} - {first}", signed, "difference"))
-    return layers + [Layer("Disagreement", disagreement, "spread")]
+def _estimate_layer(name: str, data: Any) -> Layer:
+    """A local resolution of any program; a filled background is not drawn as if it were resolved."""
+    return Layer(name, data, "resolution", filled_background(data))
+
+
+def _disagreement_layers(volumes: Mapping[str, Any], disagreement: Any) -> List[Layer]:
+    layers = [_estimate_layer(name, data) for name, data in volumes.items()]
+    return layers + [Layer("Disagreement: largest - smallest", disagreement, "spread")]
+
+
+def _difference_layers(names: Tuple[str, str], first: Any, second: Any) -> List[Layer]:
+    layers = [_estimate_layer(name, data) for name, data in zip(names, (first, second))]
+    signed = Difference(first, second, (layers[0].fill, layers[1].fill))
+    return [*layers, Layer(f"{names[1]} - {names[0]}", signed, "difference")]
 
 
 def _like(volume: Volume | None, reference: Volume) -> np.ndarray | None:
@@ -1326,10 +1761,10 @@ def _sample(data: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _pixels(plane: np.ndarray, kind: str, style: Mapping[str, Any]) -> np.ndarray:
-    plane = np.asarray(plane, np.float32)
+def _pixels(plane: np.ndarray, layer: Layer, style: Mapping[str, Any]) -> np.ndarray:
+    plane, kind = np.asarray(plane, np.float32), layer.kind
     if kind == "resolution":
-        return np.ma.masked_where(~estimated(plane), plane)
+        return np.ma.masked_where(~estimates(plane, layer.fill), plane)
     if kind in ("interval", "spread"):
         return np.ma.masked_where(~(plane > 0), plane)
     if kind == "difference":
@@ -1380,11 +1815,17 @@ def _short(value: float) -> str:
 
 
 def _quantity(name: str) -> str:
-    name = name.replace("_A", " (Å)") if name.endswith("_A") else name
-    name = name.replace("mae (Å)", "mean absolute error (Å)").replace("rho", "rank correlation")
-    return {"mae": "mean absolute error (Å)", "accuracy": "accuracy (0 to 1)"}.get(
-        name, name.replace("_", " ")
-    )
+    known = {
+        "mae": "mean absolute error (Å)",
+        "mae_A": "mean absolute error (Å)",
+        "log2": "error (log2 of the ratio)",
+        "rho": "rank correlation (-1 to 1)",
+        "within1": "within one class (0 to 1)",
+        "accuracy": "accuracy (0 to 1)",
+    }
+    if name in known:
+        return known[name]
+    return (name[: -len("_A")] + " (Å)" if name.endswith("_A") else name).replace("_", " ")
 
 
 def _class_range(name: str) -> str:

@@ -1,4 +1,5 @@
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -121,8 +122,8 @@ def test_reliability_training_confusion_agreement_scatter_and_fsc_draw_the_value
     lonely = plots.training_curves(
         {"step": [200, 400], "loss": [3, 2], "val_single_mae_A": [2, 1], "rate": [1, 1]}
     )
-    assert [ax.get_ylabel() for ax in lonely.axes] == ["loss", "single mean absolute error (Å)"]
-    assert lonely.axes[1].lines[0].get_label() == "validation"
+    assert [ax.get_ylabel() for ax in lonely.axes] == ["loss", "mean absolute error (Å)"]
+    assert lonely.axes[1].lines[0].get_label() == "validation, one map"
     curves = plots.training_curves({"epoch": [1, 2], "loss": [3, 2], "val_loss": [4, 3], "mae": [1, 0.5]})
     assert [ax.get_ylabel() for ax in curves.axes] == ["loss", "mean absolute error (Å)"]
     assert curves.axes[0].lines[1].get_ydata().tolist() == [4, 3]
@@ -179,21 +180,131 @@ def test_volumes_open_memory_mapped_with_voxel_size_and_origin(folder):
 
 def test_histogram_of_a_folder_has_the_compared_methods(folder):
     sources, voxels = plots.histogram_sources(results.ResultsFolder(folder))
-    assert list(sources) == ["this estimate", "MonoRes"] and voxels["MonoRes"] == voxels["this estimate"]
+    assert list(sources) == [plots.OURS, "MonoRes"] and voxels["MonoRes"] == voxels[plots.OURS]
     assert sum(sources["MonoRes"]) == pytest.approx(1)
 
 
 def test_disagreement_and_agreement_come_from_the_comparison(folder):
     layers = plots.slices_from_folder(folder, "disagreement").layers
-    assert [layer.title for layer in layers] == [
-        "cryoresdl",
-        "MonoRes",
-        "MonoRes - cryoresdl",
-        "Disagreement",
-    ]
-    assert np.allclose(layers[2].data[np.isfinite(layers[2].data)], 1)
-    names, matrix = plots.agreement(json.loads((folder / "comparison.json").read_text()), "kappa")
+    assert [layer.title for layer in layers] == ["cryoresdl", "MonoRes", "Disagreement: largest - smallest"]
+    comparison = json.loads((folder / "comparison.json").read_text())
+    names, matrix = plots.agreement(comparison, "kappa")
     assert names == ["cryoresdl", "MonoRes"] and matrix[0][1] == matrix[1][0] == 0.25
+    names, apart = plots.agreement(comparison, "mae_A")
+    assert apart == [[0, 1], [1, 0]]
+    titles = [ax.get_title() for ax in plots.from_folder("agreement", folder).axes if ax.get_title()]
+    assert titles == list(plots.AGREEMENT.values())
+
+
+def test_difference_is_signed_and_only_where_both_have_an_estimate(folder):
+    shown = plots.slices_from_folder(folder, "difference", pair=("MonoRes", "cryoresdl"))
+    assert [layer.title for layer in shown.layers] == ["MonoRes", "cryoresdl", "cryoresdl - MonoRes"]
+    pixels, (_, mask, _, _) = shown.images[2].get_array(), results_folder.volumes()
+    assert np.allclose(pixels[~pixels.mask], -1)
+    assert np.array_equal(~pixels.mask, mask[shown.index])
+    assert "are not both among the volumes: cryoresdl, MonoRes" in words(
+        plots.from_folder("difference", folder, pair=("MonoRes", "RELION"))
+    )
+
+
+def test_every_pair_of_three_methods_has_its_panel_and_its_numbers(folder):
+    values = results_folder.volumes()[2]
+    volumes = {
+        "a": values,
+        "b": np.where(values > 0, values + 1, 0),
+        "c": np.where(values > 0, values + 3, 0),
+    }
+    figure = plots.scatter_grid(volumes)
+    panels = [(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes if ax.get_xlabel()]
+    assert panels == [("a (Å)", "b (Å)"), ("a (Å)", "c (Å)"), ("b (Å)", "c (Å)")]
+    text = words(figure)
+    assert all(f"mean difference {change} Å" in text for change in ("+1.00", "+3.00", "+2.00"))
+    counts = figure.axes[0].collections[0].get_array()
+    assert counts.sum() == (values > 0).sum() and figure.axes[-1].get_ylabel() == "voxels"
+
+
+def test_a_filled_background_is_not_drawn_as_resolution():
+    _, mask, values, _ = results_folder.volumes()
+    filled = np.where(mask, values, np.float32(8.86)).astype(np.float32)
+    assert plots.filled_background(filled) == pytest.approx(8.86)
+    assert plots.filled_background(values) is None
+    assert plots.filled_background(np.full((9, 9, 9), 4.0, np.float32)) is None, "a whole box of one estimate"
+    image = plots.SliceFigure(plots._difference_layers(("net", "RELION"), values, filled), 1.5).images
+    for drawn in image:
+        assert np.array_equal(np.ma.getmaskarray(drawn.get_array()), ~mask[10])
+    assert plots.focus(filled, fill=plots.filled_background(filled)) == plots.focus(values)
+    assert f"{int(mask.sum()):,} voxels" in words(plots.scatter_grid({"net": values, "RELION": filled}))
+
+
+def test_cumulative_curve_is_that_of_the_voxels():
+    values = np.zeros((10, 10, 10), np.float32)
+    values.ravel()[:4] = (2.0, 3.0, 3.5, 8.0)
+    x, y = plots.cumulative(values)
+    assert [y[np.searchsorted(x, at)] for at in (1.9, 2.05, 3.05, 3.6, 7.9, 8.05)] == [
+        0,
+        0.25,
+        0.5,
+        0.75,
+        0.75,
+        1,
+    ]
+    assert plots.cumulative(np.zeros((4, 4, 4))) is None
+    total = plots.class_histogram({"a": [0.1] * 10}, curves={"a": (x, y)}).axes[2]
+    assert total.lines[0].get_ydata()[-1] == 100 and total.get_xlabel() == "local resolution (Å)"
+
+
+def test_several_sources_have_a_colour_each_and_the_classes_theirs_below():
+    figure = plots.class_histogram({"a": [0.1] * 10, "b": [0.1] * 10})
+    bars, strip = figure.axes[0].containers, figure.axes[0].patches[-10:]
+    assert plots.to_hex(bars[0][0].get_facecolor()) != plots.to_hex(bars[1][0].get_facecolor())
+    assert [plots.to_hex(patch.get_facecolor()) for patch in strip] == plots.class_colors()
+
+
+def test_calibration_points_have_intervals_that_tell_one_map_from_many():
+    figure = plots.reliability([0.45, 0.9], [1.0, 0.9], [1, 400])
+    lines = [c for c in figure.axes[0].collections if len(c.get_segments()) == 2][0].get_segments()
+    lone, many = (segment[1][1] - segment[0][1] for segment in lines)
+    assert lone > 70 and many < 7
+
+
+def test_calibration_of_a_run_is_that_of_the_card_of_its_network(folder):
+    text = words(plots.from_folder("reliability", folder))
+    assert "Calibration of 'default'" in text and "expected calibration error" in text
+    assert "reliability" in plots.drawable(folder)
+
+
+def test_histories_show_every_start_and_both_kinds_of_input():
+    twice = plots.training_curves({"epoch": [0, 1, 0, 1], "loss": [4, 3, 5, 2], "val_loss": [4, 3, 5, 2]})
+    lines = twice.axes[0].lines
+    assert [line.get_xdata().tolist() for line in lines] == [[1, 2]] * 4
+    assert lines[1].get_ydata().tolist() == [5, 2] and lines[0].get_label() == "training (2 starts)"
+    both = plots.training_curves({"step": [1, 2], "val_single_rho": [0, 1], "val_halves_rho": [0, 1]})
+    assert [line.get_label() for line in both.axes[0].lines] == [
+        "validation, one map",
+        "validation, half maps",
+    ]
+
+
+def test_a_trained_network_without_held_out_measures_says_how_to_get_them(tmp_path):
+    folder = results_folder.training(tmp_path / "t")
+    (folder / "card.json").write_text("{}")
+    assert "cryoresdl evaluate" in words(plots.from_folder("confusion", folder))
+    assert "confusion" not in plots.drawable(folder)
+    (folder / "card.json").write_text('{"metrics": {"confusion": [[3, 1, 0], [0, 4, 0], [0, 0, 2]]}}')
+    assert "confusion" in plots.drawable(folder)
+    assert "accuracy 90.0 % of 10" in words(plots.from_folder("confusion", folder))
+
+
+def test_every_axis_of_every_figure_has_its_unit(folder, tmp_path):
+    """A quantity without a unit has its range or a count in its label; images of classes are named by them."""
+    evaluated = results_folder.training(tmp_path / "t")
+    (evaluated / "card.json").write_text('{"metrics": {"confusion": [[3, 1, 0], [0, 4, 0], [0, 0, 2]]}}')
+    plain = ("voxels", "class", "loss", "epoch", "step", "density", "correlation", "n per point", "accuracy")
+    for kind in plots.KINDS:
+        figure = plots.from_folder(kind, evaluated if kind in ("curves", "confusion") else folder)
+        for ax in figure.axes:
+            for label in (ax.get_xlabel(), ax.get_ylabel()):
+                assert not label or re.search("Å|%|" + "|".join(plain), label), f"{kind}: {label!r}"
 
 
 def test_simulation_shows_truth_beside_the_map(tmp_path):

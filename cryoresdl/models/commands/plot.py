@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--slice", type=int, metavar="N", help="slices: number from 1 (default: most estimated)"
     )
     parser.add_argument(
+        "--pair",
+        nargs=2,
+        metavar=("A", "B"),
+        help="difference, scatter: two of the compared volumes (default: the first two; all pairs)",
+    )
+    parser.add_argument(
         "--dpi", type=int, default=150, help="dots per inch of PNG files, 30 to 1200 (default: 150)"
     )
     parser.add_argument("--out", metavar="DIR", help="where to write KIND.FORMAT (default: DIR/figures)")
@@ -54,4 +60,5 @@ def run(args: argparse.Namespace) -> None:
     for kind, name in zip(kinds, names):
         if args.resume and (out / name).exists():
             continue
-        print(plots.save(plots.from_folder(kind, opened, args.axis, index), out / name, args.dpi))
+        figure = plots.from_folder(kind, opened, args.axis, index, args.pair)
+        print(plots.save(figure, out / name, args.dpi))
