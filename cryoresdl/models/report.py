@@ -500,6 +500,10 @@ def _references() -> Dict[str, str]:
 # ----------------------------------------------------------------------------------------------------- PDF
 
 
+_PDF_ROWS = 100
+"""Rows of a table in the PDF: a thousand maps would be 90 pages and take longer than validating them."""
+
+
 def _write_pdf(path: Path, page: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
     from matplotlib.backends.backend_pdf import PdfPages
 
@@ -525,7 +529,14 @@ def _pdf_lines(page: Mapping[str, Any], first: bool) -> List[Tuple[str, str]]:
         return lines
     for table in page["tables"]:
         lines += [("head", table["title"]), ("code", "   ".join(table["columns"]))]
-        lines += [("code", "   ".join([f"{row[0]:<34}", *row[1:]])) for row in table["rows"]] + [("text", "")]
+        shown_rows = table["rows"][:_PDF_ROWS]
+        lines += [("code", "   ".join([f"{row[0]:<34}", *row[1:]])) for row in shown_rows]
+        if len(shown_rows) < len(table["rows"]):
+            left = len(table["rows"]) - len(shown_rows)
+            lines += [
+                ("text", f"... and {left} more: see {constants.REPORT_HTML} or {constants.RESULTS_CSV}.")
+            ]
+        lines += [("text", "")]
     lines += [("head", "Methods")] + [("text", line) for line in page["methods"]]
     lines += [("text", ""), ("head", "References")] + [("text", line) for line in page["citations"]]
     for card in page["models"]:

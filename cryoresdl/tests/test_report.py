@@ -155,6 +155,13 @@ def test_a_folder_of_many_maps_becomes_a_table(tmp_path):
     assert "2 maps" in html and "<td>b.mrc</td><td>low</td>" in html
 
 
+def test_the_pdf_of_many_maps_stays_short(tmp_path):
+    (tmp_path / constants.RESULTS_CSV).write_text("map,class\n" + "m.mrc,high\n" * 500)
+    html = report.build(tmp_path).read_text(encoding="utf-8")
+    assert html.count("<td>m.mrc</td>") == 500
+    assert len(re.findall(rb"/Type /Page\b", (tmp_path / report.REPORT_PDF).read_bytes())) <= 5
+
+
 def test_command_line(tmp_path, capsys):
     assert cli.main(["report", str(tmp_path / "none")]) == 2
     (tmp_path / "empty").mkdir()
