@@ -64,8 +64,8 @@ setup(
     extras_require={
         "xmipp": ["scipion-em-xmipp"],
         "resmap": ["scipion-em-resmap"],
-        "cluster": ["distributed"],
-        "test": ["pytest", "pytest-cov", "hypothesis", "psutil", "distributed"],
+        "dask": ["distributed", "dask-jobqueue"],
+        "test": ["pytest", "pytest-cov", "hypothesis", "psutil", "distributed", "dask-jobqueue"],
         "lint": ["ruff", "mypy", "vermin"],
         "docs": ["sphinx", "myst-parser"],
     },

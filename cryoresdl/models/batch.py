@@ -60,6 +60,8 @@ RESULTS_JSONL = "results.jsonl"
 VALIDATION_JSON = "validation.json"
 """Written last into the folder of one map: its presence means that everything else is whole."""
 ERROR_LOG = "error.log"
+PIECE = "piece-"
+"""How the folders begin that hold a piece of a list, made by one task of a job array."""
 DONE, FAILED, CRASHED = "done", "failed", "crashed"
 _RESULTS = (
     VALIDATION_JSON,
@@ -359,6 +361,15 @@ def jobs_of(paths: Sequence[str], options: Options, defaults: dict[str, Any] | N
     return _named([replace(Job(map=path), **(defaults or {})) for path in paths], options)
 
 
+def piece_of(jobs: Sequence[Job], number: int, pieces: int) -> tuple[list[Job], str]:
+    """Every ``pieces``-th job from the ``number``-th on, and the name of the folder for this piece.
+
+    Keys and folders of the jobs are those of the whole list, so that its own run can take over the rows.
+    """
+    width = len(str(pieces))
+    return list(jobs[number - 1 :: pieces]), f"{PIECE}{number:0{width}d}-of-{pieces}"
+
+
 def _job(names: Sequence[str], row: Sequence[str], base: Path, defaults: dict[str, Any], number: int) -> Job:
     problem = ""
     if len(row) > len(names):
@@ -446,9 +457,14 @@ class Ledger:
     def __init__(self, folder: Path, jobs: Sequence[Job], resume: bool):
         self.folder, self.jobs = folder, jobs
         # Where each row begins in results.jsonl: the rows of a long list stay out of memory.
-        self._places: dict[str, int] = self._remember() if resume else {}
+        self._places: dict[str, int] = {}
         self._columns = list(empty_row(jobs[0])) if jobs else list(FIELDS)
+        if resume:
+            own = self._remember(self.folder / RESULTS_JSONL)
+            self._places = {record["key"]: place for place, record in own}
         self._write_whole()
+        if resume:
+            self._gather()
 
     @property
     def left(self) -> list[Job]:
@@ -472,29 +488,35 @@ class Ledger:
 
     def add(self, job: Job, row: dict[str, Any]) -> None:
         """Append a finished map to both files."""
-        record = {"key": job.key, "inputs": stamp(job), **row}
-        self._places[job.key] = _append(self.folder / RESULTS_JSONL, _json_line(record))
-        _append(self.folder / constants.RESULTS_CSV, self._csv_line(record))
+        self._append({"key": job.key, "inputs": stamp(job), **row})
 
     def finish(self) -> None:
         """Bring both files into the order of the list."""
         self._write_whole()
 
-    def _remember(self) -> dict[str, int]:
-        """Rows of an earlier run that still hold."""
+    def _remember(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Rows of an earlier run that still hold, and where they begin."""
         jobs = {job.key: job for job in self.jobs}
-        places = {}
-        for place, record in _records(self.folder / RESULTS_JSONL):
+        for place, record in _records(path):
             job = jobs.get(record.get("key", ""))
-            if job is not None and record.get("status") != CRASHED and record.get("inputs") == stamp(job):
-                if self._whole(job, record):
-                    places[job.key] = place
-        return places
+            if job is None or record.get("status") == CRASHED or record.get("inputs") != stamp(job):
+                continue
+            # A row that was gathered from a piece has its results there.
+            done = path.parent / str(record.get("folder")) / VALIDATION_JSON
+            if record.get("status") != DONE or done.is_file():
+                yield place, record
 
-    def _whole(self, job: Job, record: dict[str, Any]) -> bool:
-        if record.get("status") != DONE:
-            return True
-        return (self.folder / job.folder / VALIDATION_JSON).is_file()
+    def _gather(self) -> None:
+        """Take over what runs of pieces of this list have done in folders of their own."""
+        for path in sorted(self.folder.glob(f"{PIECE}*/{RESULTS_JSONL}")):
+            for _, record in list(self._remember(path)):
+                if record["key"] not in self._places:
+                    record["folder"] = f"{path.parent.name}/{record['folder']}"
+                    self._append(record)
+
+    def _append(self, record: dict[str, Any]) -> None:
+        self._places[record["key"]] = _append(self.folder / RESULTS_JSONL, _json_line(record))
+        _append(self.folder / constants.RESULTS_CSV, self._csv_line(record))
 
     def _write_whole(self) -> None:
         places = {}

@@ -1,7 +1,8 @@
 """Validate a list of maps on many machines: Dask hands the jobs out, our `batch.run_job` does them.
 
 The results folder, the maps and this package must be at the same paths on every machine (a shared file system).
-``dask-jobqueue`` starts such workers on SLURM, PBS, SGE and others; see the guide.
+``slurm:N`` and its like start N such workers as jobs of a queue, with ``dask-jobqueue`` and its configuration file; see
+the guide.
 """
 
 from __future__ import annotations
@@ -21,6 +22,15 @@ AHEAD = 1000
 """Jobs handed to the scheduler at once: enough for any cluster, few enough for its memory."""
 _PATHS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
 _CONNECT_S = 30
+QUEUES = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "sge": "SGECluster",
+    "lsf": "LSFCluster",
+    "oar": "OARCluster",
+    "htcondor": "HTCondorCluster",
+}
+"""Queue systems whose jobs can be our workers, and their classes in dask_jobqueue."""
 
 
 def dask_rows(
@@ -35,16 +45,18 @@ def dask_rows(
         jobs: what to do.
         options: how.
         out: results folder, on a file system that every worker sees.
-        address: of a scheduler ("tcp://10.0.0.1:8786"), a scheduler file, or ``local:N`` for N local processes.
+        address: of a scheduler ("tcp://10.0.0.1:8786"), a scheduler file, ``local:N`` for N local processes, or
+            ``slurm:N`` (see `QUEUES`) for N jobs of a queue.
 
     Raises:
-        InputError: Dask is not installed, or no scheduler answers.
+        InputError: Dask is not installed, no scheduler answers, or the queue takes no jobs.
     """
     try:
         from distributed import Client, as_completed
     except ImportError as error:
         raise InputError(
-            "--dask needs the package distributed; install it with: pip install distributed"
+            "--dask needs the packages of the extra dask; install them with: "
+            "pip install distributed dask-jobqueue"
         ) from error
     with contextlib.ExitStack() as stack:
         client = _client(Client, address, stack)
@@ -75,15 +87,19 @@ def dask_rows(
 
 
 def _client(kind: Any, address: str, stack: contextlib.ExitStack) -> Any:
-    local = re.fullmatch(r"local:(\d+)", address)
+    number = re.fullmatch(r"(\w+):(\d+)", address)
     try:
-        if local:
+        if number and number.group(1) == "local":
             from distributed import LocalCluster
 
-            number = max(1, int(local.group(1)))
-            cluster = stack.enter_context(
-                LocalCluster(n_workers=number, threads_per_worker=1, processes=True, dashboard_address=None)
+            workers = max(1, int(number.group(2)))
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
             )
+            return stack.enter_context(kind(stack.enter_context(cluster)))
+        if number and number.group(1) in QUEUES:
+            cluster = stack.enter_context(_queue(number.group(1)))
+            cluster.scale(jobs=max(1, int(number.group(2))))
             return stack.enter_context(kind(cluster))
         if os.path.isfile(address):
             return stack.enter_context(kind(scheduler_file=address, timeout=_CONNECT_S))
@@ -91,6 +107,23 @@ def _client(kind: Any, address: str, stack: contextlib.ExitStack) -> Any:
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"No Dask scheduler answers at {shown(address)} ({error}); check the address."
+        ) from error
+
+
+def _queue(name: str) -> Any:
+    """A cluster whose workers are jobs of a queue; what a job asks for is in ``jobqueue.yaml``."""
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise InputError(
+            f"--dask {name}:N needs the package dask-jobqueue; install it with: pip install dask-jobqueue"
+        ) from error
+    try:
+        return getattr(dask_jobqueue, QUEUES[name])()
+    except ValueError as error:  # it names the setting that is missing
+        raise InputError(
+            f"Jobs for the queue {name} are not described ({' '.join(str(error).split())}); "
+            "write cores and memory into ~/.config/dask/jobqueue.yaml."
         ) from error
 
 

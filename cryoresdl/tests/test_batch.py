@@ -274,6 +274,56 @@ class TestResume:
             assert maps.read_values(out / row["folder"] / constants.LOCAL_RESOLUTION).data.max() == 4.0
 
 
+class TestPieces:
+    """The tasks of a job array each do a piece; the list's own run gathers them."""
+
+    def jobs(self, tmp_path, count=7):
+        for number in range(count):
+            write_map(tmp_path / f"m{number}.mrc", number)
+        rows = [{"map": f"m{number}.mrc"} for number in range(count)]
+        return batch.read_list(write_list(tmp_path / "list.csv", rows), OPTIONS)
+
+    def piece(self, jobs, out, number, pieces):
+        some, name = batch.piece_of(jobs, number, pieces)
+        (out / name).mkdir(parents=True)
+        batch.run_list(some, OPTIONS, out / name)
+        return out / name
+
+    def test_pieces_are_gathered_and_what_is_missing_is_done(self, tmp_path):
+        jobs, out = self.jobs(tmp_path), tmp_path / "out"
+        self.piece(jobs, out, 1, 3)
+        second = self.piece(jobs, out, 2, 3)
+        # The third task never ran, the second lost a folder, and its table ends in a torn line.
+        import shutil
+
+        shutil.rmtree(second / "m4")
+        with open(second / batch.RESULTS_JSONL, "a") as stream:
+            stream.write('{"key": "to')
+        rows = batch.run_list(jobs, OPTIONS, out, resume=True)
+        assert [row["map"] for row in rows] == [job.map for job in jobs]
+        assert [row["folder"] for row in rows] == [
+            "piece-1-of-3/m0",
+            "piece-2-of-3/m1",
+            "m2",
+            "piece-1-of-3/m3",
+            "m4",
+            "m5",
+            "piece-1-of-3/m6",
+        ]
+        for row in read_rows(out):
+            assert (out / row["folder"] / constants.LOCAL_RESOLUTION).is_file()
+        before = (out / batch.RESULTS_JSONL).read_bytes()
+        batch.run_list(jobs, OPTIONS, out, resume=True)
+        assert (out / batch.RESULTS_JSONL).read_bytes() == before
+
+    def test_every_map_is_in_one_piece(self, tmp_path):
+        jobs = self.jobs(tmp_path)
+        for pieces in (1, 2, 3, 7, 9):
+            parts = [batch.piece_of(jobs, number, pieces) for number in range(1, pieces + 1)]
+            assert sorted(job.key for some, _ in parts for job in some) == sorted(job.key for job in jobs)
+            assert len({name for _, name in parts}) == pieces
+
+
 class TestLists:
     def refused(self, tmp_path, body, words):
         path = tmp_path / "list.csv"
@@ -430,3 +480,17 @@ class TestCommand:
         assert cli.main(words + ["--resume"]) == 0
         assert cli.main(["validate", path, a, "--out", str(tmp_path / "z")]) == 2
         assert cli.main(["validate", a, b, "--half1", a, "--out", str(tmp_path / "z")]) == 2
+
+    def test_pieces(self, tmp_path, capsys):
+        for number in range(3):
+            write_map(tmp_path / f"m{number}.mrc", number)
+        path = write_list(tmp_path / "l.csv", [{"map": f"m{number}.mrc"} for number in range(3)])
+        words = ["validate", path, "--out", str(tmp_path / "out"), "--no-report"]
+        for number in range(1, 5):  # one task more than there are maps
+            assert cli.main([*words, "--piece", f"{number}/4"]) == 0
+        assert cli.main([*words, "--resume"]) == 0
+        assert "3 of 3 maps" in capsys.readouterr().out
+        assert {row["folder"][:6] for row in read_rows(tmp_path / "out")} == {batch.PIECE}
+        for wrong in ("0/3", "4/3", "1", "a/b", "1/2/3", "-1/2", "¹/2"):
+            assert cli.main([*words, f"--piece={wrong}"]) == 2, wrong
+        assert cli.main(["validate", str(tmp_path / "m0.mrc"), "--piece", "1/2", "--out", "x"]) == 2

@@ -27,6 +27,22 @@ def test_no_scheduler(monkeypatch, tmp_path):
         batch.run_list(jobs, OPTIONS, tmp_path, dask="tcp://127.0.0.1:9")
 
 
+def test_jobs_of_a_queue_need_their_package(monkeypatch, tmp_path):
+    pytest.importorskip("distributed", reason="Dask is an extra")
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
+    with pytest.raises(InputError, match="pip install dask-jobqueue"):
+        batch.run_list(jobs, OPTIONS, tmp_path, dask="slurm:2")
+
+
+def test_jobs_of_a_queue_must_be_described(tmp_path):
+    pytest.importorskip("distributed", reason="Dask is an extra")
+    pytest.importorskip("dask_jobqueue", reason="Dask is an extra")
+    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
+    with pytest.raises(InputError, match="jobqueue.yaml"):
+        batch.run_list(jobs, OPTIONS, tmp_path, dask="slurm:2")
+
+
 def test_two_local_workers(tmp_path):
     pytest.importorskip("distributed", reason="Dask is an extra")
     names = ["a", "b", "boom", "c", "gone", "d"]

@@ -3,7 +3,8 @@
 One map: everything goes into --out. Several maps, or a CSV list with the columns
 map,mask,voxel_size,claimed,half1,half2,monores,resmap (only map is needed, further ones are kept): one
 sub-folder per map, results.csv and results.jsonl, which grow as maps are finished, and one report of all.
-A map that fails is a row with its error; after any end, --resume does the rest.
+A map that fails is a row with its error; after any end, --resume does the rest. The tasks of a job array each
+do one --piece; the same line without --piece and with --resume then gathers them, and does what they did not.
 """
 
 from __future__ import annotations
@@ -53,9 +54,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="of a list: processes (1)")
     parser.add_argument(
         "--dask",
-        metavar="ADDRESS|local:N",
-        help="of a list: fan out to the workers of a Dask scheduler, or to N local ones",
+        metavar="ADDRESS|slurm:N|local:N",
+        help="of a list: fan out to the workers of a Dask scheduler, to N jobs of a queue (slurm, pbs, sge, lsf, oar, "
+        "htcondor), or to N local processes",
     )
+    parser.add_argument(
+        "--piece",
+        type=piece,
+        metavar="I/N",
+        help="of a list: only every N-th map from the I-th on, into a sub-folder of --out (for job arrays)",
+    )
+
+
+def piece(text: str) -> tuple[int, int]:
+    """Type for argparse: ``3/100`` is the third of a hundred pieces."""
+    number, _, pieces = text.partition("/")
+    if not (number.isdecimal() and pieces.isdecimal() and 1 <= int(number) <= int(pieces)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N")
+    return int(number), int(pieces)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -74,6 +90,8 @@ def run(args: argparse.Namespace) -> None:
     shared = {name: getattr(args, name) for name in ("mask", "voxel_size", "claimed") if getattr(args, name)}
     alone = [f"--{name}" for name in SINGLE if getattr(args, name)]
     if not several:
+        if args.piece:
+            raise InputError("--piece belongs to a list of maps; give a CSV list.")
         _check_models(options)
         own = {name: getattr(args, name) for name in SINGLE if getattr(args, name)}
         _run_one(batch.jobs_of(args.maps, options, {**shared, **own})[0], options, args)
@@ -136,7 +154,11 @@ def _remove_if_empty(folder: Path, existed: bool) -> None:
 def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     from .. import batch, files
 
-    out = files.prepare_out(args.out, [constants.RESULTS_CSV], args.overwrite, args.resume)
+    out = Path(args.out)
+    if args.piece:
+        jobs, name = batch.piece_of(jobs, *args.piece)
+        out = out / name
+    files.prepare_out(out, [constants.RESULTS_CSV], args.overwrite, args.resume)
     rows = batch.run_list(jobs, options, out, args.workers, args.resume, args.dask)
     if not args.no_report:
         from .. import report
