@@ -1,10 +1,16 @@
-"""Time and memory of `localres` and `classify` as whole processes, and how near the network runs to the machine's peak.
+"""Time and memory of `localres` and `classify` as whole processes, against the box, the mask and their number of voxels.
 
-Usage: python benchmarks/inference_speed.py [--boxes 64 128 256 512] [--backends] [--json FILE]
+    python benchmarks/inference_speed.py [--boxes 64 128 256 512] [--fractions 0.01 0.04 0.16] [--repeats 3]
+    python benchmarks/inference_speed.py --classify --no-mask --halves --backends [--json FILE]
 
-White-noise maps of 1 A/voxel with a ball-shaped mask of the voxel counts of the peers' table (18 k, 183 k, 733 k); 512^3 with a
-mask of 4 % too. Times are of the whole process, wall and CPU, median of --repeats. `--backends` compares OpenVINO (f32, bf16),
-numpy and TensorFlow on one 64^3-cell input, beside a matrix product of the same machine in the same run.
+White-noise maps of 1 A/voxel, three times louder in a ball that is the mask. Every line is a process of its own, median of
+--repeats and range. Then two fits, with every measured point beside what the fit says:
+
+    time    = start + a * masked voxels + b * voxels of the box
+    memory  = start + c * voxels of the box + d * voxels of the region      (an upper bound, stated in docs/models.md)
+
+The region is the mask's bounding box with 16 voxels around it. `--backends` compares OpenVINO (f32, bf16), numpy and
+TensorFlow on one 64^3-cell input, beside a matrix product of the same machine in the same run.
 """
 
 from __future__ import annotations
@@ -12,61 +18,109 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import common
 import numpy as np
 
-from cryoresdl.models import maps
-from cryoresdl.models.maps import DensityMap
+from cryoresdl.models import inference
 
-MASKED = {64: 18_000, 128: 183_000, 256: 733_000, 512: 5_400_000}
-PEERS = {64: (0.33, 8.7, 0.8), 128: (3.6, 99.0, 6.4), 256: (67.0, 204.0, 1788.0)}
-"""Recorded wall seconds of MonoRes, ResMap (one map) and RELION (half maps) on the same kind of machine."""
+MEMORY_START_MB, MEMORY_PER_BOX, MEMORY_PER_REGION = 200.0, 20.0, 40.0
+"""What docs/models.md promises: MB, and bytes per voxel of the box and of the region."""
 
 
-def ball_map(folder: Path, box: int, voxels: int) -> tuple[Path, Path]:
-    """White noise, louder inside a ball of ``voxels`` voxels, and the ball as the mask."""
-    rng = np.random.default_rng(box)
-    radius = (3 * voxels / (4 * np.pi)) ** (1 / 3)
-    z, y, x = np.ogrid[:box, :box, :box]
-    mask = (z - box / 2) ** 2 + (y - box / 2) ** 2 + (x - box / 2) ** 2 < radius**2
-    data = rng.standard_normal((box,) * 3, dtype=np.float32)
-    data[mask] *= 3
-    like = DensityMap(data, 1.0)
-    paths = folder / f"map{box}_{voxels}.mrc", folder / f"mask{box}_{voxels}.mrc"
-    maps.write(paths[0], data, like)
-    maps.write(paths[1], mask.astype(np.int8), like)
-    return paths
+def promised_mb(box_voxels: float, region_voxels: float) -> float:
+    """The stated bound of `localres`' memory in MB (of 2^20 bytes)."""
+    return MEMORY_START_MB + (MEMORY_PER_BOX * box_voxels + MEMORY_PER_REGION * region_voxels) / 2**20
 
 
-def run(words: list[str]) -> tuple[float, float, float]:
-    """Wall s, CPU s and peak MB of one process."""
-    code = (
-        "import resource, subprocess, sys;"
-        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-        "u = resource.getrusage(resource.RUSAGE_CHILDREN);"
-        "print(u.ru_utime + u.ru_stime, u.ru_maxrss / 1024)"
+def measured(words: list, repeats: int) -> dict[str, list[float]]:
+    """Wall s, processor s and peak MB of several processes."""
+    runs = [common.engine(*words) for _ in range(repeats)]
+    return {"wall": [r.wall for r in runs], "cpu": [r.cpu for r in runs], "mb": [r.peak_mb for r in runs]}
+
+
+def points(args: argparse.Namespace, folder: Path) -> list[dict]:
+    """One row per box and mask fraction, printed as it is measured."""
+    rows = []
+    print(
+        "\n  box   masked voxels      region  job                wall s               CPU s       peak MB   promised MB"
     )
-    begun = time.perf_counter()
-    command = [sys.executable, "-c", code, sys.executable, "-m", "cryoresdl.models", *words]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return time.perf_counter() - begun, float(printed[-2]), float(printed[-1])
+    for box in args.boxes:
+        for fraction in args.fractions:
+            # Fraction 1 is a mask of every voxel: the most that a box can ask for.
+            mask = np.ones((box,) * 3, bool) if fraction >= 1 else common.ball(box, int(fraction * box**3))
+            path, given = common.noise_map(folder, box, mask)
+            region = int(np.prod([edge.stop - edge.start for edge in inference.region_of(mask)]))
+            jobs = {"localres": ["localres", path, "--mask", given]}
+            if args.halves:
+                halves = [common.noise_map(folder, box, mask, f"half{k}", k)[0] for k in (1, 2)]
+                jobs["localres, halves"] = [*jobs["localres"], "--half1", halves[0], "--half2", halves[1]]
+            if args.no_mask:
+                jobs["localres, no mask"] = ["localres", path]
+            if args.classify:
+                jobs["classify"] = ["classify", path, "--mask", given]
+            for job, words in jobs.items():
+                repeats = args.repeats if region < 3e7 else 1
+                found = measured([*words, "--out", folder / "out", "--overwrite"], repeats)
+                row = {"box": box, "voxels": int(mask.sum()), "region": region, "job": job, **found}
+                bound = promised_mb(box**3, region)
+                print(
+                    f"{box:5d} {row['voxels']:15,d} {region:11,d}  {job:17s} {common.spread(found['wall']):20s}"
+                    f" {common.spread(found['cpu'], 1):20s} {max(found['mb']):6.0f}"
+                    + (
+                        f" {bound:10.0f}{'' if max(found['mb']) <= bound else '  EXCEEDED'}"
+                        if job == "localres"
+                        else ""
+                    ),
+                    flush=True,
+                )
+                rows.append(row)
+            for used in folder.glob("*.mrc"):
+                used.unlink()
+    return rows
 
 
-def gemm_rate(size: int = 2048) -> float:
+def fits(rows: list[dict]) -> dict:
+    """Time against masked voxels, memory against box and region; prints points beside the fit."""
+    rows = [row for row in rows if row["job"] == "localres"]
+    if len(rows) < 4:
+        return {}
+    masked, box, region = (
+        np.array([row["voxels"] for row in rows]) / 1e6,
+        np.array([row["box"] ** 3 for row in rows]) / 1e6,
+        np.array([row["region"] for row in rows]) / 1e6,
+    )
+    found = {}
+    for name, unit, values, terms in (
+        ("wall", "s", [np.median(row["wall"]) for row in rows], {"masked": masked, "box": box}),
+        ("mb", "MB", [max(row["mb"]) for row in rows], {"box": box, "region": region}),
+    ):
+        values = np.asarray(values)
+        design = np.stack([np.ones_like(values), *terms.values()], 1)
+        # Relative residuals: a large box must not drown the small ones.
+        factors, *_ = np.linalg.lstsq(design / values[:, None], np.ones_like(values), rcond=None)
+        fitted = design @ factors
+        r2 = 1 - ((values - fitted) ** 2).sum() / ((values - values.mean()) ** 2).sum()
+        words = " + ".join(
+            f"{factor:.2f} {unit} per million {term} voxels" for factor, term in zip(factors[1:], terms)
+        )
+        print(f"\n{name}: {factors[0]:.2f} {unit} + {words}; R2 = {r2:.4f}, n = {len(values)}")
+        for row, value, fit in zip(rows, values, fitted):
+            print(
+                f"  {row['box']:4d}^3, {row['voxels']:12,d} masked: {value:8.2f} {unit}, fit {fit:8.2f} ({value / fit - 1:+.0%})"
+            )
+        found[name] = {"factors": factors.tolist(), "r2": float(r2)}
+    return found
+
+
+def common_peak() -> float:
     """GFLOP/s of a float32 matrix product in this process."""
-    a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
-    a @ a
-    begun = time.perf_counter()
-    for _ in range(5):
-        a @ a
-    return 5 * 2 * size**3 / (time.perf_counter() - begun) / 1e9
+    a = np.random.default_rng(0).standard_normal((2048, 2048), dtype=np.float32)
+    return 2 * 2048**3 / min(common.seconds(lambda: a @ a, 5)) / 1e9
 
 
 def backends() -> dict:
@@ -79,7 +133,7 @@ def backends() -> dict:
     x = rng.standard_normal((1, 64, 64, 64, config["inputs"]), dtype=np.float32)
     values = {"x": x, "summary": rng.standard_normal((1, config["summary"]), dtype=np.float32)}
     flop = 64**3 * flops_per_cell(config)
-    peak = gemm_rate()
+    peak = common_peak()
     found: dict = {"matrix product GFLOP/s (f32)": peak, "GFLOP of the network": flop / 1e9}
     reference = None
     for name, precision in (
@@ -131,48 +185,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--boxes", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.01, 0.04, 0.16])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--classify", action="store_true")
+    parser.add_argument("--no-mask", action="store_true")
+    parser.add_argument("--halves", action="store_true")
     parser.add_argument("--backends", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+    common.heading(
+        f"Inference as whole processes, n = {args.repeats} (1 above 30 million voxels)", "openvino"
     )
     found: dict = {}
-    points = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for box in args.boxes:
-            path, mask = ball_map(folder, box, MASKED.get(box, int(0.04 * box**3)))
-            voxels = int(maps.read_mask(mask, maps.read(path)).sum())
-            jobs = {
-                "localres, mask": ["localres", str(path), "--mask", str(mask)],
-                "localres, no mask": ["localres", str(path)],
-                "classify": ["classify", str(path), "--mask", str(mask)],
-            }
-            for job, words in jobs.items():
-                rows = [
-                    run([*words, "--out", str(folder / "out"), "--overwrite"]) for _ in range(args.repeats)
-                ]
-                wall, cpu, memory = np.median(np.asarray(rows), axis=0)
-                line = f"{box}^3 {job} ({voxels} voxels): {wall:.2f} s wall, {cpu:.2f} s CPU, {memory:.0f} MB"
-                if box in PEERS and job == "localres, mask":
-                    line += " (MonoRes {:.2f}, ResMap {:.1f}, RELION {:.1f} s wall)".format(*PEERS[box])
-                    points.append((voxels, wall))
-                print(line, flush=True)
-                found[f"{box} {job}"] = {"wall_s": wall, "cpu_s": cpu, "peak_mb": memory, "voxels": voxels}
-    if len(points) > 2:
-        n, t = np.asarray(points).T
-        slope, start = np.polyfit(n, t, 1)
-        print(f"fit: {start:.2f} s + {1e6 * slope:.2f} s per million masked voxels")
+        found["rows"] = points(args, Path(name))
+    found["fits"] = fits(found["rows"])
     if args.backends:
         found["backends"] = backends()
         for key, value in found["backends"].items():
             print(f"{key}: {value if isinstance(value, str) else round(value, 1)}")
-    found["self_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if args.json:
         args.json.write_text(json.dumps(found, indent=1, default=float))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
