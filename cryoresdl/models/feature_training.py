@@ -227,7 +227,8 @@ def fit_local(
             per_step = (time.time() - begun) / (number - first)
             report(f"{json.dumps(row)} ETA {(recipe.steps - number) * per_step / 60:.0f} min")
             losses, errors = [], []
-            score = checks["val_single_mae_A"] + 0.3 * checks["val_halves_mae_A"]
+            # Relative errors: in angstroms a few maps of 20 A and more would choose the weights.
+            score = checks["val_single_log2"] + 0.5 * checks["val_halves_log2"]
             if score < best:
                 best = score
                 _save_arrays(out / "best.npz", fn.weights_of(model))

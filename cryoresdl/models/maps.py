@@ -533,10 +533,14 @@ MASK_PART_OF_LARGEST = 0.1
 """Blobs smaller than this part of the largest are noise."""
 MASKED_ZEROS = 0.1
 """A map with more exact zeros than this part of its box was masked before."""
+MASK_SOLID_PART = 0.5
+"""What an earlier mask left is solid: at least this part of it is wider than two (binned) voxels each way."""
 TIGHT_PART = 0.6
 """When the molecule fills this part of what an earlier mask left, that mask was tight and is kept ..."""
 TIGHT_RIM = 0.1
 """... and so it is when the density at its rim reaches this part of the peak: it cut the molecule."""
+ROUND_PART = 0.75
+"""A region that fills this part of the ellipsoid in its bounding box is a particle-diameter mask, not a molecule's."""
 _WORK_BOX = 160
 _INVERTED = 1.5
 
@@ -544,11 +548,11 @@ _INVERTED = 1.5
 def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     """Find the molecule.
 
-    The map is low-passed (`MASK_LOWPASS_A`), binned where that loses nothing, and cut at `MASK_SIGMAS` robust
-    standard deviations above the background, which is measured at the rim of the box (or at the rim of what
+    The map is binned where that loses nothing, what sharpening has raised above the lower frequencies is taken back,
+    and it is low-passed (`MASK_LOWPASS_A`) and cut at `MASK_SIGMAS` robust standard deviations above the background, which is measured at the rim of the box (or at the rim of what
     an earlier mask left), and at `MASK_PEAK_PART` of the peak at least. Small blobs are dropped, gaps closed
     (`MASK_CLOSE_A`), holes filled, and the result grows by `MASK_GROW_A`. If the map was cut out before (many
-    exact zeros) and the molecule fills most of what is left, that region is the mask. No chance is involved:
+    exact zeros), what is left is the mask, unless it is a mere sphere or box that the molecule does not fill. No chance is involved:
     equal maps give equal masks.
 
     Args:
@@ -566,7 +570,8 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     lowpass = max(MASK_LOWPASS_A, 4 * density.voxel_size)
     # A Gaussian whose Fourier transform is 1/2 at the cut-off.
     sigma = lowpass / (2 * math.pi) * math.sqrt(2 * math.log(2)) / voxel
-    smooth = ndimage.gaussian_filter(_binned(density.data, factor), sigma, mode="nearest", truncate=3.0)
+    binned = _unsharpened(_binned(density.data, factor))
+    smooth = ndimage.gaussian_filter(binned, sigma, mode="nearest", truncate=3.0)
     support = _earlier_mask(density.data, factor)
     warnings: list[str] = []
     values = smooth[support]
@@ -581,7 +586,8 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     method = "threshold"
     if not support.all():
         found &= support
-        if found.sum() >= TIGHT_PART * support.sum() or background > TIGHT_RIM * high:
+        tight = found.sum() >= TIGHT_PART * support.sum() or background > TIGHT_RIM * high
+        if tight or not _roundish(support):
             found, method = support, "nonzero"
     if not found.any():
         found, method = support, "nonzero"
@@ -625,6 +631,31 @@ def _binned(data: np.ndarray, factor: int) -> np.ndarray:
     return data
 
 
+def _unsharpened(data: np.ndarray) -> np.ndarray:
+    """The map with a radial amplitude that does not rise with frequency; float32 (z, y, x).
+
+    Molecules scatter less the higher the frequency. Where a sharpened map has more, it is noise, and after strong
+    sharpening so much that it passes any low-pass and hides the molecule.
+    """
+    import scipy.fft as sf
+
+    transform = sf.rfftn(data - data.mean(), workers=2)
+    axes = [sf.fftfreq(n) for n in data.shape[:2]] + [sf.rfftfreq(data.shape[2])]
+    radius = np.sqrt(axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + axes[2][None, None, :] ** 2)
+    shells = max(4, min(data.shape) // 2)
+    index = np.minimum((radius * 2 * shells).astype(np.int32), shells)
+    count = np.bincount(index.ravel(), minlength=shells + 1)
+    power = np.bincount(index.ravel(), (np.abs(transform) ** 2).ravel(), minlength=shells + 1)
+    power = power / np.maximum(count, 1) + 1e-30
+    level = power.copy()
+    for k in range(3, shells + 1):
+        # The median of the shells below: single dips, which every molecule has, do not count.
+        level[k] = min(power[k], float(np.median(level[1:k])))
+    weight = np.sqrt(level / power).astype(np.float32)
+    transform *= weight[index]
+    return sf.irfftn(transform, s=data.shape, workers=2, overwrite_x=True).astype(np.float32)
+
+
 def _earlier_mask(data: np.ndarray, factor: int) -> np.ndarray:
     """Where an earlier mask left density, on the binned grid; all True when there was none."""
     from scipy import ndimage
@@ -633,7 +664,18 @@ def _earlier_mask(data: np.ndarray, factor: int) -> np.ndarray:
     if 1 - nonzero.mean() <= MASKED_ZEROS:
         return np.ones(tuple(-(-size // factor) for size in data.shape), bool)
     support = _binned(nonzero.astype(np.float32), factor) >= 0.5
-    return ndimage.binary_fill_holes(support) if support.any() else np.ones_like(support)
+    solid = ndimage.binary_opening(support, iterations=2)
+    # Zeros strewn all over the box are density that was cut at zero, not a mask.
+    if solid.sum() < MASK_SOLID_PART * support.sum() or not support.any():
+        return np.ones_like(support)
+    return ndimage.binary_fill_holes(support)
+
+
+def _roundish(support: np.ndarray) -> bool:
+    """Whether a region fills most of the ellipsoid in its bounding box, as a particle-diameter mask does."""
+    spans = [np.flatnonzero(support.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    extent = np.prod([float(span[-1] - span[0] + 1) for span in spans])
+    return bool(support.sum() > ROUND_PART * np.pi / 6 * extent)
 
 
 def _background(smooth: np.ndarray, support: np.ndarray) -> tuple[float, float]:

@@ -655,7 +655,7 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
         ),
         noise_profile=float(rng.choice([0.0, rng.uniform(0.05, 0.3)], p=[0.65, 0.35])),
         noise_inside=float(np.exp(rng.uniform(np.log(0.2), np.log(5.0)))) if rng.random() < 0.4 else 0.0,
-        band_limit=float(rng.choice([0.87, 0.49, rng.uniform(0.3, 0.48)], p=[0.6, 0.28, 0.12])),
+        band_limit=float(rng.choice([0.87, 0.49, rng.uniform(0.2, 0.48)], p=[0.55, 0.25, 0.2])),
         weighting=weighting,
         b_sharpen=sharpen,
         low_pass=float(resolution * rng.uniform(0.75, 1.05)) if rng.random() < 0.15 else 0.0,
