@@ -1,5 +1,6 @@
 """What every protocol of CryoResDL shares: run one engine command, and hand volumes over to it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pwem.constants import NO_INDEX
 from pwem.objects import SetOfVolumes, Transform
 from pwem.protocols import EMProtocol
 
-from ..plugin import Plugin
+from ..plugin import Plugin, quote
 
 FOREIGN_FORMATS = (
     ".vol",
@@ -25,6 +26,8 @@ FOREIGN_FORMATS = (
     ".pif",
 )
 """Volume formats that Scipion reads and the engine does not; they are converted to MRC first."""
+EXIT_CODE = "engine.code"
+"""Where a job of a queue notes how the engine ended."""
 BAD_INPUT = 2
 """The engine's exit code for what is the input's fault."""
 SAME_SAMPLING = 0.01
@@ -50,11 +53,37 @@ class CryoResProtocol(EMProtocol):
             EngineError: with the engine's own sentence when it ended with another exit code than 0.
         """
         program, words = Plugin.engineCommand(*arguments)
+        inQueue = self.useQueueForSteps()
+        if inQueue:
+            words = self._noted(words)
         try:
             self.runJob(program, words, env=Plugin.getEnviron(), numberOfMpi=1, numberOfThreads=1)
+            code = self._notedCode() if inQueue else 0
         except subprocess.CalledProcessError as error:
-            words = self._lastWords() or "The engine ended with exit code %d." % error.returncode
-            raise EngineError(words, badInput=error.returncode == BAD_INPUT) from None
+            code = error.returncode
+        if code:
+            words = self._lastWords() or "The engine ended with exit code %d." % code
+            raise EngineError(words, badInput=code == BAD_INPUT)
+
+    def _noted(self, words):
+        """Let a job of a queue note its exit code and write into our logs: Scipion sees neither."""
+        code, *logs = [
+            quote(os.path.abspath(self._getLogsPath(name)))
+            for name in (EXIT_CODE, "run.stdout", "run.stderr")
+        ]
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._getLogsPath(EXIT_CODE))
+        return "%s >>%s 2>>%s; echo $? >%s" % (words, logs[0], logs[1], code)
+
+    def _notedCode(self):
+        try:
+            with open(self._getLogsPath(EXIT_CODE), encoding="ascii") as stream:
+                return int(stream.read())
+        except (OSError, ValueError):
+            raise EngineError(
+                "The job ended in the queue before the engine did (cancelled, out of time or of memory); "
+                "continue the protocol to do the rest."
+            ) from None
 
     def _lastWords(self):
         """The last line that the engine wrote on stderr: by contract, the reason why it stopped."""

@@ -1,0 +1,146 @@
+"""A SLURM cluster of this one machine: munge, controller and node on loopback, with files in one temporary folder."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
+_SETTINGS = """\
+ClusterName=cryoresdl
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MpiDefault=none
+SwitchType=switch/none
+ReturnToService=2
+KillWait=5
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE OverSubscribe=NO State=UP
+"""
+
+
+class CannotStart(Exception):
+    """Why there can be no SLURM on this machine."""
+
+
+def which(name):
+    """Path of a program; those of daemons are not on every user's PATH."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+
+
+class SlurmHere:
+    """Starts the daemons, sets SLURM_CONF, and ends what it started."""
+
+    def __init__(self):
+        missing = [name for name in PROGRAMS if which(name) is None]
+        if missing:
+            raise CannotStart("%s is not here (apt-get install slurm-wlm munge)" % missing[0])
+        # Sockets have short names, and munge wants folders that nobody else can write to.
+        self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+        self.daemons = []
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self):
+        folder = self.folder
+        for name in ("state", "spool"):
+            (folder / name).mkdir()
+        (folder / "munge.key").write_bytes(os.urandom(1024))
+        (folder / "munge.key").chmod(0o600)
+        (folder / "slurm.conf").write_text(
+            _SETTINGS.format(
+                folder=folder,
+                host=socket.gethostname().split(".")[0],
+                user=pwd.getpwuid(os.geteuid()).pw_name,
+                ports=_free_ports(2),
+            )
+        )
+        os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+        options = ("key-file=munge.key", "socket=munge.socket", "pid-file=munge.pid", "seed-file=munge.seed")
+        self._daemon(
+            "munged", "--foreground", "--force", *("--%s" % o.replace("=", "=%s/" % folder) for o in options)
+        )
+        self._until(lambda: (folder / "munge.socket").exists())
+        self._daemon("slurmctld", "-D", "-c")
+        self._daemon("slurmd", "-D", "-c")
+        self._until(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%T"))
+
+    def _daemon(self, name, *words):
+        with open(str(self.folder / (name + ".out")), "wb") as log:
+            self.daemons.append(
+                subprocess.Popen([which(name), *words], stdout=log, stderr=log, start_new_session=True)
+            )
+
+    def _until(self, ready, seconds=30):
+        end = time.monotonic() + seconds
+        while not ready():
+            dead = [process.args[0] for process in self.daemons if process.poll() is not None]
+            if dead or time.monotonic() > end:
+                raise CannotStart("%s: %s" % (dead[0] if dead else "SLURM is not ready", self.complaint()))
+            time.sleep(0.2)
+
+    def complaint(self):
+        """The last error in the daemons' logs."""
+        lines = []
+        for path in sorted(self.folder.glob("*.log")) + sorted(self.folder.glob("*.out")):
+            lines += [line for line in path.read_text(errors="replace").splitlines() if "rror" in line]
+        return lines[-1] if lines else "no error in the logs"
+
+    def ask(self, *words, **options):
+        """What one of SLURM's commands prints."""
+        done = subprocess.run([which(words[0]), *words[1:]], capture_output=True, text=True, **options)
+        return done.stdout
+
+    def stop(self):
+        """Cancel every job and end the daemons."""
+        if len(self.daemons) == 3:
+            self.ask("scancel", "--user", pwd.getpwuid(os.geteuid()).pw_name)
+            end = time.monotonic() + 15
+            while self.ask("squeue", "--noheader") and time.monotonic() < end:
+                time.sleep(0.2)
+        for process in reversed(self.daemons):
+            process.terminate()
+        for process in self.daemons:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        os.environ.pop("SLURM_CONF", None)
+        shutil.rmtree(str(self.folder), ignore_errors=True)
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
