@@ -9,7 +9,15 @@ import pyworkflow.protocol.params as params
 
 from ..models.files import atomic_path
 from ..objects import ResolutionModel
-from .protocol_base import CryoResProtocol, fileOf, gridErrors, originError, readableFile, volumesOf
+from .protocol_base import (
+    CryoResProtocol,
+    EngineError,
+    fileOf,
+    gridErrors,
+    originError,
+    readableFile,
+    volumesOf,
+)
 
 OUTPUT_MODEL = "outputModel"
 DATA = "data.h5"
@@ -135,6 +143,17 @@ class ProtCryoResTrainBase(CryoResProtocol):
     def trainStep(self, words):
         """Train; a stopped run goes on from its last checkpoint to the same result."""
         self.runEngine("train", *words, "--out", self.getTrainingFolder(), "--resume")
+
+    def evaluateStep(self):
+        """Measure the network on the maps that were kept apart: the viewer's confusion matrix and calibration."""
+        words = ["evaluate", "--data", self.getData(), "--model", self.getTrainingFolder(MODEL)]
+        try:
+            self.runEngine(*words, "--out", self.getTrainingFolder(), "--overwrite")
+        except EngineError as error:
+            if not error.badInput:
+                raise
+            # A data set without test maps trains a network all the same; the viewer says that it was not measured.
+            self.info("Not measured: %s" % error)
 
     def createOutputStep(self):
         # Under its own name in extra/, where a user looks for the file to give to a colleague.

@@ -92,6 +92,8 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             self._insertFunctionStep(self.listStructuresStep, self._structures())
             self._insertFunctionStep(self.buildDataStep, words + seed)
         self._insertFunctionStep(self.trainStep, self._trainingOptions(NETWORKS[self.network.get()]))
+        if not self._isPaper():  # the paper's networks are measured where they are trained
+            self._insertFunctionStep(self.evaluateStep)
         self._insertFunctionStep(self.createOutputStep)
 
     # --------------------------- STEPS functions -----------------------------

@@ -71,6 +71,8 @@ class ProtCryoResTrainLocal(ProtCryoResTrainBase):
         self._insertFunctionStep(self.writeTriplesStep, self._tripleFiles())
         self._insertFunctionStep(self.buildDataStep, data)
         self._insertFunctionStep(self.trainStep, self._trainingOptions("unet") + ["--labels", labels])
+        if not self._isPaper():  # the paper's networks are measured where they are trained
+            self._insertFunctionStep(self.evaluateStep)
         self._insertFunctionStep(self.createOutputStep)
 
     # --------------------------- INFO functions ------------------------------

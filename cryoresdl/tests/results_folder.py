@@ -107,13 +107,24 @@ def training(folder, epochs=5):
     return folder
 
 
-def simulation(folder):
+def simulation(folder, box=BOX):
     """A ``simulate --mode realistic`` folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    density, _, values, _ = volumes()
+    density, _, values, _ = volumes(box)
     like = maps.DensityMap(density, VOXEL, ORIGIN)
     maps.write(folder / "map.mrc", density, like)
     maps.write(folder / "truth.mrc", values, like)
+    frequency = [0.01 * number for number in range(34)]
+    curve = [1 / (1 + (one / 0.2) ** 8) for one in frequency]
+    _json(
+        folder / "simulation.json",
+        {
+            "seed": 5,
+            "global_fsc0143_A": 4.0,
+            "measured_fsc0143_masked_A": 4.1,
+            "fsc": {"frequency_per_A": frequency, "masked": curve},
+        },
+    )
     return folder
 
 

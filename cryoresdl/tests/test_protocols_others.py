@@ -12,7 +12,7 @@ from pwem.objects import AtomStruct, SetOfAtomStructs
 from pwem.protocols import ProtImportPdb
 from pyworkflow.object import PointerList
 
-from cryoresdl.models import constants, maps, model_file
+from cryoresdl.models import constants, maps, model_file, plots
 from cryoresdl.objects import ResolutionModel
 from cryoresdl.protocols import (
     ProtCryoResCompare,
@@ -230,6 +230,13 @@ class TestTrain(ScipionCase):
         self.assertEqual(
             (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("bands", "local")
         )
+        self.assertMeasured(protocol)
+
+    def assertMeasured(self, protocol):
+        """The viewer's confusion matrix counts the maps that were kept apart."""
+        measured = protocol.readResult("training", "metrics.json")
+        self.assertEqual(measured["split"], "test")
+        self.assertIn("confusion", plots.drawable(protocol.getTrainingFolder()))
 
     def test_the_recommended_global_network_learns_from_maps_with_truth(self):
         protocol = self.newProtocol(ProtCryoResTrainGlobal, network=0, epochs=1, modelName="class")
@@ -245,6 +252,7 @@ class TestTrain(ScipionCase):
         self.assertEqual(
             (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("class", "global")
         )
+        self.assertMeasured(protocol)
 
     def test_pairs_that_do_not_belong_together(self):
         protocol = self.protocol()

@@ -2,11 +2,6 @@ import base64
 import io
 import json
 import re
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
 
 import numpy as np
 import pytest
@@ -14,8 +9,7 @@ from PIL import Image
 
 from cryoresdl.models import cli, constants, report, results
 from cryoresdl.tests import results_folder
-
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+from cryoresdl.tests.browser import CHROMIUM, DRIVER, Browser
 
 
 @pytest.fixture(scope="module")
@@ -174,78 +168,13 @@ def test_command_line(tmp_path, capsys):
     assert cli.main(["report", str(folder), "--overwrite"]) == 0
 
 
-class Browser:
-    """The few WebDriver calls that these tests need, over chromedriver's own HTTP interface."""
-
-    FLAGS = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --hide-scrollbars"
-    ).split()
-
-    def __init__(self, profile):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.process = subprocess.Popen(
-            [DRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self.url = f"http://127.0.0.1:{port}/session"
-        flags = [*self.FLAGS, f"--user-data-dir={profile}"]
-        wanted = {
-            "goog:chromeOptions": {"args": flags, "binary": CHROMIUM},
-            "goog:loggingPrefs": {"browser": "ALL"},
-        }
-        for attempt in range(50):
-            try:
-                self.url += "/" + self.call("", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
-                return
-            except ConnectionError:
-                time.sleep(0.2)
-            except OSError:
-                if attempt == 49:
-                    raise
-                time.sleep(0.2)
-
-    def call(self, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data), timeout=60) as answer:
-            return json.load(answer)["value"]
-
-    def run(self, script):
-        return self.call("/execute/sync", {"script": script, "args": []})
-
-    def size(self, width, height):
-        self.call(
-            "/goog/cdp/execute",
-            {
-                "cmd": "Emulation.setDeviceMetricsOverride",
-                "params": {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-            },
-        )
-
-    def key(self, code):
-        keys = [{"type": kind, "value": code} for kind in ("keyDown", "keyUp")]
-        self.call("/actions", {"actions": [{"type": "key", "id": "k", "actions": keys}]})
-
-    def close(self):
-        try:
-            urllib.request.urlopen(urllib.request.Request(self.url, method="DELETE"), timeout=10).close()
-        finally:
-            self.process.terminate()
-            self.process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def browser(folder, tmp_path_factory):
     if not (CHROMIUM and DRIVER):
         pytest.skip("needs Chromium and its driver (apt-get install chromium chromium-driver)")
     browser = Browser(tmp_path_factory.mktemp("profile"))
     browser.size(1280, 900)
-    browser.call("/url", {"url": (folder / constants.REPORT_HTML).as_uri()})
-    for _ in range(100):
-        if browser.run("return document.getElementById('browser').dataset.slice"):
-            break
-        time.sleep(0.1)
+    browser.open((folder / constants.REPORT_HTML).as_uri())
     yield browser
     browser.close()
 

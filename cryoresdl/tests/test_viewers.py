@@ -1,6 +1,7 @@
 """Every viewer on runs in every state, without a screen; and, where a virtual screen can be had, in real windows."""
 
 import csv
+import json
 import os
 import re
 import time
@@ -117,7 +118,7 @@ def test_validation_shows_the_numbers_of_its_results(project, make):
     slices = shown["showSlices"].slices
     slices.set_index(7)
     assert np.array_equal(slices.images[1].get_array().filled(0), values[7])
-    assert [layer.title for layer in shown["showDisagreement"].slices.layers][-1] == "Disagreement"
+    assert [layer.title for layer in shown["showDisagreement"].slices.layers][-1].startswith("Disagreement")
     assert "MonoRes" in words(shown["showHistogram"].figure)
     assert shown["showSlices"].title == "Map, resolution, interval - my run"
 
@@ -175,6 +176,36 @@ def test_comparison_shows_matrix_and_scatter(project, make):
     shown = figures(viewer(project, run))
     assert "0.25" in words(shown["showAgreement"].figure)
     assert "mean difference +1.00 Å" in words(shown["showScatter"].figure)
+
+
+def test_a_comparison_of_three_lets_choose_the_pair_of_the_difference(project, make):
+    run, folder = make("ProtCryoResCompare")
+    results_folder.validation(folder, box=(10, 11, 12))
+    view = viewer(project, run)
+    assert view.getParam("pair") is None and view.getPair() == ("cryoresdl", "MonoRes")
+    comparison = json.loads((folder / constants.COMPARISON_JSON).read_text())
+    comparison["volumes"].append({"name": "ResMap", "path": comparison["volumes"][1]["path"]})
+    (folder / constants.COMPARISON_JSON).write_text(json.dumps(comparison))
+    view = viewer(project, run)
+    assert view.getParam("pair").choices == [
+        "cryoresdl and MonoRes",
+        "cryoresdl and ResMap",
+        "MonoRes and ResMap",
+    ]
+    view.pair.set(2)
+    shown = view._getVisualizeDict()["showDifference"]("showDifference")[0]
+    assert [layer.title for layer in shown.slices.layers] == ["MonoRes", "ResMap", "ResMap - MonoRes"]
+    assert (
+        len(view._getVisualizeDict()["showScatter"]("showScatter")[0].figure.axes) == 4
+    )  # three and the bar
+
+
+def test_volumes_of_another_version_are_explained_where_the_slices_would_be(project, make):
+    run, folder = make("ProtCryoResCompare")
+    results_folder.validation(folder, box=(10, 11, 12))
+    (folder / constants.COMPARISON_JSON).write_text('{"volumes": [1, "two"], "pairs": 3}')
+    for name in ("showDifference", "showScatter", "showDisagreement", "showAgreement", "showHistogram"):
+        assert viewer(project, run)._getVisualizeDict()[name](name)[0].figure.axes
 
 
 def test_report_row_makes_the_report_and_opens_it(project, make, monkeypatch):
@@ -287,6 +318,16 @@ def test_slices_move_in_a_real_window(screen, tmp_path):
     view._onAxis()
     settle(screen)
     assert shown.axis == "x" and view._slider.cget("to") == 28
+    view.window.destroy()
+
+
+def test_every_figure_fits_on_the_screen(screen, tmp_path):
+    history = {name: [1.0, 2.0] for name in "abcdefghi"}
+    view = views.FigureView(plots.training_curves(history), "curves", screen)
+    view.show()
+    settle(screen, 0.5)
+    assert view.window.winfo_reqheight() <= screen.winfo_screenheight() - 60
+    assert view.window.winfo_reqwidth() <= screen.winfo_screenwidth()
     view.window.destroy()
 
 

@@ -14,7 +14,8 @@ import pytest
 
 
 @functools.lru_cache(maxsize=None)
-def _start():
+def display():
+    """Start the server; its name, such as ``:5``, or None where there is no Xvfb."""
     program = shutil.which("Xvfb")
     if not program:
         return None
@@ -25,11 +26,16 @@ def _start():
     os.close(writing)
     with os.fdopen(reading) as stream:
         number = stream.readline().strip()
-    if not number:
+    return f":{number}" if number else None
+
+
+@functools.lru_cache(maxsize=None)
+def _start():
+    if display() is None:
         return None
     import tkinter
 
-    root = tkinter.Tk(screenName=f":{number}")
+    root = tkinter.Tk(screenName=display())
     atexit.register(root.destroy)
     return root
 

@@ -3,6 +3,7 @@
 import csv
 import glob
 import os
+from itertools import combinations
 
 import pyworkflow.protocol.params as params
 from pyworkflow.protocol.constants import STATUS_ABORTED, STATUS_FAILED, STATUS_FINISHED
@@ -85,8 +86,18 @@ class CryoResViewer(ProtocolViewer):
                 label="Map",
                 help=f"Which of the {len(self._names)} maps of this run to show.",
             )
+        self._pairs = self._comparedPairs()
         for title, rows in self._figures:
             group = form.addGroup(title)
+            if len(self._pairs) > 1 and "difference" in [kind for kind, _, _ in rows]:
+                group.addParam(
+                    "pair",
+                    params.EnumParam,
+                    choices=[f"{first} and {second}" for first, second in self._pairs],
+                    default=0,
+                    label="Two of the volumes",
+                    help="Which two volumes the difference slices show.",
+                )
             for kind, label, text in rows:
                 group.addParam(self.paramOf(kind), params.LabelParam, label=label, help=text)
         self._defineMore(form)
@@ -108,6 +119,20 @@ class CryoResViewer(ProtocolViewer):
         chosen = self.item.get() if hasattr(self, "item") else 0
         return folders[min(chosen, len(folders) - 1)][1]
 
+    def _comparedPairs(self):
+        """Every two of the volumes that were compared."""
+        volumes = (ResultsFolder(self.getFolder()).comparison or {}).get("volumes")
+        listed = volumes if isinstance(volumes, (list, dict)) else []
+        names = [str(v.get("name")) if isinstance(v, dict) else str(v) for v in listed]
+        return list(combinations(names, 2))
+
+    def getPair(self):
+        """The two volumes that were chosen for the difference slices, or None."""
+        if not self._pairs:
+            return None
+        chosen = self.pair.get() if hasattr(self, "pair") else 0
+        return self._pairs[min(chosen, len(self._pairs) - 1)]
+
     def getTitle(self, label):
         """Title of a window: what it shows, of which run."""
         return f"{label} - {self.protocol.getObjLabel() or self.protocol.getClassLabel()}"
@@ -127,8 +152,18 @@ class CryoResViewer(ProtocolViewer):
         kind = next(kind for _, rows in self._figures for kind, _, _ in rows if self.paramOf(kind) == param)
         label = next(label for _, rows in self._figures for each, label, _ in rows if each == kind)
         results = ResultsFolder(self.getFolder())
+        pair = self.getPair() if kind == "difference" else None
         if kind in plots.SLICE_KINDS:
-            slices = plots.slices_from_folder(results, kind)
+            slices = self._slices(results, kind, pair)
             if slices is not None:
                 return [SliceView(slices, self.getTitle(label), self.getTkRoot())]
-        return [FigureView(plots.from_folder(kind, results), self.getTitle(label), self.getTkRoot())]
+        figure = plots.from_folder(kind, results, pair=pair)
+        return [FigureView(figure, self.getTitle(label), self.getTkRoot())]
+
+    @staticmethod
+    def _slices(results, kind, pair):
+        """Slices to move through, or None where from_folder has to say what is missing or damaged."""
+        try:
+            return plots.slices_from_folder(results, kind, pair=pair)
+        except Exception:  # files of another version: the figure in its place names the problem
+            return None

@@ -13,8 +13,13 @@ class CryoResCompareViewer(CryoResViewer):
         (
             "Agreement",
             (
-                ("agreement", "Matrix", "Cohen's kappa on the ten classes between every two volumes."),
-                ("scatter", "Voxel by voxel", "The first two volumes against each other, in A."),
+                (
+                    "agreement",
+                    "Matrix",
+                    "Between every two volumes: Cohen's kappa on the ten classes, rank correlation, and the mean "
+                    "absolute difference in A.",
+                ),
+                ("scatter", "Voxel by voxel", "Every two volumes against each other, in A."),
                 ("histogram", "Classes", "Share of the voxels per class, for every volume."),
             ),
         ),
@@ -24,7 +29,12 @@ class CryoResCompareViewer(CryoResViewer):
                 (
                     "disagreement",
                     "Volumes and disagreement",
-                    "Side by side, in A; move with the slider or the wheel.",
+                    "Side by side, in A; move with the slider, the wheel or the arrow keys.",
+                ),
+                (
+                    "difference",
+                    "Difference of two",
+                    "Two volumes and the second minus the first, with its sign, in A.",
                 ),
             ),
         ),

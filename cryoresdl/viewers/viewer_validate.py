@@ -58,8 +58,18 @@ class CryoResValidateViewer(CryoResViewer):
                     "Disagreement slices",
                     "Local resolutions of the methods, and how far they are apart (A).",
                 ),
-                ("agreement", "Agreement", "Cohen's kappa on the ten classes between every two methods."),
-                ("scatter", "Voxel by voxel", "The first two methods against each other."),
+                (
+                    "difference",
+                    "Difference of two",
+                    "Two methods and the second minus the first, with its sign, in A.",
+                ),
+                (
+                    "agreement",
+                    "Agreement",
+                    "Between every two methods: Cohen's kappa on the ten classes, rank correlation, and the mean "
+                    "absolute difference in A.",
+                ),
+                ("scatter", "Voxel by voxel", "Every two methods against each other, in A."),
             ),
         ),
         (

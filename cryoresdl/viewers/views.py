@@ -48,7 +48,9 @@ class FigureView(View):
         from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolbar2Tk
 
         width, height = self.figure.get_size_inches()
-        scale = min(1.0, 0.92 * window.winfo_screenwidth() / (width * 100))
+        # Toolbar, slider and the window's frame need some room, too: a window taller than the screen is cut.
+        room = (0.96 * window.winfo_screenwidth(), window.winfo_screenheight() - 190)
+        scale = min(1.0, room[0] / (width * 100), room[1] / (height * 100))
         self.figure.set_dpi(100 * scale)
         self.canvas = FigureCanvasTkAgg(self.figure, master=window)
         toolbar = NavigationToolbar2Tk(self.canvas, window, pack_toolbar=False)
