@@ -2,7 +2,8 @@
 
 Everything known about a map comes from `validate_map`, whether it runs here, in a worker or on a cluster. A list
 grows ``results.jsonl`` and ``results.csv`` by one line per finished map; ``results.jsonl`` is the memory of a
-resume: a line counts when its input files (size and time of change), options and row are still the same.
+resume: a line counts when its input files (size and times of change, or else the bytes), the models, options and row
+are still the same.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Options:
         model_local: name or file of a local model.
         seed: stored with the results.
         report: make figures and a report for every map.
+        digests: of the model files: results of a model that was replaced do not count for a resume.
         engine: module with ``localres`` and ``classify``; tests put a quick one here.
     """
 
@@ -99,6 +101,7 @@ class Options:
     model_local: str = constants.DEFAULT_LOCAL_MODEL
     seed: int = 0
     report: bool = True
+    digests: str = ""
     engine: str = "cryoresdl.models.inference"
 
 
@@ -145,7 +148,7 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
         folder: where; it exists.
 
     Returns:
-        The map's row of the results (`FIELDS` and the extra columns).
+        The map's row of the results (`FIELDS` and the extra columns), and ``inputs``, the stamps of its files.
 
     Raises:
         InputError: bad input.
@@ -157,6 +160,7 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
         raise InputError(job.problem)
     engine = importlib.import_module(options.engine)
     folder = Path(folder)
+    before = stamps(job, digest=False)
     density = maps.read(job.map, job.voxel_size)
     halves = [
         maps.read(path, job.voxel_size, "half map") if path else None for path in (job.half1, job.half2)
@@ -184,6 +188,9 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
             half2=halves[1],
         )
     inference = time.perf_counter() - ready
+    after = stamps(job)
+    for name, path in _inputs(job):
+        files.check_unchanged(path, before[name], after[name])
     _clear(folder)
     if local is not None:
         outputs.write_local(local, density, folder)
@@ -195,8 +202,20 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
     row = _row(job, options, density, entry, local)
     row["inference_seconds"] = round(inference, 4)
     row["seconds"] = round(time.perf_counter() - start, 4)
-    files.write_json(folder / VALIDATION_JSON, {"key": job.key, "inputs": stamp(job), "row": row})
-    return row
+    files.write_json(folder / VALIDATION_JSON, {"key": job.key, "inputs": after, "row": row})
+    return {**row, "inputs": after}
+
+
+def is_complete(job: Job, folder: PathLike) -> bool:
+    """Whether ``folder`` holds all results of this job, from the files as they are now."""
+    path = Path(folder) / VALIDATION_JSON
+    try:
+        record = files.read_json(path) if path.is_file() else None
+    except InputError:
+        return False
+    if not isinstance(record, dict) or record.get("key") != job.key:
+        return False
+    return same_inputs(job, record.get("inputs"))
 
 
 def _clear(folder: Path) -> None:
@@ -278,7 +297,7 @@ def empty_row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(FIELDS)
     row.update(map=job.map, folder=job.folder, error="")
     for name, value in job.extra.items():
-        row[f"list_{name}" if name in FIELDS else name] = value
+        row[f"list_{name}" if name in (*FIELDS, "key", "inputs") else name] = value
     return row
 
 
@@ -293,23 +312,23 @@ def _rounded(value: Any) -> float | None:
     return None if value is None else round(float(value), 4)
 
 
-def stamp(job: Job) -> dict[str, Any]:
-    """Size and time of change of every input file: equal stamps mean that nothing was changed in between.
+def stamps(job: Job, digest: bool = True) -> dict[str, Any]:
+    """`files.stamp` of every input file of a job; None for one that cannot be read."""
+    return {name: files.stamp(path, digest) for name, path in _inputs(job)}
 
-    The times are only compared for equality, so that a clock that jumps does no harm.
-    """
+
+def _inputs(job: Job) -> list[tuple[str, str]]:
     from .maps import plain_path
 
-    stamps: dict[str, Any] = {}
-    for name in _FILE_COLUMNS:
-        path = getattr(job, name)
-        if path:
-            try:
-                status = os.stat(plain_path(path))
-                stamps[name] = [status.st_size, status.st_mtime_ns]
-            except (OSError, ValueError):
-                stamps[name] = None
-    return stamps
+    return [(name, plain_path(getattr(job, name))) for name in _FILE_COLUMNS if getattr(job, name)]
+
+
+def same_inputs(job: Job, earlier: Any) -> bool:
+    """Whether every input file of a job is what it was when ``earlier`` was taken by `stamps`."""
+    paths = dict(_inputs(job))
+    if not isinstance(earlier, dict) or earlier.keys() != paths.keys():
+        return False
+    return all(files.unchanged(path, earlier[name]) for name, path in paths.items())
 
 
 # ------------------------------------------------------------------------------------------- the list
@@ -488,7 +507,7 @@ class Ledger:
 
     def add(self, job: Job, row: dict[str, Any]) -> None:
         """Append a finished map to both files."""
-        self._append({"key": job.key, "inputs": stamp(job), **row})
+        self._append({"key": job.key, "inputs": None, **row})
 
     def finish(self) -> None:
         """Bring both files into the order of the list."""
@@ -499,7 +518,7 @@ class Ledger:
         jobs = {job.key: job for job in self.jobs}
         for place, record in _records(path):
             job = jobs.get(record.get("key", ""))
-            if job is None or record.get("status") == CRASHED or record.get("inputs") != stamp(job):
+            if job is None or record.get("status") == CRASHED or not same_inputs(job, record.get("inputs")):
                 continue
             # A row that was gathered from a piece has its results there.
             done = path.parent / str(record.get("folder")) / VALIDATION_JSON
@@ -623,6 +642,7 @@ def run_job(job: Job, options: Options, out: PathLike) -> dict[str, Any]:
             )
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         row = failed_row(job, f"Unexpected failure ({what}); see {ERROR_LOG} in its folder.")
+    row["inputs"] = stamps(job, digest=False)
     with contextlib.suppress(OSError):
         if folder != Path(out):
             folder.rmdir()  # only where nothing was written

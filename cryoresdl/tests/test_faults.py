@@ -26,7 +26,7 @@ QUICK = (
     "from cryoresdl.models import batch, cli, model_file\n"
     "defaults = batch.Options.__init__.__defaults__\n"
     "batch.Options.__init__.__defaults__ = defaults[:-1] + ('cryoresdl.tests.fake_engine',)\n"
-    "model_file.resolve = lambda name: name\n"
+    "model_file.resolve = lambda name: __file__\n"
     "if __name__ == '__main__':\n    sys.exit(cli.main(sys.argv[1:]))\n"
 )
 """The command line with the instant engine: the faults are about files, not about networks."""

@@ -35,13 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Classify every map and write one list."""
-    from .. import files, inference, maps, outputs
+    from .. import files, inference, maps, model_file, outputs
     from ..errors import InputError
 
-    out = files.prepare_out(args.out, [constants.CLASSIFICATION_JSON], args.overwrite, args.resume)
-    if args.resume and (out / constants.CLASSIFICATION_JSON).exists():
-        print(f"{out / constants.CLASSIFICATION_JSON} is already there.")
+    given = {name: getattr(args, name) for name in ("mask", "half1", "half2")}
+    given.update({f"map {number}": path for number, path in enumerate(args.maps, 1)})
+    inputs = {name: maps.plain_path(path) for name, path in given.items() if path}
+    inputs["model"] = str(model_file.resolve(args.model))
+    request = {"command": "classify", "voxel_size": args.voxel_size, "claimed": args.claimed}
+    made = files.Run(args.out, request, inputs)
+    if args.resume and made.complete():
+        print(f"{files.shown(args.out)} is already complete.")
         return
+    out = files.prepare_out(args.out, [constants.CLASSIFICATION_JSON], args.overwrite, args.resume)
     if len(args.maps) > 1 and (args.half1 or args.half2):
         raise InputError("--half1 and --half2 belong to one map; classify maps with half maps one at a time.")
     entries: List[Dict[str, Any]] = []
@@ -52,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
         entry = inference.classify(density, mask, args.claimed, args.model, half1=halves[0], half2=halves[1])
         entries.append(entry)
         print(_line(entry))
-    outputs.write_classification(entries, out)
+    with made.writing():
+        outputs.write_classification(entries, out)
     print(f"results: {out / constants.CLASSIFICATION_JSON}")
 
 

@@ -36,18 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Estimate and write."""
-    from .. import files, inference, maps, outputs
+    from .. import files, inference, maps, model_file, outputs
 
     out = Path(args.out)
-    if args.resume and (out / constants.LOCAL_JSON).exists():
-        print(f"{out / constants.LOCAL_JSON} is already there.")
+    given = {name: getattr(args, name) for name in ("map", "mask", "half1", "half2")}
+    inputs = {name: maps.plain_path(path) for name, path in given.items() if path}
+    inputs["model"] = str(model_file.resolve(args.model))
+    request = {"command": "localres", "voxel_size": args.voxel_size, "seed": args.seed}
+    made = files.Run(out, request, inputs)
+    if args.resume and made.complete():
+        print(f"{files.shown(out)} is already complete.")
         return
     density = maps.read(args.map, args.voxel_size)
     halves = [maps.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)]
     mask = maps.read_mask(args.mask, density) if args.mask else None
     files.prepare_out(out, outputs.LOCAL_FILES, args.overwrite, args.resume)
     result = inference.localres(density, halves[0], halves[1], mask, args.model, args.seed)
-    outputs.write_local(result, density, out)
+    with made.writing():
+        outputs.write_local(result, density, out)
     first, third = result.info["quartiles_A"]
     print(f"median {result.info['median_A']:.2f} A, half of the voxels between {first:.2f} and {third:.2f} A")
     for warning in result.info["warnings"]:

@@ -78,10 +78,16 @@ def run(args: argparse.Namespace) -> None:
 
     _refuse_foreign(args)
     names = (MAP, JSON) if args.mode == "pdb2mrc" else REALISTIC_FILES
-    out = files.prepare_out(args.out, names, args.overwrite, args.resume)
-    if args.resume and all((out / name).exists() for name in names):
+    own = ("run", "command", "structure", "out", "overwrite", "resume", "quiet")
+    request = {"command": "simulate", **{k: v for k, v in vars(args).items() if k not in own}}
+    inputs = {"structure": args.structure}
+    made = files.Run(args.out, request, inputs)
+    if args.resume and made.complete():
+        print(f"{files.shown(args.out)} is already complete.")
         return
-    (_pdb2mrc if args.mode == "pdb2mrc" else _realistic)(args, out)
+    out = files.prepare_out(args.out, names, args.overwrite, args.resume)
+    with made.writing():
+        (_pdb2mrc if args.mode == "pdb2mrc" else _realistic)(args, out)
 
 
 def _refuse_foreign(args: argparse.Namespace) -> None:

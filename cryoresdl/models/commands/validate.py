@@ -76,6 +76,8 @@ def piece(text: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> None:
     """Validate one map or many."""
+    from dataclasses import replace
+
     from .. import batch
     from ..errors import InputError
 
@@ -87,12 +89,12 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         report=not args.no_report and (not several or args.map_reports),
     )
+    options = replace(options, digests=_digests(options))
     shared = {name: getattr(args, name) for name in ("mask", "voxel_size", "claimed") if getattr(args, name)}
     alone = [f"--{name}" for name in SINGLE if getattr(args, name)]
     if not several:
         if args.piece:
             raise InputError("--piece belongs to a list of maps; give a CSV list.")
-        _check_models(options)
         own = {name: getattr(args, name) for name in SINGLE if getattr(args, name)}
         _run_one(batch.jobs_of(args.maps, options, {**shared, **own})[0], options, args)
         return
@@ -104,17 +106,18 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("Give either maps or one CSV list, not both.")
     else:
         jobs = batch.jobs_of(args.maps, options, shared)
-    _check_models(options)
     _run_many(jobs, options, args)
 
 
-def _check_models(options: Any) -> None:
-    """A missing model is said once, at once, and not by every map."""
-    from .. import model_file
+def _digests(options: Any) -> str:
+    """Digests of the models' files; a missing model is said once, at once, and not by every map."""
+    from .. import files, model_file
 
+    found = []
     for name, other in ((options.model_global, "local"), (options.model_local, "global")):
         if options.networks != other:
-            model_file.resolve(name)
+            found.append(files.sha256(model_file.resolve(name)))
+    return " ".join(found)
 
 
 def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
@@ -124,12 +127,9 @@ def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
 
     out = Path(args.out)
     job = replace(job, folder="")
-    done = out / batch.VALIDATION_JSON
-    if args.resume and done.is_file():
-        earlier = files.read_json(done)
-        if earlier.get("key") == job.key and earlier.get("inputs") == batch.stamp(job):
-            print(f"{files.shown(out)} is already complete.")
-            return
+    if args.resume and batch.is_complete(job, out):
+        print(f"{files.shown(out)} is already complete.")
+        return
     existed = out.exists()
     files.prepare_out(out, [constants.CLASSIFICATION_JSON, constants.LOCAL_JSON], args.overwrite, args.resume)
     try:
