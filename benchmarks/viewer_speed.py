@@ -156,7 +156,6 @@ def _open_form(viewer, run, window):
     show = FormWindow.show
     FormWindow.show = lambda self, *a, **k: (self.root.deiconify(), self.root.update())
     try:
-        viewer.setProtocol(run)
         viewer.visualize(run, windows=window)
     finally:
         FormWindow.show = show

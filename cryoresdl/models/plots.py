@@ -358,7 +358,7 @@ def best_index(resolution: Any, axis: str = "z", fill: float | None = None) -> i
 
 
 class MaskFigure(SliceFigure):
-    """The map on one slice with a mask over it, for choosing the mask's threshold.
+    """The map, and the map low-passed, on one slice with a mask over both, for choosing the mask's threshold.
 
     Args:
         density: the map (z, y, x).
@@ -376,16 +376,18 @@ class MaskFigure(SliceFigure):
     ):
         self.smooth = smooth
         self.threshold = math.inf
-        super().__init__([Layer("Map, with the mask in blue", density)], voxel_size, origin)
-        self.figure.set_size_inches(5.6, 4.9)
+        self.mask: np.ndarray | None = None
+        layers = [Layer("Map, with the mask in blue", density), Layer("The same, low-passed", smooth)]
+        super().__init__(layers, voxel_size, origin)
 
     def _draw(self) -> None:
         super()._draw()
-        ax, image = self.axes[0], self.images[0]
-        blue = np.zeros((*image.get_array().shape, 4), np.float32)
-        self.images.append(
-            ax.imshow(blue, origin="lower", extent=image.get_extent(), interpolation="nearest")
-        )
+        self._covers = []
+        for ax, image in zip(self.axes, list(self.images)):
+            blue = np.zeros((*image.get_array().shape, 4), np.float32)
+            options = {"origin": "lower", "extent": image.get_extent(), "interpolation": "nearest"}
+            self._covers.append(ax.imshow(blue, **options))
+        self.images += self._covers
         self._cover()
 
     def set_index(self, index: int) -> int:
@@ -396,14 +398,23 @@ class MaskFigure(SliceFigure):
 
     def set_threshold(self, threshold: float) -> None:
         """Show what lies above ``threshold`` of the low-passed map."""
-        self.threshold = float(threshold)
+        self.threshold, self.mask = float(threshold), None
+        self._cover()
+
+    def set_mask(self, mask: np.ndarray) -> None:
+        """Show a mask (bool, z, y, x) until the threshold is moved."""
+        self.mask = mask
         self._cover()
 
     def _cover(self) -> None:
-        inside = cut(self.smooth, self.axis, self.index) > self.threshold
+        if self.mask is not None:
+            inside = cut(self.mask, self.axis, self.index)
+        else:
+            inside = cut(self.smooth, self.axis, self.index) > self.threshold
         cover = np.zeros((*inside.shape, 4), np.float32)
         cover[inside] = (0.0, 0.45, 0.7, 0.45)
-        self.images[1].set_data(cover)
+        for image in self._covers:
+            image.set_data(cover)
 
 
 def resolution_slices(

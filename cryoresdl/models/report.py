@@ -131,7 +131,9 @@ def content(results: ResultsFolder) -> Dict[str, Any]:
         "citations": (found["the methods"] or {}).get("citations", []),
         "models": found["the model cards"] or [],
         "warnings": [
-            w for w in _strings(summary.get("warnings")) if w not in _strings(entry.get("warnings"))
+            plots.with_unit(w)
+            for w in _strings(summary.get("warnings"))
+            if w not in _strings(entry.get("warnings"))
         ],
         "version": __version__,
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -389,18 +391,20 @@ def _cards(
     entry: Mapping[str, Any], summary: Mapping[str, Any], results: ResultsFolder
 ) -> List[Dict[str, Any]]:
     """The cards of the models that were used, flattened for reading."""
-    from . import model_file
+    from . import card_text, model_file
 
     cards = []
     for role, value in (("global", entry.get("model")), ("local", summary.get("model"))):
         name = _model_name(value)
         if not name:
             continue
-        card: Dict[str, Any] = {"role": role, "name": name, "facts": []}
+        card: Dict[str, Any] = {"role": role, "name": name, "words": [], "facts": []}
         if isinstance(value, dict) and value.get("digest"):
             card["facts"].append(["digest (SHA-256)", _text(value["digest"])])
         try:
-            card["facts"] += [[key, _text(item)] for key, item in _flat(model_file.read_card(name))]
+            found = model_file.read_card(name)
+            card["words"] = card_text.in_words(found)
+            card["facts"] += [[key, _text(item)] for key, item in _flat(found)]
         except InputError as error:
             card["facts"].append(["card", f"not available: {error}"])
         cards.append(card)
@@ -541,6 +545,7 @@ def _pdf_lines(page: Mapping[str, Any], first: bool) -> List[Tuple[str, str]]:
     lines += [("text", ""), ("head", "References")] + [("text", line) for line in page["citations"]]
     for card in page["models"]:
         lines += [("text", ""), ("head", f"Model, {card['role']}: {card['name']}")]
+        lines += [("text", line) for line in card["words"]]
         lines += [("code", f"{key:<34} {value}") for key, value in card["facts"]]
     return lines
 

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -56,6 +57,14 @@ def test_tables_hold_the_numbers_of_the_results(folder):
     assert tables["Global resolution"]["probability of high"] == ["0.700"]
     assert tables["Agreement of the methods"]["cryoresdl / MonoRes"][0] == "0.25"
     assert tables["The run"]["seed"] == ["7"] and tables["The run"]["version"] == ["0.1.0"]
+
+
+def test_cards_of_the_networks_are_told_in_words_in_page_json_and_pdf(folder, html):
+    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    for card in page["models"]:
+        assert any("never saw" in line for line in card["words"])
+        assert all(line.strip() in unescape(html) for line in card["words"])
+    assert ("text", page["models"][0]["words"][0]) in report._pdf_lines(page, first=False)
 
 
 def test_methods_cite_the_works_they_use_and_no_others(folder):

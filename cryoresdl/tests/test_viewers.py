@@ -168,6 +168,11 @@ def test_simulation_shows_truth_beside_the_map(project, make):
     results_folder.simulation(folder)
     shown = figures(viewer(project, run))["showTruth"]
     assert [layer.title for layer in shown.slices.layers] == ["Simulated map", "True local resolution"]
+    curve = figures(viewer(project, run))["showFsc"].figure
+    assert "0.143, expected: 4.00 Å" in words(curve) and "half maps, inside the mask" in words(curve)
+    info = {"structure": "1abc.pdb", "target_A": 3.5}
+    (folder / "simulation.json").write_text(json.dumps(info))
+    assert [name for name, _ in resultFolders(run)] == ["map_00000: 1abc at 3.5 Å"]
 
 
 def test_comparison_shows_matrix_and_scatter(project, make):

@@ -91,10 +91,20 @@ def test_mask_figure_covers_what_lies_above_the_threshold():
     figure = plots.MaskFigure(density.data, smooth, 2.0)
     figure.set_index(20)
     figure.set_threshold(0.5)
-    covered = np.asarray(figure.images[1].get_array())[..., 3] > 0
-    assert np.array_equal(covered, smooth[20] > 0.5)
+    assert all(np.array_equal(cover, smooth[20] > 0.5) for cover in covered(figure))
     figure.set_axis("x", 4)
-    assert np.array_equal(np.asarray(figure.images[1].get_array())[..., 3] > 0, smooth[:, :, 4] > 0.5)
+    assert all(np.array_equal(cover, smooth[:, :, 4] > 0.5) for cover in covered(figure))
+    mask = tools.threshold_mask(smooth, 0.5, 2.0)
+    figure.set_mask(mask)
+    figure.set_index(5)
+    assert all(np.array_equal(cover, mask[:, :, 5]) for cover in covered(figure))
+    figure.set_threshold(0.7)
+    assert all(np.array_equal(cover, smooth[:, :, 5] > 0.7) for cover in covered(figure))
+
+
+def covered(figure):
+    """What is covered on the map and on the low-passed map."""
+    return [np.asarray(image.get_array())[..., 3] > 0 for image in figure.images[2:]]
 
 
 def test_mask_becomes_a_run_of_the_project(project, tmp_path):
@@ -115,6 +125,11 @@ def test_mask_window_uses_the_threshold_of_the_slider(form, screen):
     settle(screen)
     assert dialog.slices.threshold == pytest.approx(0.8) != before
     assert "threshold 0.8 " in dialog._note.cget("text")
+    settle(screen, 0.8)
+    # When the slider rests, the mask that will be used is shown, and its size is told.
+    wanted = tools.threshold_mask(dialog.smooth, 0.8, 2.0)
+    assert np.array_equal(covered(dialog.slices)[0], wanted[dialog.slices.index])
+    assert "%.1f %% of the box in the mask" % (100 * wanted.mean()) in dialog._note.cget("text")
     dialog.use()
     pointer = form.values["inputMask"]
     assert (
@@ -191,6 +206,37 @@ def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, m
     dialog.apply()
     assert dialog.chosen == "first"
     dialog.destroy()
+
+
+def test_cards_of_the_shipped_networks_read_as_sentences():
+    from cryoresdl.models import card_text, model_file
+
+    for model in model_file.available():
+        lines = card_text.in_words(model_file.read_card(model.path))
+        text = "\n".join(lines)
+        assert "Å" in lines[0] and "never saw:" in text and "Learned from" in text, model.name
+        assert [line for line in lines if line.startswith("    ")], model.name
+        assert ("A network of the paper." in text) == model.name.startswith("paper")
+
+
+def test_cards_say_the_measured_numbers_and_never_fail():
+    from cryoresdl.models import card_text
+
+    card = {
+        "kind": "local",
+        "training": {"labels": "monores"},
+        "data": {"maps": {"train": 36, "test": 12}},
+        "metrics": {"maps": 12, "single_mae_A": 0.831, "single_within1": 0.857, "halves_mae_A": 0.5},
+    }
+    assert card_text.in_words(card) == [
+        "Gives every voxel a resolution (Å): what MonoRes would say.",
+        "Learned from 36 maps; 12 kept apart for testing.",
+        "How good, on 12 maps that it never saw:",
+        "    one map: mean error 0.83 Å, within one class 86 %",
+        "    both half maps: mean error 0.50 Å",
+    ]
+    for card in ({}, {"metrics": None, "data": 3}, {"kind": "global", "metrics": {"all": {"accuracy": "x"}}}):
+        assert "not measured" in card_text.in_words(card)[-1]
 
 
 def test_card_lines_count_long_lists_and_indent_groups():

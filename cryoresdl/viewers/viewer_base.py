@@ -10,7 +10,7 @@ from pyworkflow.protocol.constants import STATUS_ABORTED, STATUS_FAILED, STATUS_
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
 from ..models import constants, plots
-from ..models.results import ResultsFolder
+from ..models.results import SIMULATION_JSON, ResultsFolder
 from .views import FigureView, SliceView
 
 ENDED = (STATUS_FINISHED, STATUS_FAILED, STATUS_ABORTED)
@@ -42,10 +42,21 @@ def resultFolders(protocol):
             if os.path.isdir(extra)
             else []
         )
-        found = [
-            (os.path.basename(os.path.normpath(path)), path) for path in [extra, *inside] if _isResults(path)
-        ]
+        found = [(_nameOf(path), path) for path in [extra, *inside] if _isResults(path)]
     return found or [("results", os.path.join(extra, "results"))]
+
+
+def _nameOf(folder):
+    """What a results folder is called in the viewer: a simulated map by its structure and resolution."""
+    name = os.path.basename(os.path.normpath(folder))
+    info = ResultsFolder(folder).json(SIMULATION_JSON)
+    if not isinstance(info, dict):
+        return name
+    structure = os.path.basename(str(info.get("structure") or "")).split(".")[0]
+    target = info.get("target_A")
+    if not structure or not plots.is_number(target):
+        return name
+    return f"{name}: {structure} at {target:g} Å"
 
 
 def _isResults(folder):

@@ -11,7 +11,7 @@ from pyworkflow.object import Pointer
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
-from ..models import maps, model_file, networks, plots
+from ..models import card_text, maps, model_file, networks, plots
 from ..models.errors import CryoResError
 from ..protocols import ProtCryoResTrainGlobal, ProtCryoResTrainLocal, ProtCryoResValidate
 from ..protocols.protocol_base import fileOf
@@ -19,6 +19,8 @@ from ..viewers.views import SliceView
 from . import tools
 
 MASK_FILE = "mask_by_hand.mrc"
+REST_MS = 250
+"""How long the threshold rests before the mask is made of it."""
 
 
 class CryoResWizard(Wizard):
@@ -64,7 +66,7 @@ class MaskDialog(SliceView):
         low, high = np.percentile(self.smooth, (50, 99.95))
         self._range = (float(low), float(high))
         self._start = float(np.clip(info["threshold"], low, high))
-        self._note = self._threshold = None
+        self._note = self._threshold = self._later = None
         self.show()
 
     def _fill(self, window):
@@ -85,12 +87,27 @@ class MaskDialog(SliceView):
 
     def _onThreshold(self, value):
         self.slices.set_threshold(float(value))
-        part = 100 * np.mean(self.smooth[::2, ::2, ::2] > self.slices.threshold)
-        text = "threshold %.4g of the map low-passed to %.0f Å: %.1f %% of the box"
-        cut = max(maps.MASK_LOWPASS_A, 4 * self.density.voxel_size)
-        self._note.configure(text=text % (self.slices.threshold, cut, part))
+        self._describe(100 * float(np.mean(self.smooth[::2, ::2, ::2] > self.slices.threshold)), "above it")
         if self.canvas is not None and self._background is not None:
             self.showSlice(self.slices.index)
+        # The mask itself takes longer than a slider moves: it is made when the slider has come to rest.
+        if self._later is not None:
+            self.window.after_cancel(self._later)
+        self._later = self.window.after(REST_MS, self.showMask)
+
+    def showMask(self):
+        """Show the mask that would be used: specks removed, grown by a few A."""
+        self._later = None
+        mask = self.getMask()
+        self.slices.set_mask(mask)
+        self._describe(100 * float(mask.mean()), "in the mask")
+        if self.canvas is not None and self._background is not None:
+            self.showSlice(self.slices.index)
+
+    def _describe(self, part, where):
+        text = "threshold %.4g of the map low-passed to %.0f Å: %.1f %% of the box %s"
+        cut = max(maps.MASK_LOWPASS_A, 4 * self.density.voxel_size)
+        self._note.configure(text=text % (self.slices.threshold, cut, part, where))
 
     def getMask(self):
         """The mask of the threshold shown: specks removed, grown by a few A."""
@@ -184,7 +201,9 @@ class ModelDialog(dialog.Dialog):
         frame.grid(row=0, column=0, sticky="news")
         self._list = tk.Listbox(frame, width=24, height=22, exportselection=False)
         self._list.pack(side=tk.LEFT, fill=tk.Y)
-        self._card = tk.Text(frame, width=76, height=22, wrap=tk.WORD, padx=8)
+        self._card = tk.Text(frame, width=84, height=24, wrap=tk.WORD, padx=10, pady=6, font="TkTextFont")
+        self._card.tag_configure("name", font="TkHeadingFont", spacing3=4)
+        self._card.tag_configure("details", font="TkFixedFont", foreground="#555555")
         bar = ttk.Scrollbar(frame, command=self._card.yview)
         self._card.configure(yscrollcommand=bar.set)
         self._card.pack(side=tk.LEFT, fill=tk.BOTH, expand=True)
@@ -203,9 +222,13 @@ class ModelDialog(dialog.Dialog):
 
     def showCard(self):
         """Write the card of the selected model."""
+        card = model_file.read_card(self.selected().path)
         self._card.configure(state=tk.NORMAL)
         self._card.delete("1.0", tk.END)
-        self._card.insert("1.0", "\n".join(tools.card_lines(model_file.read_card(self.selected().path))))
+        self._card.insert("1.0", self.selected().name + "\n", "name")
+        self._card.insert(tk.END, "\n".join(card_text.in_words(card)) + "\n\n")
+        self._card.insert(tk.END, "Everything on its card\n", "name")
+        self._card.insert(tk.END, "\n".join(tools.card_lines(card)), "details")
         self._card.configure(state=tk.DISABLED)
 
     def apply(self):

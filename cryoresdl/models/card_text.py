@@ -1,0 +1,126 @@
+"""A model's card in words, for the people who choose by it: what it gives, from what it learned, how good it is.
+
+Cards of every origin are read: the shipped ones, those of a training in Scipion, and the paper's networks. What a
+card does not hold is left out; nothing here raises for that.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, List, Mapping
+
+_LABELS = {
+    "truth": "the true local resolution, as it is known of simulated maps",
+    "monores": "what MonoRes would say",
+    "resmap": "what ResMap would say",
+}
+_INPUTS = {"single": "one map", "halves": "both half maps"}
+_GROUPS = {
+    "all": "all kinds of maps",
+    "realistic single": "realistic maps",
+    "realistic halves": "realistic, both half maps",
+    "clean single": "hardly any noise",
+    "paper clean single": "noiseless, as in the paper",
+    "test": "maps of the test split",
+}
+
+
+def in_words(card: Mapping[str, Any]) -> List[str]:
+    """The card as a few lines of text.
+
+    Args:
+        card: as `model_file.read_card` gives it.
+
+    Returns:
+        One sentence or one row of measures per line; the measures are indented.
+    """
+    lines = [_gives(card)]
+    lines += _learned(card)
+    metrics = card.get("metrics") if isinstance(card.get("metrics"), dict) else {}
+    measured = _local(metrics) if card.get("kind") == "local" else _global(metrics, _is_paper(card))
+    if measured:
+        count = metrics.get("maps") if _is_count(metrics.get("maps")) else None
+        lines.append(f"How good, on {f'{count:,} ' if count else ''}maps that it never saw:")
+        lines += ["    " + line for line in measured]
+    else:
+        lines.append("It was not measured on maps that it never saw; 'cryoresdl evaluate' does that.")
+    return lines
+
+
+def _gives(card: Mapping[str, Any]) -> str:
+    origin = "A network of the paper. " if _is_paper(card) else ""
+    if card.get("kind") == "local":
+        labels = (card.get("training") or {}).get("labels") or (card.get("data") or {}).get("labels")
+        return f"{origin}Gives every voxel a resolution (Å): {_LABELS.get(str(labels), 'as its labels say')}."
+    return f"{origin}Tells maps of high (< 5 Å), medium (5 to 10 Å) and low (> 10 Å) resolution apart."
+
+
+def _is_paper(card: Mapping[str, Any]) -> bool:
+    return card.get("mode") == "paper" or str((card.get("network") or {}).get("name", "")).startswith("paper")
+
+
+def _learned(card: Mapping[str, Any]) -> List[str]:
+    data = card.get("data") if isinstance(card.get("data"), dict) else {}
+    for key, what in (("maps", "maps"), ("examples", "examples")):
+        counts = data.get(key)
+        if isinstance(counts, dict) and _is_count(counts.get("train")):
+            others = [
+                f"{counts[name]:,} {words}"
+                for name, words in (("validation", "to stop by"), ("test", "kept apart for testing"))
+                if _is_count(counts.get(name))
+            ]
+            return [
+                f"Learned from {counts['train']:,} {what}" + (f"; {', '.join(others)}." if others else ".")
+            ]
+    return []
+
+
+def _local(metrics: Mapping[str, Any]) -> List[str]:
+    """Rows of a local network: flat keys such as ``single_mae_A``; equal rows are one."""
+    rows: Dict[str, str] = {}
+    for start, words in _INPUTS.items():
+        row = _row(
+            (metrics.get(start + "_mae_A"), "mean error {:.2f} Å"),
+            (metrics.get(start + "_rho"), "rank correlation {:.2f}"),
+            (_percent(metrics.get(start + "_within1")), "within one class {:.0f} %"),
+        )
+        if row and row not in rows.values():
+            rows[words] = row
+    return [f"{words}: {row}" for words, row in rows.items()]
+
+
+def _global(metrics: Mapping[str, Any], paper: bool) -> List[str]:
+    """Rows of a global network: a dictionary per group of maps."""
+    names = {**_GROUPS, "test": "noiseless maps, as in the paper"} if paper else _GROUPS
+    rows = []
+    for key, group in metrics.items():
+        if not isinstance(group, dict) or key in ("validation", "full_network"):
+            continue
+        count = next(
+            (group[name] for name in ("rows", "accuracy_n", "maps") if _is_count(group.get(name))), None
+        )
+        row = _row(
+            (_percent(group.get("accuracy")), "{:.1f} % of the classes right"),
+            (_percent(group.get("median_relative_error")), "typical error of the resolution {:.0f} %"),
+            (_percent(group.get("coverage68")), "68 % interval holds the truth for {:.0f} %"),
+        )
+        if row:
+            rows.append(f"{names.get(key, key)}{f' ({count:,})' if count else ''}: {row}")
+    return rows
+
+
+def _row(*measures: Any) -> str:
+    return ", ".join(form.format(value) for value, form in measures if _is_number(value))
+
+
+def _percent(value: Any) -> float | None:
+    return 100 * value if _is_number(value) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a card's entry is a number of things."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
