@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cryoresdl.models import cli, plots
+from cryoresdl.tests.needs import missing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
@@ -52,7 +53,7 @@ def test_commands_of_the_guide_exist():
 @pytest.mark.slow
 def test_the_guide_builds_without_a_warning(tmp_path):
     if not all(importlib.util.find_spec(name) for name in ("sphinx", "myst_parser")):
-        pytest.skip("needs Sphinx and myst-parser (make docs)")
+        missing("needs Sphinx and myst-parser (make docs)")
     words = [
         sys.executable,
         "-m",

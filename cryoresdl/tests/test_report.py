@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+import time
 from html import unescape
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from cryoresdl.models import cli, constants, report, results
 from cryoresdl.tests import results_folder
-from cryoresdl.tests.browser import CHROMIUM, DRIVER, Browser
+from cryoresdl.tests.browser import CHROMIUM, Browser
+from cryoresdl.tests.needs import missing
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +181,8 @@ def test_command_line(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def browser(folder, tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs Chromium and its driver (apt-get install chromium chromium-driver)")
+    if not CHROMIUM:
+        missing("needs Chromium (apt-get install chromium)")
     browser = Browser(tmp_path_factory.mktemp("profile"))
     browser.size(1280, 900)
     browser.open((folder / constants.REPORT_HTML).as_uri())
@@ -189,16 +191,27 @@ def browser(folder, tmp_path_factory):
 
 
 SLICE = "return document.getElementById('browser').dataset.slice"
+MIDDLE = (
+    "var c = document.querySelector('#panel-1 canvas'); c.scrollIntoView({block: 'center'});"
+    "var b = c.getBoundingClientRect(); return [(b.left + b.right) / 2, (b.top + b.bottom) / 2]"
+)
 PIXELS = "return document.querySelector('#panel-1 canvas').toDataURL()"
 
 
 def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser, folder):
     assert browser.run(SLICE) == "z10"
     first = browser.run(PIXELS)
+    left, right, middle = browser.run(
+        "var b = document.getElementById('slice').getBoundingClientRect();"
+        "return [b.left, b.right, (b.top + b.bottom) / 2]"
+    )
+    browser.drag((left + right) / 2, middle, left + 0.22 * (right - left), middle)
+    moved = int(browser.run(SLICE)[1:])
+    assert 2 <= moved <= 6 and browser.run(PIXELS) != first, "the slider follows the mouse"
     browser.run("var s = document.getElementById('slice'); s.value = 4; s.dispatchEvent(new Event('input'))")
-    assert browser.run(SLICE) == "z3" and browser.run(PIXELS) != first
+    assert browser.run(SLICE) == "z3"
     assert browser.run("return document.getElementById('where').textContent") == "slice 4 of 20, z = 9.5 Å"
-    browser.key("\ue014")
+    browser.key("ArrowRight")
     assert browser.run(SLICE) == "z4"
     browser.key("x")
     assert browser.run(SLICE).startswith("x")
@@ -206,9 +219,7 @@ def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser, folder
     depth, height, _ = report.browser(results.ResultsFolder(folder))["box"]
     assert sizes == [height, depth]
     before = browser.run(SLICE)
-    browser.run(
-        "document.querySelector('#panel-1 canvas').dispatchEvent(new WheelEvent('wheel', {deltaY: 1}))"
-    )
+    browser.wheel(*browser.run(MIDDLE), 100)
     assert int(browser.run(SLICE)[1:]) == int(before[1:]) + 1
     browser.key("z")
 
@@ -245,4 +256,24 @@ def test_real_browser_needs_no_sideways_scrolling_and_logs_no_error(browser, wid
         "e => parseFloat(getComputedStyle(e).fontSize)))"
     )
     assert smallest >= 12
-    assert [e for e in browser.call("/se/log", {"type": "browser"}) if e["level"] == "SEVERE"] == []
+    assert browser.errors == []
+
+
+def test_real_browser_tells_errors_of_a_page(browser, tmp_path):
+    """What the test above relies on: a page that fails is heard."""
+    page = tmp_path / "broken.html"
+    page.write_text(
+        "<img src='https://example.org/x.png'><script>console.error('no'); nothing.here()</script>"
+    )
+    other = Browser()
+    try:
+        other.call("Page.navigate", url=page.as_uri())
+        for _ in range(50):
+            if len(other.errors) >= 2:
+                break
+            other.run("return 1")
+            time.sleep(0.1)
+        assert any("no" in error for error in other.errors)
+        assert any("Uncaught" in error for error in other.errors)
+    finally:
+        other.close()

@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from cryoresdl.tests.needs import missing
+
 
 @functools.lru_cache(maxsize=None)
 def display():
@@ -45,7 +47,7 @@ def root():
     pytest.importorskip("tkinter")
     found = _start()
     if found is None:
-        pytest.skip("needs a virtual screen (apt-get install xvfb)")
+        missing("needs a virtual screen (apt-get install xvfb)")
     return found
 
 
