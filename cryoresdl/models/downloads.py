@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import http.client
 import re
 import time
@@ -21,6 +20,8 @@ DEFAULT_URL = "https://files.rcsb.org/download/{id}.cif.gz"
 CHECKSUMS = "checksums.json"
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _BLOCK = 1 << 16
+MAX_BYTES = 4 << 30
+"""Far above any packed entry of the Protein Data Bank; an endless answer must not fill the disk."""
 _RETRIED = (408, 429, 500, 502, 503, 504)
 
 
@@ -167,22 +168,32 @@ def _transfer(address: str, partial: Path, timeout_s: float) -> None:
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:
         goes_on = answer.status == 206
         length = answer.headers.get("Content-Length")
-        expected = (have if goes_on else 0) + int(length) if length else None
+        have = have if goes_on else 0
+        expected = have + int(length) if length else None
         with open(partial, "ab" if goes_on else "wb") as stream:
             for block in iter(lambda: answer.read(_BLOCK), b""):
+                have += len(block)
+                if have > MAX_BYTES:
+                    raise _Damaged(f"larger than {MAX_BYTES >> 20} MB, which no structure is")
                 stream.write(block)
     if expected is not None and partial.stat().st_size < expected:
         raise http.client.IncompleteRead(b"", expected - partial.stat().st_size)
 
 
 def _check(partial: Path, digest: str) -> None:
-    raw = partial.read_bytes()
-    if digest and hashlib.sha256(raw).hexdigest() != digest:
+    if digest and sha256(partial) != digest:
         raise _Damaged("its SHA-256 is not the one in the list")
-    if raw[:2] == b"\x1f\x8b":
+    with open(partial, "rb") as stream:
+        start = stream.read(2)
+    if start == b"\x1f\x8b":
         try:
-            gzip.decompress(raw)
+            with gzip.open(partial) as unpacked:
+                size = 0
+                while block := unpacked.read(_BLOCK):
+                    size += len(block)
+                    if size > 100 * partial.stat().st_size + _BLOCK:
+                        raise _Damaged("it unpacks to more than a hundred times its size")
         except (EOFError, zlib.error, OSError) as error:
             raise _Damaged(f"damaged gzip file ({error})") from error
-    if not raw:
+    if not start:
         raise _Damaged("empty file")

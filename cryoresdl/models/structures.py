@@ -19,6 +19,7 @@ from __future__ import annotations
 import bz2
 import dataclasses
 import gzip
+import io
 import os
 import zlib
 from pathlib import Path
@@ -36,6 +37,8 @@ NUCLEIC_NAMES = frozenset(
 STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 _COMPRESSED = (".gz", ".bz2")
 _MAX_COORDINATE_A = 1e5
+_MAX_RATIO = 100
+"""Coordinates shrink by five to fifteen when packed; what grows by more than this is a bomb."""
 _ASCII = bytes(range(128)) + b"?" * 128
 _EMAN2_Z = {"H": 1, "C": 6, "A": 7, "N": 7, "O": 8, "P": 15, "S": 16, "W": 18, "K": 19}
 """EMAN2's table: W is its fictitious water (18), an A that is not AU is an ambiguous N or O."""
@@ -161,9 +164,9 @@ def _read_text(path: str) -> str:
     try:
         raw = Path(path).read_bytes()
         if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
+            raw = _unpacked(gzip.GzipFile(fileobj=io.BytesIO(raw)), len(raw), path)
         elif raw[:3] == b"BZh":
-            raw = bz2.decompress(raw)
+            raw = _unpacked(bz2.BZ2File(io.BytesIO(raw)), len(raw), path)
     except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path} is a damaged compressed file ({error}); fetch it again.") from error
     except OSError as error:
@@ -174,6 +177,16 @@ def _read_text(path: str) -> str:
         raise InputError(f"{path} is a binary file, not a PDB or mmCIF file.")
     # Nothing of an atom is beyond ASCII, and fixed columns would cut a longer character in two.
     return raw.translate(_ASCII).decode("ascii")
+
+
+def _unpacked(stream: Any, packed: int, path: str) -> bytes:
+    """All of a compressed stream, unless it grows as no coordinates do."""
+    limit = _MAX_RATIO * packed + (1 << 20)
+    with stream:
+        raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise InputError(f"{path} unpacks to more than {_MAX_RATIO} times its size; it is refused.")
+    return raw
 
 
 def _parse(path: str) -> Any:

@@ -3,8 +3,10 @@
     python -m cryoresdl.tests.fuzz map --runs 100000
 
 Targets: ``map``, ``mask``, ``list``, ``ledger``, ``model``, ``structure``, ``results``. With atheris installed
-(``pip install atheris``) the mutations follow the coverage; without it they are random. A run is clean when every
-input is either accepted or refused with an `InputError`; anything else ends the run and keeps the input.
+(``pip install atheris``) the mutations follow the coverage; without it they are random. Text and JSON are also mutated
+as what they are: numbers become extreme ones, lines and branches move, vanish or double. A run is clean when every
+input is either accepted or refused with an `InputError`; anything else ends the run and keeps the input. The suite runs
+a few hundred of every target (``test_fuzz.py``).
 """
 
 import argparse
@@ -20,6 +22,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -67,21 +70,72 @@ def seeds_model():
 
 
 def seeds_structure():
-    """A few atoms as PDB and mmCIF."""
-    yield b"ATOM      1  CA  ALA A   1      11.104   6.134  -6.504  1.00 20.00           C  \nEND\n"
-    yield (
-        b"data_x\nloop_\n_atom_site.group_PDB\n_atom_site.type_symbol\n_atom_site.label_atom_id\n"
-        b"_atom_site.label_comp_id\n_atom_site.label_asym_id\n_atom_site.label_seq_id\n_atom_site.Cartn_x\n"
-        b"_atom_site.Cartn_y\n_atom_site.Cartn_z\nATOM C CA ALA A 1 1.0 2.0 3.0\n"
+    """A few atoms as PDB and mmCIF, plain and packed."""
+    pdb = (
+        b"CRYST1   50.000   60.000   70.000  90.00  90.00  90.00 P 1           1\n"
+        b"MODEL        1\n"
+        b"ATOM      1  CA AALA A   1      11.104   6.134  -6.504  0.60 20.00           C  \n"
+        b"ATOM      2  CA BALA A   1      11.204   6.134  -6.504  0.40 20.00           C  \n"
+        b"ATOM      3  P    DA B  -1      -1.104   6.134  -6.504  1.00 20.00           P  \n"
+        b"HETATM    4 ZN    ZN C 100       0.000   0.000   0.000  1.00  0.00          ZN2+\n"
+        b"HETATM    5  O   HOH C 101       5.000   0.000   0.000  1.00  0.00           O  \n"
+        b"TER\nENDMDL\nMODEL        2\n"
+        b"ATOM      1  CA  ALA A   1      11.104   6.134  -6.504  1.00 20.00           C  \n"
+        b"ENDMDL\nEND\n"
     )
+    names = "group_PDB type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id"
+    names += " Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_asym_id pdbx_PDB_model_num"
+    cif = "data_x\nloop_\n" + "".join(f"_atom_site.{name}\n" for name in names.split())
+    cif += (
+        'ATOM C CA . ALA A 1 1 1.0 2.0 3.0 1.0 20 1 A 1\nATOM N "N\'" B GLY A 1 2 4.0 2.0 3.0 0.5 20 2 A 1\n'
+    )
+    yield pdb
+    yield cif.encode()
+    yield gzip.compress(pdb, mtime=0)
+    yield bz2.compress(cif.encode())
+
+
+MARK = "<script>alert(1)</script>"
 
 
 def seeds_results():
-    """The JSON files that the report reads."""
-    yield json.dumps(
-        [{"map": "a", "class": "high", "probabilities": {"high": 1, "medium": 0, "low": 0}, "claim": None}]
-    ).encode()
-    yield b'{"median_A": 4, "fractions": {"0-2": 1}, "warnings": ["<script>"]}'
+    """The JSON files that the report reads, as one list in the order of `RESULT_FILES`."""
+    entry = {
+        "map": "a " + MARK,
+        "voxel_size_A": 1.2,
+        "class": "high",
+        "probabilities": {"high": 0.9, "medium": 0.1, "low": 0},
+        "resolution_A": 3.1,
+        "interval_A": [2.9, 3.4],
+        "in_distribution": True,
+        "warnings": [MARK],
+        "claim": {"claimed_A": 3, "verdict": "supported", "reasons": [MARK], "decision_interval_A": [2, 4]},
+        "model": {"name": "default", "digest": "0" * 64},
+    }
+    summary = {
+        "median_A": 4.0,
+        "quartiles_A": [3.5, 4.5],
+        "fractions": {"0-2": 0.25, "2-3": 0.75, "10+": 0.0},
+        "n_voxels": 1000,
+        "voxel_size_A": 1.2,
+        "box_zyx": [20, 20, 20],
+        "mask": {"source": "auto", "voxels": 1000, "threshold": 0.1},
+        "timings_s": {"total": 1.0},
+        "peak_memory_mb": 200.0,
+        "warnings": [MARK],
+        "model": {"name": "truth", "digest": "0" * 64},
+        "map": "a.mrc",
+        "half_maps": False,
+        "seed": 0,
+        "version": "0.1.0",
+        "nyquist_A": 2.4,
+    }
+    pair = {"names": ["a", MARK], "kappa": 0.3, "spearman": 0.5, "bias_A": 1.0, "mae_A": 1.0, "n_voxels": 9}
+    compared = {"volumes": [{"name": MARK, "path": "a.mrc"}, {"name": "b", "path": "b"}], "pairs": [pair]}
+    rows = [["map", "class", "note"], ["a.mrc", "high", MARK], ["=1+1", "", "b"]]
+    yield json.dumps([[entry], summary, compared, rows]).encode()
+    yield json.dumps([entry, {"median_A": 4}, {}, []]).encode()
+    yield b'[[{"claim": null}], {"warnings": "x"}, {"pairs": [{}]}, [[]]]'
 
 
 def run_map(path):
@@ -125,7 +179,7 @@ def run_ledger(path):
     (out / batch.RESULTS_JSONL).write_bytes(Path(path).read_bytes())
     jobs = batch.jobs_of(["a.mrc"], batch.Options())
     ledger = batch.Ledger(out, jobs, resume=True)
-    if len(ledger.left) + len(ledger.rows) != 1:
+    if len(ledger.left) + len(list(ledger.rows())) != 1:
         raise ValueError("a row was lost or doubled")
 
 
@@ -145,15 +199,41 @@ def run_structure(path):
 
 
 def run_results(path):
-    """Make the content of a report from damaged JSON."""
-    from cryoresdl.models import constants, report
+    """Make a report of damaged JSON; nothing of it may be read as markup."""
+    from cryoresdl.models import constants, plots, report
     from cryoresdl.models.results import ResultsFolder
 
     out = Path(path).parent / "results"
     out.mkdir(exist_ok=True)
-    for name in (constants.CLASSIFICATION_JSON, constants.LOCAL_JSON):
-        (out / name).write_bytes(Path(path).read_bytes())
-    report.content(ResultsFolder(out))
+    names = (constants.CLASSIFICATION_JSON, constants.LOCAL_JSON, constants.COMPARISON_JSON)
+    raw = Path(path).read_bytes()
+    try:
+        parts = json.loads(raw)
+    except (ValueError, RecursionError):
+        parts = None
+    whole = not isinstance(parts, list)
+    parts = [] if whole else parts
+    for number, name in enumerate(names):
+        text = json.dumps(parts[number]).encode() if number < len(parts) else raw if whole else b"{}"
+        (out / name).write_bytes(text)
+    rows = parts[3] if len(parts) > 3 and isinstance(parts[3], list) else []
+    lines = [",".join(str(cell) for cell in row) for row in rows if isinstance(row, list)]
+    table = out / constants.RESULTS_CSV
+    table.unlink(missing_ok=True)
+    if lines:
+        table.write_text("\n".join(lines), encoding="utf-8", errors="replace")
+    results = ResultsFolder(out)
+    page = report.content(results)
+    if (ACCEPTED + REFUSED) % 10 == 0:  # ten times slower than the content
+        pictures = {entry["kind"]: None for entry in page["figures"]}
+        with mock.patch.object(report, "_png", lambda figure: "data:,"):
+            html = report.render(page, pictures, {})
+        if MARK in html:
+            raise ValueError("a text of the results is markup in the report")
+    json.dumps(page, allow_nan=False)
+    if (ACCEPTED + REFUSED) % 1000 == 0:
+        for entry in page["figures"]:
+            plots.from_folder(entry["kind"], results)
 
 
 READERS = ("maps", "batch", "model_file", "structures", "results", "report", "plots", "files")
@@ -182,27 +262,109 @@ def one_input(target, path):
     return run
 
 
-def random_runs(run, seeds, number, seed):
+NUMBERS = "0 -1 1e400 -1e400 nan inf 1e38 -0.0 99999999 2147483648 -2147483649 1e-300 ******** 0x10 1,5 true null".split()
+VALUES = (
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    float("nan"),
+    float("inf"),
+    2**70,
+    "",
+    MARK,
+    "\ud800",
+    "$\\frac$",
+    [],
+    {},
+    [[]],
+)
+
+
+def mutated_json(value, chance, depth=0):
+    """A copy of a JSON value with one branch replaced, dropped, doubled or renamed."""
+    if isinstance(value, (dict, list)) and value and chance.random() < 0.85 and depth < 6:
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        key = chance.choice(keys)
+        copy = value.copy()
+        kind = chance.random()
+        if kind < 0.1:
+            del copy[key]
+        elif kind < 0.2 and isinstance(copy, list):
+            copy.insert(key, value[chance.choice(keys)])
+        elif kind < 0.2:
+            copy[chance.choice((MARK, "", "pairs", "map", "\ud800"))] = copy.pop(key)
+        else:
+            copy[key] = mutated_json(value[key], chance, depth + 1)
+        return copy
+    return chance.choice(VALUES)
+
+
+def mutated_text(text, chance):
+    """A text with one number made extreme, or one line dropped, doubled, moved or cut."""
+    import re
+
+    if chance.random() < 0.6:
+        numbers = list(re.finditer(rb"-?\d+(\.\d+)?", text))
+        if numbers:
+            at = chance.choice(numbers)
+            return text[: at.start()] + chance.choice(NUMBERS).encode() + text[at.end() :]
+    lines = text.splitlines(keepends=True)
+    if not lines:
+        return b"\n"
+    number = chance.randrange(len(lines))
+    line = lines.pop(number)
+    kind = chance.random()
+    if kind < 0.25:
+        lines[number:number] = [line, line]
+    elif kind < 0.5:
+        lines.insert(chance.randint(0, len(lines)), line)
+    elif kind < 0.75:
+        lines.insert(number, line[: chance.randint(0, len(line))] + b"\n")
+    return b"".join(lines)
+
+
+def mutated_bytes(text, chance):
+    """Some bytes changed, dropped or put in."""
+    body = bytearray(text)
+    for _ in range(chance.randint(0, 8)):
+        kind, place = chance.random(), chance.randint(0, max(0, len(body) - 1))
+        if kind < 0.5 and body:
+            body[place] = chance.randrange(256)
+        elif kind < 0.7 and body:
+            body[place] ^= 1 << chance.randrange(8)
+        elif kind < 0.8:
+            del body[place : place + chance.randint(1, 64)]
+        elif kind < 0.9:
+            body[place:place] = bytes(chance.randrange(256) for _ in range(chance.randint(1, 16)))
+        elif body:
+            body[place : place + 4] = chance.choice((b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff"))
+    return bytes(body)
+
+
+def informed(target, body, chance):
+    """One mutation by what the target reads, or None where bytes are as good as anything."""
+    if target == "results":
+        try:
+            return json.dumps(mutated_json(json.loads(body), chance)).encode()
+        except (ValueError, RecursionError):
+            return None
+    if target in ("structure", "list", "ledger") and body[:2] not in (b"\x1f\x8b", b"BZ"):
+        return mutated_text(body, chance)
+    return None
+
+
+def random_runs(run, seeds, number, seed, target=""):
     """Random mutations, where atheris is not installed."""
     chance = random.Random(seed)
     pool = list(seeds)
     for _ in range(number):
-        body = bytearray(chance.choice(pool))
-        for _ in range(chance.randint(0, 8)):
-            kind, place = chance.random(), chance.randint(0, max(0, len(body) - 1))
-            if kind < 0.5 and body:
-                body[place] = chance.randrange(256)
-            elif kind < 0.7 and body:
-                body[place] ^= 1 << chance.randrange(8)
-            elif kind < 0.8:
-                del body[place : place + chance.randint(1, 64)]
-            elif kind < 0.9:
-                body[place:place] = chance.randbytes(chance.randint(1, 16))
-            elif body:
-                body[place : place + 4] = chance.choice(
-                    (b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff")
-                )
-        run(bytes(body))
+        body = chance.choice(pool)
+        for _ in range(chance.randint(0, 3)):
+            better = informed(target, body, chance) if chance.random() < 0.7 else None
+            body = mutated_bytes(body, chance) if better is None else better
+        run(body)
 
 
 def main():
@@ -241,7 +403,7 @@ def main():
         )
 
     if atheris is None or args.random:
-        random_runs(run, seeds(), args.runs, args.seed)
+        random_runs(run, seeds(), args.runs, args.seed, args.target)
         report()
         return
     corpus = folder / "corpus"
@@ -255,6 +417,11 @@ def main():
         if (ACCEPTED + REFUSED) % 10000 == 0 or ACCEPTED + REFUSED == args.runs:
             report()
 
+    def mutator(body, most, seed):
+        chance = random.Random(seed)
+        better = informed(args.target, body, chance) if chance.random() < 0.5 else None
+        return atheris.Mutate(body, most) if better is None else better[:most]
+
     words = [
         sys.argv[0],
         f"-runs={args.runs}",
@@ -263,7 +430,7 @@ def main():
         "-rss_limit_mb=3000",
         "-timeout=20",
     ]
-    atheris.Setup([*words, "-verbosity=0", str(corpus)], counted)
+    atheris.Setup([*words, "-verbosity=0", str(corpus)], counted, custom_mutator=mutator)
     atheris.Fuzz()
 
 
