@@ -30,8 +30,8 @@ def share(good: np.ndarray) -> str:
 def evaluate(rows: profile_training.Table, model: model_file.Model, seed: int = 0) -> dict:
     """All figures of one table of profiles."""
     calibration = model.card["calibration"]
-    weights = {k: np.asarray(v, np.float32) for k, v in model.weights.items()}
-    p = profile_training.distributions(weights, rows, calibration["temperature"])
+    network = profile_training.Ensemble.of(model)
+    p = profile_training.distributions(network, rows, calibration["temperature"])
     three, truth = profile_training.three_classes(p, rows.voxel_size), profile_training.true_classes(rows)
     low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
     spread = calibration["spread"]

@@ -119,10 +119,10 @@ def constant_within(truth: np.ndarray) -> float:
 def own(path: str, model: str, limit: int | None) -> dict:
     """Test split of a feature set: features and truth on the cell grid."""
     from cryoresdl.models import features
-    from cryoresdl.models.inference import cell_estimates, load_model
+    from cryoresdl.models.inference import calibrated_spread, cell_estimates, load_model
 
     loaded = load_model(model, "local")
-    factor = float(loaded.card.get("calibration", {}).get("spread", 1.0))
+    calibration = loaded.card.get("calibration", {})
     rows: dict = {}
     for item in read_items(path, "test", limit):
         inside = item.truth > 0
@@ -132,7 +132,7 @@ def own(path: str, model: str, limit: int | None) -> dict:
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
             median, spread, _ = cell_estimates(loaded, feats)
-            u, s = median[inside], factor * spread[inside]
+            u, s = median[inside], calibrated_spread(spread[inside], calibration)
             values = np.exp2(np.maximum(u, 1.0)) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2
             row = figures(values, truth)

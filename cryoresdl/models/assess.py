@@ -202,11 +202,12 @@ def _global_features(
     local = inference.load_model(constants.DEFAULT_LOCAL_MODEL, "local")
     rows = profile_training.table([path], split, local, limit, progress.note)
     calibration = model.card.get("calibration", {})
-    p = profile_training.distributions(model.weights, rows, float(calibration.get("temperature", 1.0)))
+    network = profile_training.Ensemble.of(model)
+    p = profile_training.distributions(network, rows, float(calibration.get("temperature", 1.0)))
     three = profile_training.three_classes(p, rows.voxel_size)
     metrics = classification_metrics(three, profile_training.true_classes(rows))
     metrics.update(
-        {f"estimate_{k}": v for k, v in profile_training.measure(model.weights, rows, calibration).items()}
+        {f"estimate_{k}": v for k, v in profile_training.measure(network, rows, calibration).items()}
     )
     return metrics, {TABLE: class_table(metrics)}
 
@@ -214,7 +215,7 @@ def _global_features(
 def _local_features(
     model: Any, path: str, split: str, limit: int | None
 ) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-    from . import feature_training
+    from . import feature_training, inference
     from .resolution_bins import quantile
 
     items = feature_training.load_split([path], split, limit)
@@ -222,7 +223,7 @@ def _local_features(
         {k: v.astype(np.float32) for k, v in model.weights.items()},
         model.card["network"]["config"]["channels"],
     )
-    factor = float(model.card.get("calibration", {}).get("spread", 1.0))
+    calibration = model.card.get("calibration", {})
     rows: List[Dict[str, Any]] = []
     count = len(constants.LOCAL_CLASSES)
     matrix = np.zeros((count, count), int)
@@ -234,7 +235,8 @@ def _local_features(
                 voxel = float(item.info["voxel_size_A"])
                 low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
                 estimate = np.maximum(2.0**middle, 2.0) * voxel
-                half = factor * (2.0**high - 2.0**low) / 2 * voxel
+                spread = inference.calibrated_spread((high - low) / 2, calibration)
+                half = (2.0 ** (middle + spread) - 2.0 ** (middle - spread)) / 2 * voxel
                 known = item.info.get("global_fsc0143_A") or None
                 found = evaluation.local_metrics(truth, estimate, None, half, known)
                 flat = {f"baseline_{k}_mae_A": v.get("mae_A") for k, v in found.pop("baselines").items()}

@@ -197,3 +197,41 @@ def runner(
     raise InputError(
         f"The backend {order[0]} cannot be used ({problem}); install it or unset {BACKEND_VARIABLE}."
     )
+
+
+PROFILE_CLIP = 6.0
+"""Inputs of the global network beyond so many standard deviations of the training maps are held there."""
+
+
+def scaled_profile(weights: Dict[str, np.ndarray], profiles: np.ndarray) -> np.ndarray:
+    """Profiles (n, inputs) in the training maps' standard deviations; numbers that an older model lacks are cut off."""
+    mean = np.asarray(weights["input/mean"], np.float32)
+    scaled = (np.asarray(profiles)[:, : mean.size] - mean) / np.asarray(weights["input/scale"], np.float32)
+    return np.clip(scaled, -PROFILE_CLIP, PROFILE_CLIP).astype(np.float32)
+
+
+def profile_distribution(
+    network: Dict[str, Any], weights: Dict[str, np.ndarray], profiles: np.ndarray, temperature: float = 1.0
+) -> np.ndarray:
+    """Distribution over the resolution bins that the global network gives, the mean of its members'.
+
+    The network is so small that numpy is through before any other engine has started.
+
+    Args:
+        network: a card's ``network`` entry.
+        weights: its arrays.
+        profiles: (n, inputs), see ``inference.global_profile``.
+        temperature: of the calibration; divides the logits.
+
+    Returns:
+        (n, bins), rows of sum 1.
+    """
+    ops = NumpyOps({name: np.asarray(value, np.float32) for name, value in weights.items()})
+    rows = scaled_profile(weights, profiles)
+    prefixes = fn.member_prefixes(network["config"])
+    total = np.zeros((len(rows), int(network["config"]["bins"])), np.float32)
+    for prefix in prefixes:
+        logits = fn.forward_global(ops, rows, network["config"], prefix) / temperature
+        p = np.exp(logits - logits.max(-1, keepdims=True))
+        total += p / p.sum(-1, keepdims=True)
+    return total / len(prefixes)

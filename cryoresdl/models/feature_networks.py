@@ -39,12 +39,20 @@ def local_network(channels: Tuple[int, ...] = (32, 64, 128)) -> Dict[str, Any]:
     }
 
 
-def global_network(inputs: int, widths: Tuple[int, ...] = (128, 128, 64)) -> Dict[str, Any]:
-    """Description of the global network, as kept in a model's card."""
+def global_network(
+    inputs: int, widths: Tuple[int, ...] = (256, 256, 128), members: int = 1
+) -> Dict[str, Any]:
+    """Description of the global network, or of several whose distributions are averaged, as kept in a model's card."""
     return {
         "name": GLOBAL_NETWORK,
-        "config": {"widths": list(widths), "inputs": int(inputs), "bins": N_BINS},
+        "config": {"widths": list(widths), "inputs": int(inputs), "bins": N_BINS, "members": int(members)},
     }
+
+
+def member_prefixes(config: Dict[str, Any]) -> List[str]:
+    """What the layers' names of each member begin with; models of one member have plain names."""
+    members = int(config.get("members", 1))
+    return [""] if members == 1 else [f"member{k}-" for k in range(members)]
 
 
 def forward_local(ops: Any, x: Any, summary: Any, config: Dict[str, Any]) -> Any:
@@ -82,25 +90,25 @@ def forward_local(ops: Any, x: Any, summary: Any, config: Dict[str, Any]) -> Any
     return ops.conv("logits", h, config["bins"], 1)
 
 
-def forward_global(ops: Any, profile: Any, config: Dict[str, Any]) -> Any:
-    """The profile network: dense layers on the map's profile and the local network's summary.
+def forward_global(ops: Any, profile: Any, config: Dict[str, Any], prefix: str = "") -> Any:
+    """The profile network, or the member of that prefix: dense layers on the map's profile.
 
     Returns:
         logits (batch, bins).
     """
     h = profile
     for k, width in enumerate(config["widths"]):
-        h = ops.relu(ops.dense(f"dense{k}", h, width))
-    return ops.dense("logits", h, config["bins"])
+        h = ops.relu(ops.dense(f"{prefix}dense{k}", h, width))
+    return ops.dense(prefix + "logits", h, config["bins"])
 
 
 class KerasOps:
     """The operations of the default networks as Keras layers (TensorFlow is imported on first use)."""
 
-    def __init__(self, keras: Any, l2: float = 0.0):
+    def __init__(self, keras: Any, dropout: float = 0.0):
         self.keras = keras
         self.layers = keras.layers
-        self.l2 = keras.regularizers.L2(l2) if l2 else None
+        self.dropout = dropout
 
     def conv(self, name: str, x: Any, width: int, size: int) -> Any:
         dtype = "float32" if name == "logits" else None
@@ -115,12 +123,11 @@ class KerasOps:
         dtype = "float32" if name == "logits" else None
         gain = 0.2 if name == "logits" or name.startswith(("down", "root")) else 2.0
         initializer = self.keras.initializers.VarianceScaling(gain, "fan_in")
-        return self.layers.Dense(
-            width, name=name, kernel_initializer=initializer, kernel_regularizer=self.l2, dtype=dtype
-        )(x)
+        return self.layers.Dense(width, name=name, kernel_initializer=initializer, dtype=dtype)(x)
 
     def relu(self, x: Any) -> Any:
-        return self.layers.ReLU()(x)
+        x = self.layers.ReLU()(x)
+        return self.layers.Dropout(self.dropout)(x) if self.dropout else x
 
     def add(self, a: Any, b: Any) -> Any:
         return self.layers.Add()([a, b])
@@ -147,11 +154,11 @@ def build_local(network: Dict[str, Any], keras: Any) -> Any:
     return keras.Model([x, summary], forward_local(KerasOps(keras), x, summary, config))
 
 
-def build_global(network: Dict[str, Any], keras: Any, l2: float = 0.0) -> Any:
-    """Keras model of the global network: input profile, output logits."""
+def build_global(network: Dict[str, Any], keras: Any, dropout: float = 0.0) -> Any:
+    """Keras model of one global network: input profile, output logits."""
     config = network["config"]
     profile = keras.Input((config["inputs"],), name="profile")
-    return keras.Model(profile, forward_global(KerasOps(keras, l2), profile, config))
+    return keras.Model(profile, forward_global(KerasOps(keras, dropout), profile, config))
 
 
 def weights_of(model: Any) -> Dict[str, np.ndarray]:

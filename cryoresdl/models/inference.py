@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft as sf
 from scipy import ndimage
 
-from . import constants, features, maps, model_file, resolution, resolution_bins
+from . import backend, constants, features, fsc, maps, model_file, resolution, resolution_bins
 from . import feature_networks as fn
 from .errors import InputError
 from .maps import DensityMap
@@ -72,8 +72,6 @@ def _run(model: Any) -> Any:
     """The function that runs a model's network, built once per process."""
     key = str(model.path)
     if key not in _RUNNERS:
-        from . import backend
-
         _RUNNERS[key] = backend.runner(model.card["network"], model.weights)[0]
     return _RUNNERS[key]
 
@@ -174,6 +172,21 @@ def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np
     median[inside] /= weight[inside]
     spread[inside] /= weight[inside]
     return median, spread, total / max(count, 1)
+
+
+def calibrated_spread(spread: np.ndarray, calibration: Dict[str, Any]) -> np.ndarray:
+    """Half-widths of 68 % intervals from the network's own, by a factor that depends on the width.
+
+    Args:
+        spread: half-widths in log2, any shape.
+        calibration: of the model's card: ``spread`` is one factor for all; ``spread_knots`` (widths, ascending) with
+            ``spread_factors`` replace it where they are given.
+    """
+    if not calibration.get("spread_knots"):
+        return spread * np.float32(calibration.get("spread", 1.0))
+    knots = np.log(calibration["spread_knots"])
+    factors = np.interp(np.log(np.maximum(spread, 1e-4)), knots, calibration["spread_factors"])
+    return spread * factors.astype(np.float32)
 
 
 def features_of(data: np.ndarray, mask: np.ndarray, voxel_size: float) -> features.Features:
@@ -283,16 +296,18 @@ def _band_localres(
     region = region_of(mask)
     inside = mask[region]
     voxel = density.voxel_size
+    cutoff: Optional[float] = None
     if has_halves and half1 is not None and half2 is not None:
         a, b = half1.data[region], half2.data[region]
         feats = features.compute((a + b) / 2, inside, voxel, (a - b) / 2)
+        cutoff = fsc.masked_cutoff(a, b, inside, voxel)
     else:
         feats = features_of(density.data, mask, voxel)
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
     median, spread, mean_distribution = cell_estimates(model, feats)
     calibration = model.card.get("calibration", {})
-    spread *= float(calibration.get("spread", 1.0))
+    spread = calibrated_spread(spread, calibration)
     lowest = np.float32(np.log2(2.0))
     u = np.maximum(_expand(median, feats.mask_cells, inside.shape), lowest)[inside]
     s = _expand(spread, feats.mask_cells, inside.shape)[inside]
@@ -317,7 +332,13 @@ def _band_localres(
             "There is no noise outside the mask to measure (masked or cut-out map): the local resolution rests on "
             "the molecule's own spectrum and is less certain; give the half maps or an unmasked map."
         )
-    result.profile = global_profile(feats.summary, median[feats.mask_cells], spread[feats.mask_cells])
+    result.info["half_map_fsc0143_A"] = None if cutoff is None else round(cutoff, 4)
+    result.profile = global_profile(
+        feats.summary,
+        median[feats.mask_cells],
+        spread[feats.mask_cells],
+        None if cutoff is None else cutoff / voxel,
+    )
     return result
 
 
@@ -340,21 +361,25 @@ def _finish(
     return LocalResult(values, classes, widths, mask, info)
 
 
-def global_profile(summary: np.ndarray, medians: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+def global_profile(
+    summary: np.ndarray, medians: np.ndarray, spreads: np.ndarray, cutoff: Optional[float] = None
+) -> np.ndarray:
     """Input of the default global network: the map's band profile and the local network's answer in a few numbers.
 
     Args:
         summary: ``Features.summary``.
         medians: log2(resolution / voxel size) of the masked cells.
         spreads: half-widths of their intervals in log2.
+        cutoff: resolution in voxels at which the half maps' FSC in the mask falls to 0.143; None without half maps.
 
     Returns:
         float32 vector.
     """
     levels = np.quantile(medians, (0.02, 0.1, 0.25, 0.5, 0.75, 0.9))
     nyquist_share = float((medians < 1.08).mean())
-    extra = [*(levels - 2.0), float(np.mean(spreads)), nyquist_share]
-    return np.concatenate([summary, np.asarray(extra)]).astype(np.float32)
+    measured = [0.0, 0.0] if cutoff is None else [1.0, float(np.log2(cutoff)) - 2.0]
+    extra = [*(levels - 2.0), float(np.mean(spreads)), nyquist_share, *measured]
+    return np.concatenate([summary, np.asarray(extra), features.crossings(summary) - 2.0]).astype(np.float32)
 
 
 def _paper_localres(
@@ -458,14 +483,10 @@ def _band_classify(
     density: DensityMap, claimed: Optional[float], loaded: Any, local: LocalResult
 ) -> Dict[str, Any]:
     calibration = loaded.card.get("calibration", {})
-    mean = np.asarray(loaded.weights["input/mean"], np.float32)
-    scale = np.asarray(loaded.weights["input/scale"], np.float32)
-    profile = np.clip((np.asarray(local.profile) - mean) / scale, -6, 6)
-    logits = _run(loaded)({"profile": profile[None].astype(np.float32)})[0] / float(
-        calibration.get("temperature", 1.0)
+    rows = np.asarray(local.profile)[None]
+    p = backend.profile_distribution(
+        loaded.card["network"], loaded.weights, rows, float(calibration.get("temperature", 1.0))
     )
-    p = np.exp(logits - logits.max())
-    p = (p / p.sum())[None]
     voxel = density.voxel_size
     three = resolution_bins.class_probabilities(p, constants.GLOBAL_EDGES_A, voxel)[0]
     low, middle, high = (float(resolution_bins.quantile(p, q)[0]) for q in (0.16, 0.5, 0.84))
@@ -474,7 +495,7 @@ def _band_classify(
     entry = _entry(density, loaded, three)
     estimate = max(2.0**middle, 2.0) * voxel
     interval = [max(2.0**low, 2.0) * voxel, max(2.0**high, 2.0) * voxel]
-    problems = _unlike_training(profile, local, calibration)
+    problems = _unlike_training(backend.scaled_profile(loaded.weights, rows)[0], local, calibration)
     entry.update(
         {
             "resolution_A": round(estimate, 4),

@@ -549,11 +549,12 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     """Find the molecule.
 
     The map is binned where that loses nothing, what sharpening has raised above the lower frequencies is taken back,
-    and it is low-passed (`MASK_LOWPASS_A`) and cut at `MASK_SIGMAS` robust standard deviations above the background, which is measured at the rim of the box (or at the rim of what
-    an earlier mask left), and at `MASK_PEAK_PART` of the peak at least. Small blobs are dropped, gaps closed
-    (`MASK_CLOSE_A`), holes filled, and the result grows by `MASK_GROW_A`. If the map was cut out before (many
-    exact zeros), what is left is the mask, unless it is a mere sphere or box that the molecule does not fill. No chance is involved:
-    equal maps give equal masks.
+    and it is low-passed (`MASK_LOWPASS_A`). It is cut at `MASK_SIGMAS` robust standard deviations above the
+    background, which is measured at the rim of the box (or at the rim of what an earlier mask left), and at
+    `MASK_PEAK_PART` of the peak at least. Small blobs are dropped, gaps closed (`MASK_CLOSE_A`), holes filled, and
+    the result grows by `MASK_GROW_A`. If the map was cut out before (many exact zeros), what is left is the mask,
+    unless it is a mere sphere or box that the molecule does not fill. No chance is involved: equal maps give equal
+    masks.
 
     Args:
         density: the map.

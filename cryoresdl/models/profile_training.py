@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import h5py
 import numpy as np
 
-from . import constants, dataset_store, features, inference, maps, model_file, resolution_bins
+from . import backend, constants, dataset_store, features, inference, maps, model_file, resolution_bins
 from . import feature_networks as fn
 from .errors import InputError
 from .evaluation import brier
@@ -18,9 +18,6 @@ from .feature_sets import VARIANTS, Item
 from .feature_training import _as_list, _loss_of, _set_facts, import_tensorflow, load_split
 from .files import PathLike, atomic_path
 
-CLIP = 6.0
-"""Inputs beyond so many standard deviations of the training maps are held there."""
-
 
 @dataclass
 class GlobalRecipe:
@@ -28,23 +25,23 @@ class GlobalRecipe:
 
     Attributes:
         widths: of the dense layers.
-        epochs: at most; the best on the validation maps is kept.
-        patience: epochs without a better validation loss before the training ends.
+        epochs: passes over the maps; the rate falls to zero along a cosine, so nothing is chosen on the way.
         batch: maps per step.
-        rate: learning rate of Adam.
+        rate: highest learning rate of AdamW.
         noise: standard deviation of noise added to the standardised inputs.
-        l2: weight decay.
+        dropout: share of neurons silenced per step.
+        decay: weight decay.
         angstrom_weight: weight of the score in angstroms beside the one in log2.
         seed: of weights and order.
     """
 
-    widths: Tuple[int, ...] = (128, 128, 64)
-    epochs: int = 300
-    patience: int = 40
+    widths: Tuple[int, ...] = (256, 256, 128)
+    epochs: int = 80
     batch: int = 64
-    rate: float = 1e-3
-    noise: float = 0.15
-    l2: float = 1e-5
+    rate: float = 2e-3
+    noise: float = 0.3
+    dropout: float = 0.2
+    decay: float = 1e-2
     angstrom_weight: float = 0.1
     seed: int = 0
 
@@ -66,12 +63,11 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
         item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
     )
     median, spread, _ = inference.cell_estimates(local_model, found)
-    factor = float(local_model.card.get("calibration", {}).get("spread", 1.0))
-    return inference.global_profile(item.summary[variant], median[inside], factor * spread[inside])
-
-
-HALVES_EVERY = 3
-"""Every third map of a feature set also enters with its half maps; most users have one map."""
+    spread = inference.calibrated_spread(spread, local_model.card.get("calibration", {}))
+    cutoff = None
+    if variant == "halves":
+        cutoff = item.info["measured_fsc0143_masked_A"] / item.info["voxel_size_A"]
+    return inference.global_profile(item.summary[variant], median[inside], spread[inside], cutoff)
 
 
 def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, report: Any = None) -> Table:
@@ -119,9 +115,9 @@ def _item_rows(
         items = load_split([path], split, limit)
     except InputError:
         return
-    for number, item in enumerate(items):
+    for item in items:
         kind = item.info.get("kind", "realistic")
-        variants = VARIANTS if number % HALVES_EVERY == 0 and kind == "realistic" else VARIANTS[:1]
+        variants = VARIANTS if kind == "realistic" else VARIANTS[:1]
         for variant in variants:
             resolution, voxel = item.info["global_fsc0143_A"], item.info["voxel_size_A"]
             yield profile_of(item, variant, local_model), resolution, voxel, f"{kind} {variant}"
@@ -139,9 +135,9 @@ def _map_rows(
             mask = maps.auto_mask(density)[0]
             found = inference.features_of(density.data, mask, voxel)
             median, spread, _ = inference.cell_estimates(local_model, found)
-            factor = float(local_model.card.get("calibration", {}).get("spread", 1.0))
+            spread = inference.calibrated_spread(spread, local_model.card.get("calibration", {}))
             inside = found.mask_cells
-            profile = inference.global_profile(found.summary, median[inside], factor * spread[inside])
+            profile = inference.global_profile(found.summary, median[inside], spread[inside])
             yield profile, max(float(resolutions[number]), 2.0 * voxel), voxel, "clean single"
 
 
@@ -169,35 +165,50 @@ def cached_table(
     return made
 
 
-STARTS = 6
-"""Trainings from different seeds; the one with the lowest validation loss is kept."""
+MEMBERS = 6
+"""Networks trained from different seeds, whose distributions are averaged."""
 
 
-def train_best(
+@dataclass
+class Ensemble:
+    """A trained global network: its card's entry and its arrays by name."""
+
+    network: Dict[str, Any]
+    weights: Dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, model: Any) -> Ensemble:
+        """Of a model file as ``model_file.load`` gives it."""
+        return cls(model.card["network"], model.weights)
+
+
+def train_members(
     train: Table,
     check: Table,
     recipe: GlobalRecipe,
     report: Any = print,
     history_path: Optional[PathLike] = None,
-    starts: int = STARTS,
-) -> Tuple[Dict[str, np.ndarray], GlobalRecipe]:
-    """Fit the global network from several seeds.
+    members: int = MEMBERS,
+) -> Ensemble:
+    """Fit the members, each with its own seed.
 
-    Averaging the members' logits was tried instead and was worse (docs/lab-notes.md): the ranked probability score
-    leaves the logits of far bins free.
+    Their distributions are averaged, not their logits: the ranked probability score leaves the logits of far bins
+    free (docs/lab-notes.md).
 
-    Returns:
-        the weights with the lowest validation loss, and the recipe that made them.
+    Raises:
+        InputError: no member asked for.
     """
-    best: Optional[Tuple[float, Dict[str, np.ndarray], GlobalRecipe]] = None
-    for start in range(starts):
-        tried = replace(recipe, seed=recipe.seed + start)
-        weights, loss = train_global(train, check, tried, report, history_path)
-        if best is None or loss < best[0]:
-            best = (loss, weights, tried)
-    if best is None:
-        raise InputError("A training needs at least one start.")
-    return best[1], best[2]
+    if members < 1:
+        raise InputError("A global model needs at least one member.")
+    network = fn.global_network(train.profile.shape[1], recipe.widths, members)
+    arrays: Dict[str, np.ndarray] = {}
+    for number, prefix in enumerate(fn.member_prefixes(network["config"])):
+        weights = train_global(
+            train, check, replace(recipe, seed=recipe.seed + number), report, history_path
+        )[0]
+        shared = {name: weights.pop(name) for name in ("input/mean", "input/scale")}
+        arrays.update({prefix + name: value for name, value in weights.items()}, **shared)
+    return Ensemble(network, arrays)
 
 
 def train_global(
@@ -212,23 +223,24 @@ def train_global(
     keras.utils.set_random_seed(recipe.seed)
     keras.mixed_precision.set_global_policy("float32")
     mean, scale = train.profile.mean(0), train.profile.std(0) + 1e-3
-    model = fn.build_global(fn.global_network(train.profile.shape[1], recipe.widths), keras, recipe.l2)
+    model = fn.build_global(fn.global_network(train.profile.shape[1], recipe.widths), keras, recipe.dropout)
 
     def scaled(rows: np.ndarray) -> np.ndarray:
-        return np.clip((rows - mean) / scale, -CLIP, CLIP).astype(np.float32)
+        return np.clip((rows - mean) / scale, -backend.PROFILE_CLIP, backend.PROFILE_CLIP).astype(np.float32)
 
     def loss(truth: Any, logits: Any) -> Any:
         return _loss_of(tf, logits, truth[:, 0], truth[:, 1], recipe.angstrom_weight)
 
     noisy = keras.Sequential([keras.layers.GaussianNoise(recipe.noise), model])
-    noisy.compile(keras.optimizers.Adam(recipe.rate), loss)
-    stop = keras.callbacks.EarlyStopping(
-        "val_loss", patience=recipe.patience, restore_best_weights=True, start_from_epoch=5
+    steps = recipe.epochs * -(-len(train.profile) // recipe.batch)
+    warm = min(200, steps // 4)
+    rate = keras.optimizers.schedules.CosineDecay(
+        recipe.rate / 100, max(1, steps - warm), warmup_target=recipe.rate, warmup_steps=warm
     )
-    callbacks = [stop]
+    noisy.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.decay), loss)
+    callbacks = []
     if history_path is not None:
         callbacks.append(keras.callbacks.CSVLogger(str(history_path), append=recipe.seed > 0))
-    slower = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=12)
     history = noisy.fit(
         scaled(train.profile),
         np.stack([train.log2_voxels, train.voxel_size], 1),
@@ -236,25 +248,18 @@ def train_global(
         epochs=recipe.epochs,
         batch_size=recipe.batch,
         verbose=0,
-        callbacks=[*callbacks, slower],
+        callbacks=callbacks,
     )
-    report(f"global network: {len(history.epoch)} epochs, best loss {min(history.history['val_loss']):.4f}")
+    final = float(history.history["val_loss"][-1])
+    report(f"global network: {len(history.epoch)} epochs, validation loss {final:.4f}")
     weights = fn.weights_of(model)
     scaling = {"input/mean": mean.astype(np.float32), "input/scale": scale.astype(np.float32)}
-    return {**weights, **scaling}, float(min(history.history["val_loss"]))
+    return {**weights, **scaling}, final
 
 
-def distributions(weights: Dict[str, np.ndarray], rows: Table, temperature: float = 1.0) -> np.ndarray:
-    """Bin probabilities of every row, by numpy."""
-    from .backend import NumpyOps
-
-    profile = np.clip((rows.profile - weights["input/mean"]) / weights["input/scale"], -CLIP, CLIP)
-    widths = [weights[f"dense{k}/bias"].size for k in range(sum(n.startswith("dense") for n in weights) // 2)]
-    logits = (
-        fn.forward_global(NumpyOps(weights), profile, {"widths": widths, "bins": fn.N_BINS}) / temperature
-    )
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    return p / p.sum(-1, keepdims=True)
+def distributions(model: Any, rows: Table, temperature: float = 1.0) -> np.ndarray:
+    """Bin probabilities of every row by an ``Ensemble``."""
+    return backend.profile_distribution(model.network, model.weights, rows.profile, temperature)
 
 
 def three_classes(p: np.ndarray, voxel_size: np.ndarray) -> np.ndarray:
@@ -274,9 +279,9 @@ def true_classes(rows: Table) -> np.ndarray:
     return np.where(angstroms < low, 0, np.where(angstroms <= high, 1, 2))
 
 
-def measure(weights: Dict[str, np.ndarray], rows: Table, calibration: Dict[str, float]) -> Dict[str, Any]:
+def measure(model: Any, rows: Table, calibration: Dict[str, float]) -> Dict[str, Any]:
     """Accuracy, error and calibration of the global network on a table."""
-    p = distributions(weights, rows, calibration.get("temperature", 1.0))
+    p = distributions(model, rows, calibration.get("temperature", 1.0))
     three, truth = three_classes(p, rows.voxel_size), true_classes(rows)
     low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
     spread = calibration.get("spread", 1.0)
@@ -291,7 +296,7 @@ def measure(weights: Dict[str, np.ndarray], rows: Table, calibration: Dict[str, 
     }
 
 
-def calibrate(weights: Dict[str, np.ndarray], rows: Table) -> Dict[str, float]:
+def calibrate(model: Any, rows: Table) -> Dict[str, float]:
     """Temperature of the least Brier score of the classes, and the spread of 68.3 % coverage, on held-out maps.
 
     The Brier score, because a handful of maps far off would alone decide a temperature by log loss.
@@ -300,14 +305,14 @@ def calibrate(weights: Dict[str, np.ndarray], rows: Table) -> Dict[str, float]:
     temperatures = np.exp(np.linspace(np.log(0.5), np.log(2.5), 25))
     losses = []
     for temperature in temperatures:
-        three = three_classes(distributions(weights, rows, float(temperature)), rows.voxel_size)
+        three = three_classes(distributions(model, rows, float(temperature)), rows.voxel_size)
         losses.append(brier(three, truth))
     best = float(temperatures[int(np.argmin(losses))])
-    p = distributions(weights, rows, best)
+    p = distributions(model, rows, best)
     low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
     gap = rows.log2_voxels - middle
     ratio = np.abs(gap) / np.maximum(np.where(gap < 0, middle - low, high - middle), 1e-4)
-    inside = np.clip((rows.profile - weights["input/mean"]) / weights["input/scale"], -CLIP, CLIP)
+    inside = backend.scaled_profile(model.weights, rows.profile)
     distance = np.sqrt(np.square(inside).mean(1))
     return {
         "temperature": best,
@@ -317,7 +322,7 @@ def calibrate(weights: Dict[str, np.ndarray], rows: Table) -> Dict[str, float]:
 
 
 def save_global(
-    weights: Dict[str, np.ndarray],
+    model: Ensemble,
     check: Table,
     test: Table,
     path: PathLike,
@@ -327,19 +332,19 @@ def save_global(
     local_model: Any,
 ) -> Dict[str, Any]:
     """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
-    calibration: Dict[str, Any] = dict(calibrate(weights, check))
+    calibration: Dict[str, Any] = dict(calibrate(model, check))
     metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
-    metrics["all"] = measure(weights, test, calibration)
+    metrics["all"] = measure(model, test, calibration)
     for kind in sorted(set(test.kind)):
         chosen = np.asarray([k == kind for k in test.kind])
         part = Table(test.profile[chosen], test.log2_voxels[chosen], test.voxel_size[chosen], [kind])
-        metrics[kind] = measure(weights, part, calibration)
-    three = three_classes(distributions(weights, test, calibration["temperature"]), test.voxel_size)
+        metrics[kind] = measure(model, part, calibration)
+    three = three_classes(distributions(model, test, calibration["temperature"]), test.voxel_size)
     calibration["reliability"] = reliability(three / three.sum(1, keepdims=True), true_classes(test))
     card = {
         "kind": "global",
         "name": name,
-        "network": fn.global_network(test.profile.shape[1], recipe.widths),
+        "network": model.network,
         "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
         "training": {
             **asdict(recipe),
@@ -348,6 +353,6 @@ def save_global(
         "metrics": metrics,
         "calibration": calibration,
     }
-    halved = {k: v.astype(np.float16) if k.endswith("kernel") else v for k, v in weights.items()}
+    halved = {k: v.astype(np.float16) if k.endswith("kernel") else v for k, v in model.weights.items()}
     model_file.save(path, card, halved)
     return card

@@ -25,6 +25,7 @@ from . import maps
 from .constants import FSC_THRESHOLD
 from .errors import InputError
 from .features import MIN_WIDTH, RELATIVE_WIDTH, WINDOW, Spectrum, cell_count, smooth_resample
+from .fsc import first_crossing, frequency_grid, half_map_fsc, soft_edge
 from .structures import Atoms
 
 SSNR_THRESHOLD = FSC_THRESHOLD / (1.0 - FSC_THRESHOLD)
@@ -151,14 +152,6 @@ def spline_deposit(positions: np.ndarray, weights: np.ndarray, shape: Sequence[i
             value = np.concatenate([wzy * splines[dx, :, 2] for dx in range(4)])
             grid += np.bincount(index, value, minlength=grid.size)
     return grid.reshape(nz, ny, nx)
-
-
-def frequency_grid(shape: Sequence[int]) -> np.ndarray:
-    """Spatial frequency of every coefficient of ``rfftn``, cycles per voxel, float32."""
-    f = [sf.fftfreq(shape[0]), sf.fftfreq(shape[1]), sf.rfftfreq(shape[2])]
-    return np.sqrt(
-        (f[0] ** 2)[:, None, None] + (f[1] ** 2)[None, :, None] + (f[2] ** 2)[None, None, :], dtype=np.float32
-    )
 
 
 def smooth_noise(shape: Sequence[int], length: float, rng: np.random.Generator) -> np.ndarray:
@@ -294,42 +287,6 @@ def shell_power(transform: np.ndarray, f: np.ndarray, n_shells: int) -> np.ndarr
     return (total / np.maximum(count, 1))[: n_shells + 1]
 
 
-def first_crossing(frequency: np.ndarray, fsc: np.ndarray, threshold: float = FSC_THRESHOLD) -> float:
-    """Frequency at which a curve first falls to ``threshold``, linearly interpolated; the last one if it never does."""
-    below = np.flatnonzero(fsc < threshold)
-    if below.size == 0:
-        return float(frequency[-1])
-    k = int(below[0])
-    if k == 0:
-        return float(frequency[0])
-    high, low = fsc[k - 1], fsc[k]
-    return float(frequency[k - 1] + (frequency[k] - frequency[k - 1]) * (high - threshold) / (high - low))
-
-
-def half_map_fsc(
-    half1: np.ndarray, half2: np.ndarray, mask: Optional[np.ndarray] = None
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Measured FSC of two half maps, optionally inside a (soft) mask.
-
-    Returns:
-        (frequency in cycles per voxel, FSC), one value per shell.
-    """
-    weight = 1.0 if mask is None else mask
-    a, b = sf.rfftn(half1 * weight), sf.rfftn(half2 * weight)
-    f = frequency_grid(half1.shape)
-    n_shells = min(half1.shape) // 2
-    index = np.minimum((f * 2 * n_shells + 0.5).astype(np.int32).ravel(), n_shells + 1)
-    double = np.full(f.shape, 2.0, np.float32)
-    double[..., 0] = 1.0
-
-    def shells(values: np.ndarray) -> np.ndarray:
-        return np.bincount(index, (values * double).ravel(), minlength=n_shells + 2)[: n_shells + 1]
-
-    cross = shells(a.real * b.real + a.imag * b.imag)
-    norm = np.sqrt(shells(np.abs(a) ** 2) * shells(np.abs(b) ** 2))
-    return np.arange(n_shells + 1) / (2.0 * n_shells), cross / np.maximum(norm, 1e-30)
-
-
 def local_truth(
     signal: np.ndarray,
     noise_power: Any,
@@ -423,12 +380,6 @@ def mask_around(xyz: np.ndarray, shape: Sequence[int], voxel_size: float, margin
     far[tuple(index[ok].T)] = False
     near = ndimage.distance_transform_edt(far) <= max(margin / voxel_size, 1.0)
     return ndimage.binary_fill_holes(near)
-
-
-def soft_edge(mask: np.ndarray, width: float) -> np.ndarray:
-    """Raised-cosine edge of ``width`` voxels outside a bool mask, float32."""
-    distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
-    return np.where(distance < width, 0.5 * (1 + np.cos(np.pi * distance / width)), 0.0).astype(np.float32)
 
 
 def simulate(

@@ -255,6 +255,35 @@ def test_calibration_makes_the_interval_cover_two_thirds(tf):
     found = feature_training.calibrate_local(model, [item, item])
     assert found["spread"] == pytest.approx(2.0, rel=0.08)
     assert found["coverage_before"] == pytest.approx(0.38, abs=0.04)  # half a sigma to either side
+    assert found["spread_factors"] == [pytest.approx(2.0, rel=0.08)]  # one width: one factor
+
+
+def test_narrow_and_wide_intervals_get_factors_of_their_own(tf):
+    """Half of the cells too sure by 3, half too cautious by 2: each kind is covered by two thirds afterwards."""
+    from cryoresdl.models import inference
+
+    rng = np.random.default_rng(1)
+    item = make_item(0, (20, 20, 20))
+    inside = item.truth > 0
+    narrow = rng.random(item.truth.shape) < 0.5
+    error = np.where(narrow, 0.3, 0.2) * rng.normal(size=item.truth.shape)
+    item.truth[inside] = 2.0 ** (3.0 + error[inside]) * item.info["voxel_size_A"]
+    centres = resolution_bins.centres()
+    logits = np.where(
+        narrow[..., None],
+        -0.5 * ((centres - 3.0) / 0.1) ** 2,
+        -0.5 * ((centres - 3.0) / 0.4) ** 2,
+    ).astype(np.float32)
+
+    def model(inputs, training=False):
+        padded = np.zeros((1,) + inputs[0].shape[1:4] + (fn.N_BINS,), np.float32)
+        padded[0, : logits.shape[0], : logits.shape[1], : logits.shape[2]] = logits
+        return padded
+
+    found = feature_training.calibrate_local(model, [item])
+    widths = np.array([0.1, 0.4])
+    assert inference.calibrated_spread(widths, found) == pytest.approx([0.3, 0.2], rel=0.15)
+    assert inference.calibrated_spread(widths, {"spread": 2.0}) == pytest.approx([0.2, 0.8])
 
 
 def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_path):

@@ -206,3 +206,24 @@ def test_bands_reach_from_below_a_fortieth_to_just_below_nyquist():
     assert features.BAND_CENTRES[-1] == 0.46 and features.BAND_CENTRES[0] < 1 / 40
     assert np.allclose(np.diff(np.log(features.BAND_CENTRES)), np.log(1.2))
     assert features.cell_count(7) == 4 and features.cell_count(8) == 4
+
+
+def test_crossings_are_where_the_profiles_pass_the_ratios():
+    """Profiles that fall by one power of two per band, from 8: each level is passed where arithmetic says."""
+    profile = 8.0 - np.arange(features.N_BANDS)
+    summary = np.zeros(features.summary_length(), np.float32)
+    blocks = summary[: features.SUMMARY_BLOCKS * features.N_BANDS].reshape(-1, features.N_BANDS)
+    blocks[:4] = profile / 4
+    found = features.crossings(summary).reshape(len(features.CROSSING_RATIOS), 4, 2)
+    place = -np.log2(features.BAND_CENTRES)
+    for ratio, row in zip(features.CROSSING_RATIOS, found):
+        expected = np.interp(8 - np.log2(ratio), np.arange(features.N_BANDS), place)
+        assert np.allclose(row, expected, atol=1e-5)
+
+
+def test_crossings_of_a_profile_that_never_falls_or_never_rises():
+    summary = np.zeros(features.summary_length(), np.float32)
+    low = features.crossings(summary)
+    assert np.allclose(low, -np.log2(features.BAND_CENTRES[0]))
+    summary[: 4 * features.N_BANDS] = 3.0
+    assert np.allclose(features.crossings(summary), -np.log2(features.BAND_CENTRES[-1]) - 0.2)

@@ -23,7 +23,7 @@ from .small_maps import ball, save_global_model, save_local_model
 
 VOXEL = 1.5
 SHAPE = (48, 48, 48)
-PROFILE_LENGTH = features.summary_length() + 8
+PROFILE_LENGTH = inference.global_profile(np.zeros(features.summary_length()), np.ones(2), np.ones(2)).size
 
 
 @pytest.fixture(scope="module", autouse=True)

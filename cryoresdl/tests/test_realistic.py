@@ -464,7 +464,7 @@ def test_drawn_options_are_valid_and_varied():
     drawn = [realistic.random_options(np.random.default_rng(k), 4.0) for k in range(200)]
     for options in drawn:
         assert options.b_base > 0 and options.b_range > 0 and 8 <= options.field_length <= 35
-        assert options.mask_margin > 0 and 0.3 <= options.band_limit <= 0.87
+        assert options.mask_margin > 0 and 0.2 <= options.band_limit <= 0.87
         assert options.background in ("noise", "soft", "hard", "zone", "clipped")
         assert options.b_source in ("field", "file", "radial", "none")
         json.dumps(dataclasses.asdict(options))
