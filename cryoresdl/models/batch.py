@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import importlib
 import io
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Iterator, Sequence
 
 from . import constants, files
-from .errors import InputError
+from .errors import InputError, MemoryLimitError, OutputError
 from .files import PathLike, shown
 
 COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap", "relion")
@@ -64,6 +65,10 @@ ERROR_LOG = "error.log"
 PIECE = "piece-"
 """How the folders begin that hold a piece of a list, made by one task of a job array."""
 DONE, FAILED, CRASHED = "done", "failed", "crashed"
+"""``crashed`` (killed, out of memory) is what another try may mend, so that a resume does it again."""
+STOP = "stop"
+"""Set in the row of a map that failed for want of a disk to write on."""
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _RESULTS = (
     VALIDATION_JSON,
     constants.CLASSIFICATION_JSON,
@@ -581,10 +586,10 @@ def _append(path: Path, text: str) -> int:
         place = os.lseek(handle, 0, os.SEEK_END)
         data = _encoded(text)
         if os.write(handle, data) != len(data):
-            raise InputError(f"The disk of {shown(path.parent)} is full; free it and go on with --resume.")
+            raise OutputError(f"The disk of {shown(path.parent)} is full; free it and go on with --resume.")
         return place
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"Cannot write {shown(path)}: {error.strerror}; free the disk and go on with --resume."
         ) from error
     finally:
@@ -621,21 +626,27 @@ def _record(line: bytes) -> dict[str, Any] | None:
 def run_job(job: Job, options: Options, out: PathLike) -> dict[str, Any]:
     """Validate one map of a list into its sub-folder; whatever goes wrong becomes its row.
 
-    This is what workers, and Dask, run.
+    This is what workers, and Dask, run. A row with `STOP` says that no map can be written.
     """
     folder = Path(out) / job.folder
     try:
         if job.problem:
             raise InputError(job.problem)
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folder(folder)
         row = validate_map(job, options, folder)
         _drop(folder / ERROR_LOG)
         return row
+    except OutputError as error:
+        return {**failed_row(job, str(error)), STOP: True}
+    except MemoryLimitError as error:
+        row = failed_row(job, str(error), CRASHED)
     except InputError as error:
         row = failed_row(job, str(error))
     except MemoryError:
-        row = failed_row(job, "Not enough memory for this map; bin or crop it.")
+        row = failed_row(job, "Not enough memory for this map; bin or crop it.", CRASHED)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return {**failed_row(job, f"Cannot write in {shown(folder)}: {error.strerror}."), STOP: True}
         with contextlib.suppress(OSError):
             (folder / ERROR_LOG).write_text(
                 traceback.format_exc(), encoding="utf-8", errors="backslashreplace"
@@ -676,7 +687,7 @@ def run_list(
         The rows in the order of the list.
 
     Raises:
-        InputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to.
         CryoResError: no worker can be started.
     """
     from .progress import Progress
@@ -696,6 +707,8 @@ def run_list(
             rows = worker_rows(left, options, out, workers)
         with contextlib.closing(rows), Progress("maps", len(jobs), done=len(jobs) - len(left)) as progress:
             for job, row in rows:
+                if row.get(STOP):
+                    raise OutputError(f"{row['error']} What is finished is kept: go on with --resume.")
                 ledger.add(job, row)
                 failures += row["status"] != DONE
                 progress.step(detail=f"{failures} failed" if failures else "")

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Union
 
-from .errors import InputError
+from .errors import InputError, OutputError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -149,13 +149,13 @@ def atomic_path(target: PathLike) -> Iterator[Path]:
         target: the file to appear whole; its folder must exist.
 
     Raises:
-        InputError: the folder cannot be written to (read-only, full, missing).
+        OutputError: the folder cannot be written to (read-only, full, missing).
     """
     target = Path(target)
     try:
         handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=str(target.parent))
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"Cannot write in {shown(target.parent)}: {error.strerror}; "
             "choose another --out or free the folder."
         ) from error
@@ -169,7 +169,7 @@ def atomic_path(target: PathLike) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"Cannot write {shown(target)}: {error.strerror or error}; "
             "free disk space or choose another --out."
         ) from error
@@ -201,6 +201,18 @@ def read_json(path: PathLike) -> Any:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder for results, when missing.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot create the output folder {shown(folder)}: {error.strerror}.") from error
+
+
 def prepare_out(
     folder: PathLike, results: Iterable[str], overwrite: bool = False, resume: bool = False
 ) -> Path:
@@ -220,10 +232,7 @@ def prepare_out(
             another run is writing in it.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot create the output folder {shown(folder)}: {error.strerror}.") from error
+    make_folder(folder)
     if not os.access(folder, os.W_OK):
         raise InputError(f"Cannot write in {shown(folder)}: it is read-only; choose another --out.")
     lock_folder(folder)

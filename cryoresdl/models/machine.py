@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import InputError
+from .errors import MemoryLimitError
 
 _MEMINFO = "/proc/meminfo"
 _STATUS = "/proc/self/status"
@@ -30,11 +30,11 @@ def require_memory(need: int, what: str) -> None:
     """Stop before the memory does not suffice.
 
     Raises:
-        InputError: ``what`` needs more bytes than are left.
+        MemoryLimitError: ``what`` needs more bytes than are left.
     """
     left = memory_left()
     if left is not None and need > left:
-        raise InputError(
+        raise MemoryLimitError(
             f"{what} needs {need / 1e9:.2g} GB of memory and {left / 1e9:.2g} GB are left; "
             "bin or crop the map, or use a larger machine."
         )

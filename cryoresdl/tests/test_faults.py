@@ -1,18 +1,24 @@
 """Faults survived, each by doing it: kills, full disks, read-only folders, changed inputs, two runs, bad names."""
 
+import io
 import json
 import os
+import pickle
 import random
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cryoresdl.models import batch, constants, files, maps
+from cryoresdl.models import batch, cli, constants, files, maps, model_file
+from cryoresdl.tests.scipion_free import needs_shipped_models
 
 ENGINE = [sys.executable, "-m", "cryoresdl.models"]
 VOLUMES = (
@@ -23,13 +29,31 @@ VOLUMES = (
 )
 QUICK = (
     "import sys\n"
-    "from cryoresdl.models import batch, cli, model_file\n"
+    "from cryoresdl.models import batch, cli\n"
+    "from cryoresdl.models.commands import validate\n"
     "defaults = batch.Options.__init__.__defaults__\n"
     "batch.Options.__init__.__defaults__ = defaults[:-1] + ('cryoresdl.tests.fake_engine',)\n"
-    "model_file.resolve = lambda name: __file__\n"
+    "validate._digests = lambda options: ''\n"
     "if __name__ == '__main__':\n    sys.exit(cli.main(sys.argv[1:]))\n"
 )
 """The command line with the instant engine: the faults are about files, not about networks."""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Makes a file system of its own with mount's options; skips where that is not allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def make(options):
+        if os.geteuid() != 0 or not sys.platform.startswith("linux"):
+            pytest.skip("only root on Linux may mount a small file system")
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(disk)]).returncode:
+            pytest.skip("mounting is not allowed here")
+        return disk
+
+    yield make
+    subprocess.run(["umount", str(disk)], stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture
@@ -159,46 +183,110 @@ class TestDisks:
         assert not list(out.glob("*.mrc")) and not (out / batch.VALIDATION_JSON).exists()
         assert not list(out.glob(".part-*"))
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-    def test_a_full_file_system(self, quick, tmp_path):
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=100k", "none", str(disk)], capture_output=True
-        )
-        if mounted.returncode:
-            pytest.skip("mounting is not allowed here")
-        try:
-            path = write_map(tmp_path / "a.mrc")
-            words = [*quick, "validate", path, "--out", str(disk / "out"), "--no-report"]
-            done = subprocess.run(words, capture_output=True, text=True)
-            assert done.returncode == 2 and "No space left" in done.stderr, done.stderr
-            check_whole(disk / "out")
-            subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
-            again = subprocess.run([*words, "--resume"], capture_output=True, text=True)
-            assert again.returncode == 0, again.stderr
-            assert (disk / "out" / batch.VALIDATION_JSON).exists()
-        finally:
-            subprocess.run(["umount", str(disk)], check=True)
-
-    def test_a_read_only_folder(self, quick, tmp_path):
-        out = tmp_path / "out"
-        out.mkdir(mode=0o555)
-        words = [*quick, "validate", write_map(tmp_path / "a.mrc"), "--out", str(out)]
-        if os.geteuid() == 0:
-            # Root may write anywhere: give the rights away.
-            words = ["setpriv", "--reuid", "65534", "--clear-groups", *words]
-            os.chmod(tmp_path, 0o755)
-            parents = [tmp_path, *tmp_path.parents]
-            if any(not path.stat().st_mode & 0o001 for path in parents) or not os.access(
-                "/usr/bin/setpriv", os.X_OK
-            ):
-                pytest.skip("another user cannot reach the test's folder")
+    def test_a_full_file_system(self, quick, tmp_path, small_disk):
+        disk = small_disk("size=100k")
+        path = write_map(tmp_path / "a.mrc")
+        words = [*quick, "validate", path, "--out", str(disk / "out"), "--no-report"]
         done = subprocess.run(words, capture_output=True, text=True)
-        if "Permission denied" in done.stderr and done.returncode not in (1, 2):
-            pytest.skip("another user cannot start this interpreter")
-        assert done.returncode == 2 and "read-only" in done.stderr, done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert done.returncode == 2 and "No space left" in done.stderr, done.stderr
+        check_whole(disk / "out")
+        subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
+        again = subprocess.run([*words, "--resume"], capture_output=True, text=True)
+        assert again.returncode == 0, again.stderr
+        assert (disk / "out" / batch.VALIDATION_JSON).exists()
+
+    def test_a_disk_that_fills_up_stops_a_list_which_then_goes_on(self, quick, tmp_path, small_disk):
+        """The rest of the list is not burned through as failed rows that a resume would keep."""
+        disk = small_disk("size=800k")
+        for index in range(12):
+            write_map(tmp_path / f"m{index}.mrc", index)
+        (tmp_path / "l.csv").write_text("map\n" + "".join(f"m{index}.mrc\n" for index in range(12)))
+        words = [*quick, "validate", str(tmp_path / "l.csv"), "--out", str(disk / "out"), "--no-report"]
+        done = subprocess.run([*words, "--quiet"], capture_output=True, text=True)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "No space left" in done.stderr and "--resume" in done.stderr
+        lines = (disk / "out" / batch.RESULTS_JSONL).read_text().splitlines()
+        assert 0 < len(lines) < 12 and {json.loads(line)["status"] for line in lines} == {batch.DONE}
+        check_whole(disk / "out")
+        subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
+        again = subprocess.run([*words, "--resume"], capture_output=True, text=True)
+        assert again.returncode == 0 and "12 of 12 maps" in again.stdout, again.stderr
+        assert not list((disk / "out").rglob(".part-*"))
+
+    def test_a_read_only_disk(self, quick, tmp_path, small_disk):
+        disk = small_disk("size=1m")
+        (disk / "out").mkdir()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        path = write_map(tmp_path / "a.mrc")
+        for out in (disk / "out", disk / "new"):
+            words = [*quick, "validate", path, "--out", str(out), "--no-report"]
+            done = subprocess.run(words, capture_output=True, text=True)
+            assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+            assert "ead-only" in done.stderr and "Traceback" not in done.stderr
+
+    def test_a_folder_that_one_may_not_write_in(self, quick, tmp_path):
+        # pytest's own folders are closed to the other user that root has to become for this.
+        with tempfile.TemporaryDirectory() as open_folder:
+            base = Path(open_folder)
+            base.chmod(0o755)
+            out = base / "out"
+            out.mkdir(mode=0o555)
+            (base / "quick.py").write_text(QUICK)
+            words = [sys.executable, str(base / "quick.py"), "validate", write_map(base / "a.mrc")]
+            words += ["--out", str(out)]
+            if os.geteuid() == 0:  # root may write anywhere: give the rights away
+                words = ["setpriv", "--reuid", "65534", "--clear-groups", *words]
+                if subprocess.run([*words[:4], sys.executable, "-c", "import cryoresdl"]).returncode:
+                    pytest.skip("another user cannot start this interpreter")
+            done = subprocess.run(words, capture_output=True, text=True)
+            assert done.returncode == 2 and "read-only" in done.stderr, done.stderr
+            assert len(done.stderr.splitlines()) == 1
+
+
+@needs_shipped_models
+class TestModelFiles:
+    """A damaged or foreign model is one sentence at once, for one map and for a list, and nothing is written."""
+
+    def damaged(self, kind):
+        data = bytearray(model_file.resolve(constants.DEFAULT_LOCAL_MODEL).read_bytes())
+        if kind == "truncated":
+            return bytes(data[: len(data) // 2])
+        if kind == "flipped":
+            data[len(data) // 2] ^= 4
+            return bytes(data)
+        if kind == "newer":
+            return self.rewritten(bytes(data))
+        return pickle.dumps({"weights": 1})
+
+    def rewritten(self, data):
+        """The same file as a later version of the format would begin."""
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+            for item in old.infolist():
+                content = old.read(item)
+                if item.filename.endswith(".json"):
+                    value = json.loads(content)
+                    for key in [key for key in value if key in ("format", "format_version", "version")]:
+                        value[key] = 999
+                    content = json.dumps(value).encode()
+                new.writestr(item, content)
+        return out.getvalue()
+
+    @pytest.mark.parametrize("kind", ["truncated", "flipped", "newer", "foreign"])
+    def test_one_sentence(self, tmp_path, capsys, kind):
+        path = write_map(tmp_path / "a.mrc")
+        (tmp_path / "l.csv").write_text("map\na.mrc\n")
+        model = tmp_path / "bad.cryoresdl"
+        model.write_bytes(self.damaged(kind))
+        for words in (
+            ["localres", path, "--model", str(model)],
+            ["validate", path, "--model-local", str(model)],
+            ["validate", str(tmp_path / "l.csv"), "--model-local", str(model)],
+        ):
+            assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
+            said = capsys.readouterr().err
+            assert len(said.splitlines()) == 1 and "bad.cryoresdl" in said, said
+            assert not list(tmp_path.glob("out/*"))
 
 
 class TestRuns:

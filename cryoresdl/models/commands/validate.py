@@ -110,13 +110,20 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _digests(options: Any) -> str:
-    """Digests of the models' files; a missing model is said once, at once, and not by every map."""
-    from .. import files, model_file
+    """Digests of the models; one that is missing or damaged is said once, at once, and not by every map."""
+    from .. import model_file
+    from ..errors import InputError
 
     found = []
-    for name, other in ((options.model_global, "local"), (options.model_local, "global")):
+    for name, kind, other in (
+        (options.model_global, "global", "local"),
+        (options.model_local, "local", "global"),
+    ):
         if options.networks != other:
-            found.append(files.sha256(model_file.resolve(name)))
+            model = model_file.load(name)
+            if model.card["kind"] != kind:
+                raise InputError(f"--model-{kind} {name} is a {model.card['kind']} network; choose another.")
+            found.append(model_file.digest(model))
     return " ".join(found)
 
 
