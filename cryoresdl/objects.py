@@ -138,4 +138,7 @@ def getVerdict(volume):
 def _sentences(value):
     if not value:
         return None
-    return value if isinstance(value, str) else "; ".join(str(item) for item in value)
+    if isinstance(value, str):
+        return value
+    sentences = [str(item) for item in value]
+    return (" " if all(one.endswith(".") for one in sentences) else "; ").join(sentences)

@@ -5,15 +5,18 @@ form, every viewer and every wizard on a virtual screen, the report in a headles
 docs/images. Run it in an environment that has Scipion, TensorFlow and CryoResDL (``.scipion/scipion3 python
 tools/pictures.py`` after ``make install``); it needs Xvfb, Chromium and its driver.
 
-``--data`` names a folder with ``maps`` and ``structures/pdb``: recorded results of MonoRes, ResMap and RELION on one map,
-and the structures to simulate. ``--keep FOLDER`` keeps the project there and, where it is already, only draws again.
+``--data`` names a folder with ``maps`` (recorded results of MonoRes, ResMap and RELION on one map), ``structures/pdb`` (to
+simulate) and ``local_resolution`` (maps with recorded MonoRes volumes). ``--keep FOLDER`` keeps the project there and,
+where it is already, only draws again.
 """
 
 import argparse
 import atexit
 import functools
 import gzip
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +29,7 @@ IMAGES = ROOT / "docs" / "images"
 SAMPLE = ROOT / "cryoresdl" / "data"
 PROJECT = "Guide"
 STRUCTURES = ("1a3c", "1a82", "1agy", "1dix", "1ema", "1gcq_r_u")
+TRIPLES = 10
 SCREEN = (1600, 1100)
 
 
@@ -34,12 +38,14 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default=str(ROOT.parent / "shared"), help="maps and structures (../shared)")
+    parser.add_argument("--data", default=str(ROOT.parent / "shared"), help="recorded data (../shared)")
     parser.add_argument("--keep", metavar="FOLDER", help="keep the project here; draw again where it is made")
     parser.add_argument(
         "--only", nargs="*", metavar="NAME", help="only these pictures, such as form_validate"
     )
-    parser.add_argument("--out", default=str(IMAGES), help="where the pictures go (docs/images)")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="every screen, into this folder (default: the guide's)"
+    )
     options = parser.parse_args()
     home = Path(options.keep or tempfile.mkdtemp(prefix="cryoresdl-pictures-")).absolute()
     if not options.keep:
@@ -50,11 +56,18 @@ def main():
     started = time.time()
     runs = build(home, Path(options.data).absolute())
     print("  %.0f s" % (time.time() - started), flush=True)
-    out = Path(options.out).absolute()
+    out = Path(options.out or IMAGES).absolute()
     out.mkdir(parents=True, exist_ok=True)
+    only = options.only or (None if options.out else shown_in_the_guide())
     from pictures_shots import draw  # needs the environment of settle_in
 
-    return draw(runs, out, options.only)
+    return draw(runs, out, only)
+
+
+def shown_in_the_guide():
+    """Names of the pictures that a page of the guide shows."""
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    return sorted(set(re.findall(r"images/(\w+)\.png", pages)))
 
 
 def settle_in(home):
@@ -183,6 +196,7 @@ def build(home, data):
     )
     _compare(make, data / "maps", protocols, ProtImportMask, ProtImportVolumes)
     _train(make, data / "structures" / "pdb", protocols, ProtImportSetOfAtomStructs)
+    _train_local(make, data / "local_resolution", protocols, ProtImportVolumes)
     return dict(make.runs, project=project)
 
 
@@ -221,7 +235,7 @@ def _compare(make, maps, protocols, import_mask, import_volumes):
 
 
 def _train(make, structures, protocols, import_structures):
-    """Simulated maps, and both recommended networks trained on them for a minute."""
+    """Simulated maps, and the recommended global network trained on them for a minute."""
     folder = make.uploads / "structures"
     folder.mkdir(exist_ok=True)
     for name in STRUCTURES:
@@ -236,7 +250,7 @@ def _train(make, structures, protocols, import_structures):
         protocols.ProtCryoResSimulate,
         "simulate",
         {"inputStructures": (atoms, "outputAtomStructs")},
-        resolutions="3 7",
+        resolutions="3 7 12",
         samplingRate=1.3,
         boxSize=72,
     )
@@ -245,8 +259,32 @@ def _train(make, structures, protocols, import_structures):
         "inputLabels": [(simulated, "outputTruth")],
         "inputMasks": [(simulated, "outputMasks")],
     }
-    make.run(protocols.ProtCryoResTrainLocal, "train local", triple, labels=2, epochs=120)
-    make.run(protocols.ProtCryoResTrainGlobal, "train global", triple, epochs=60)
+    make.run(protocols.ProtCryoResTrainGlobal, "train global", triple, epochs=40)
+
+
+def _train_local(make, folder, protocols, import_volumes):
+    """The recommended local network, trained further on recorded maps with their MonoRes volumes."""
+    with open(str(folder / "index.json"), encoding="utf-8") as stream:
+        rows = [row for row in json.load(stream) if (row["voxel_A"], row["box"]) == (1.0, 80)]
+    runs = {}
+    for part in ("map", "monores", "mask"):
+        target = make.uploads / "triples"
+        target.mkdir(exist_ok=True)
+        for row in rows[:TRIPLES]:
+            with gzip.open(str(folder / row["id"] / (part + ".mrc.gz"))) as source:
+                (target / ("%s_%s.mrc" % (part, row["id"]))).write_bytes(source.read())
+        runs[part] = make.run(
+            import_volumes,
+            "import %ss" % part if part != "monores" else "import MonoRes volumes",
+            filesPath=str(target / (part + "_*.mrc")),
+            samplingRate=1.0,
+        )
+    triple = {
+        "inputMaps": [(runs["map"], "outputVolumes")],
+        "inputLabels": [(runs["monores"], "outputVolumes")],
+        "inputMasks": [(runs["mask"], "outputVolumes")],
+    }
+    make.run(protocols.ProtCryoResTrainLocal, "train local", triple, labels=0, epochs=30)
 
 
 if __name__ == "__main__":

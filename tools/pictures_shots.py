@@ -67,8 +67,8 @@ class Studio:
             ("viewer_scatter", "compare", "scatter"),
             ("viewer_truth", "simulate", "truth"),
             ("viewer_fsc", "simulate", "fsc"),
-            ("viewer_curves", "train local", "curves"),
-            ("viewer_curves_global", "train global", "curves"),
+            ("viewer_curves", "train global", "curves"),
+            ("viewer_curves_local", "train local", "curves"),
             ("viewer_confusion", "train local", "confusion"),
             ("viewer_confusion_global", "train global", "confusion"),
         ):

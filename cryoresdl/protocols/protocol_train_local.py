@@ -30,8 +30,8 @@ class ProtCryoResTrainLocal(ProtCryoResTrainBase):
             params.EnumParam,
             choices=["MonoRes", "ResMap", "Truth of simulated maps"],
             default=0,
-            label="They come from",
-            help="The program whose results the network learns to give.",
+            label="Local resolution of",
+            help="The program that made the local-resolution volumes: the network learns to give what it gives.",
         )
         form.addParam(
             "network",
