@@ -655,13 +655,20 @@ def cumulative(resolution: Any, fill: float | None = None) -> Tuple[np.ndarray, 
 # ------------------------------------------------------------------------------------------------- verdict
 
 
-def verdict_panel(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = None) -> Figure:
+def verdict_panel(
+    entry: Mapping[str, Any], summary: Mapping[str, Any] | None = None, in_words: bool = True
+) -> Figure:
     """Claim, class with probabilities, estimate with interval, reasons, in one look.
 
     Args:
         entry: one entry of ``classification.json``.
         summary: ``local_resolution.json``, for the spread inside the map.
+        in_words: write the verdict and its reasons above; without, for a page that says them itself.
     """
+    if not in_words:
+        figure = _figure(9.2, 3.6)
+        _verdict_axes(figure, entry, summary)
+        return figure
     wrapped = []
     for line in verdict_lines(entry, summary):
         wrapped += textwrap.wrap(line, 104, subsequent_indent="    ") or [""]
@@ -673,12 +680,17 @@ def verdict_panel(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
     words.text(
         0, 1, "\n".join(wrapped), va="top", fontsize=10, color=_TEXT, linespacing=1.35, parse_math=False
     )
-    scale, chances = parts[1].subplots(2, 1, gridspec_kw={"height_ratios": (3.2, 0.6)})
-    _scale(scale, entry, summary)
-    _probability_bar(chances, entry.get("probabilities") or {})
+    _verdict_axes(parts[1], entry, summary)
     title = verdict_title(entry)
     parts[0].suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left", parse_math=False)
     return figure
+
+
+def _verdict_axes(figure: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
+    """The resolution scale and the probabilities, in a figure or a part of one."""
+    scale, chances = figure.subplots(2, 1, gridspec_kw={"height_ratios": (3.2, 0.6)})
+    _scale(scale, entry, summary)
+    _probability_bar(chances, entry.get("probabilities") or {})
 
 
 def probabilities(values: Mapping[str, float], title: str = "") -> Figure:
@@ -1489,7 +1501,8 @@ def _metrics(results: ResultsFolder) -> Any:
     """What is known about a model in this folder: ``metrics.json`` of evaluate, or the card of a training."""
     if results.has(TRAINED) and not results.has(METRICS_JSON) and not results.has(CARD_JSON):
         return _card_of(str(results.folder / TRAINED))
-    return results.json(METRICS_JSON if results.has(METRICS_JSON) else CARD_JSON)
+    found = next((name for name in (METRICS_JSON, CARD_JSON) if results.has(name)), None)
+    return results.json(found) if found else None
 
 
 def _card_of(model: Any) -> Dict[str, Any]:

@@ -49,9 +49,18 @@ FIGURES = (
     ("axes", "Along the three axes", "The fullest slice along each axis."),
     ("histogram", "How the voxels are resolved", "Share of the estimated voxels per class, and cumulated."),
     ("disagreement", "Where the methods disagree", "The same slice of each, and how far they are apart."),
-    ("agreement", "Agreement of the methods", "Cohen's kappa on the ten classes; 1 is complete agreement."),
-    ("scatter", "Voxel by voxel", "Dashed: equal values."),
-    ("reliability", "Calibration", "How often the model is right against how sure it says it is."),
+    ("difference", "Difference of the methods", "The second minus the first, with its sign."),
+    (
+        "agreement",
+        "Agreement of the methods",
+        "Kappa and rank correlation: 1 is complete agreement, 0 is chance; mean absolute difference: 0 is the best.",
+    ),
+    ("scatter", "Voxel by voxel", "Every two methods; dashed: equal values."),
+    (
+        "reliability",
+        "Calibration",
+        "How often the network is right against how sure it says it is, with what so few maps leave open.",
+    ),
     ("confusion", "Confusion matrix", "True against predicted classes."),
     ("curves", "Training", "Loss and metrics per epoch."),
     ("truth", "Map and truth", "A simulated map beside its true local resolution."),
@@ -76,7 +85,7 @@ def build(folder: PathLike) -> Path:
     if not results.folder.is_dir():
         raise InputError(f"There is no results folder {shown(folder)}; give the --out of validate.")
     page = content(results)
-    figures = {entry["kind"]: plots.from_folder(entry["kind"], results) for entry in page["figures"]}
+    figures = {entry["kind"]: _figure(entry["kind"], results) for entry in page["figures"]}
     html = render(page, figures, browser(results))
     target = results.folder / constants.REPORT_HTML
     with atomic_path(target) as temporary:
@@ -84,6 +93,16 @@ def build(folder: PathLike) -> Path:
     write_json(results.folder / constants.REPORT_JSON, page)
     _write_pdf(results.folder / REPORT_PDF, page, figures)
     return target
+
+
+def _figure(kind: str, results: ResultsFolder) -> Figure:
+    """A figure of the page, which says the verdict itself."""
+    if kind == "verdict" and results.classification:
+        try:
+            return plots.verdict_panel(results.classification, results.summary, in_words=False)
+        except Exception:  # results of another version: from_folder says so in the figure
+            return plots.from_folder(kind, results)
+    return plots.from_folder(kind, results)
 
 
 def content(results: ResultsFolder) -> Dict[str, Any]:
@@ -125,7 +144,7 @@ def content(results: ResultsFolder) -> Dict[str, Any]:
         "figures": [
             {"kind": kind, "title": title, "caption": caption}
             for kind, title, caption in FIGURES
-            if kind in kinds
+            if kind in kinds and (kind != "difference" or len(plots.compared_volumes(results)) == 2)
         ],
         "methods": (found["the methods"] or {}).get("text", []),
         "citations": (found["the methods"] or {}).get("citations", []),
@@ -333,16 +352,29 @@ def _class_table(results: ResultsFolder) -> Dict[str, Any]:
     return _table("Local resolution: share of the voxels (%)", ["class (Å)", *names], rows if names else [])
 
 
+_MEASURES: Tuple[Tuple[str, str, str], ...] = (
+    ("n_voxels", "voxels", "{:,}"),
+    ("exact_class", "same class (0 to 1)", "{:.2f}"),
+    ("within_one_class", "within one class (0 to 1)", "{:.2f}"),
+    ("kappa", "Cohen's kappa", "{:.2f}"),
+    ("spearman", "rank correlation", "{:.2f}"),
+    ("bias_A", "mean difference (Å)", "{:+.2f}"),
+    ("mae_A", "mean absolute difference (Å)", "{:.2f}"),
+)
+"""Measures of a pair that the report prints; ``comparison.json`` has more."""
+
+
 def _comparison_table(comparison: Mapping[str, Any]) -> Dict[str, Any]:
     pairs = comparison.get("pairs") or []
-    measures = [
-        key for key in (pairs[0] if pairs else {}) if any(plots.is_number(pair.get(key)) for pair in pairs)
-    ]
+    measures = [one for one in _MEASURES if any(plots.is_number(pair.get(one[0])) for pair in pairs)]
     rows = [
-        [" / ".join(plots.pair_names(pair)), *(_number(pair.get(key), "{:.4g}") for key in measures)]
+        [
+            " / ".join(plots.pair_names(pair)),
+            *(_number(pair.get(key), form).replace("-0.00", "0.00") for key, _, form in measures),
+        ]
         for pair in pairs
     ]
-    return _table("Agreement of the methods", ["methods", *(_heading(m) for m in measures)], rows)
+    return _table("Agreement of the methods", ["methods", *(words for _, words, _ in measures)], rows)
 
 
 def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Dict[str, Any]:
@@ -466,15 +498,23 @@ def _methods(
         model = _model_name(entry.get("model"))
         text.append(f"The model '{model}' classed the map as {entry['class']} resolution{sure}{about}.")
     names = " ".join(plots.agreement(comparison or {}, "kappa")[0]).lower()
-    for word, key, sentence in (
+    others = []
+    for word, key, program in (
         ("monores", "vilas2018", "MonoRes (Vilas et al., 2018)"),
         ("resmap", "kucukelbir2014", "ResMap (Kucukelbir et al., 2014)"),
+        ("relion", "", "RELION"),
     ):
         if word in names:
-            text.append(f"The local resolution was compared with that of {sentence}.")
-            cited.append(key)
+            others.append(program)
+            cited += [key] if key else []
+    if others:
+        text.append(f"The local resolution was compared with that of {_listed(others)}.")
     references = _references()
     return {"text": text, "citations": [references[key] for key in cited if key in references]}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def _references() -> Dict[str, str]:

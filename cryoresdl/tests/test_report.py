@@ -57,7 +57,7 @@ def test_tables_hold_the_numbers_of_the_results(folder):
         f"{100 * summary['fractions'][n]:.1f}" for n in constants.LOCAL_CLASSES
     ]
     assert tables["Global resolution"]["probability of high"] == ["0.700"]
-    assert tables["Agreement of the methods"]["cryoresdl / MonoRes"][0] == "0.25"
+    assert tables["Agreement of the methods"]["cryoresdl / MonoRes"][1:] == ["0.25", "1.00", "+1.00", "1.00"]
     assert tables["The run"]["seed"] == ["7"] and tables["The run"]["version"] == ["0.1.0"]
 
 
