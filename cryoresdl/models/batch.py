@@ -59,7 +59,7 @@ FIELDS = (
     "seconds",
 )
 RESULTS_JSONL = "results.jsonl"
-VALIDATION_JSON = "validation.json"
+VALIDATION_JSON = constants.VALIDATION_JSON
 """Written last into the folder of one map: its presence means that everything else is whole."""
 ERROR_LOG = "error.log"
 PIECE = "piece-"
@@ -207,7 +207,8 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
     row = _row(job, options, density, entry, local)
     row["inference_seconds"] = round(inference, 4)
     row["seconds"] = round(time.perf_counter() - start, 4)
-    files.write_json(folder / VALIDATION_JSON, {"key": job.key, "inputs": after, "row": row})
+    record = {"key": job.key, "inputs": after, "files": dict(_inputs(job)), "row": row}
+    files.write_json(folder / VALIDATION_JSON, record)
     return {**row, "inputs": after}
 
 

@@ -23,6 +23,7 @@ LOCAL_JSON = "local_resolution.json"
 COMPARISON_JSON = "comparison.json"
 DISAGREEMENT = "disagreement.mrc"
 RESULTS_CSV = "results.csv"
+VALIDATION_JSON = "validation.json"
 REPORT_HTML = "report.html"
 REPORT_JSON = "report.json"
 

@@ -83,6 +83,18 @@ def _glance(status: os.stat_result) -> List[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
+def changed_inputs(path: PathLike) -> List[str]:
+    """Files that have changed since results were made from them.
+
+    Args:
+        path: JSON with ``files`` (path by role) and ``inputs`` (their `stamp` by role); none changed where it is missing.
+    """
+    if not Path(path).is_file():
+        return []
+    record = read_json(path)
+    return [file for name, file in record["files"].items() if not unchanged(file, record["inputs"].get(name))]
+
+
 class Run:
     """What a command makes from which files: `RUN_JSON` in its folder, for `--resume`.
 

@@ -8,7 +8,7 @@ from pwem.objects import SetOfVolumes, Volume
 from pyworkflow.protocol.constants import STATUS_NEW
 
 from ..models import constants
-from ..models.files import atomic_path, read_json, write_json
+from ..models.files import atomic_path, changed_inputs, read_json, shown, write_json
 from ..objects import getVerdict, setVerdict
 from .protocol_base import (
     CryoResProtocol,
@@ -234,6 +234,12 @@ class ProtCryoResValidate(CryoResProtocol):
     def createOutputStep(self):
         """One volume: the results as Scipion objects on the grid of the input."""
         volume = self.inputVolumes.get()
+        changed = changed_inputs(self.getResultsFolder(constants.VALIDATION_JSON))
+        if changed:
+            raise EngineError(
+                "%s has changed since it was validated; restart the protocol instead of continuing it."
+                % shown(changed[0])
+            )
         entry, local = self.getResults()
         outputs = {}
         if local is not None:
