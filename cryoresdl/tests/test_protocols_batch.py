@@ -36,13 +36,13 @@ class TestColumns(ScipionCase):
     def test_scipions_metadata_viewer_shows_and_sorts_them(self):
         try:
             from metadataviewer.model import ObjectManager
-            from pwem.viewers.mdviewer.readers import ScipionImageReader  # noqa: F401
-            from pwem.viewers.mdviewer.sqlite_dao import SqliteFile
+            import pwem.viewers.mdviewer.readers  # noqa: F401
+            from pwem.viewers.mdviewer.sqlite_dao import ScipionSetsDAO
         except ImportError as error:
             raise unittest.SkipTest("Scipion's metadata viewer does not import here: %s" % error) from None
         from metadataviewer.model import Page
 
-        reader = SqliteFile(self.protocol.outputVolumes.getFileName())
+        reader = ScipionSetsDAO(self.protocol.outputVolumes.getFileName())
         try:
             table = next(t for name, t in reader.getTables().items() if name.lower() == "objects")
             reader.fillTable(table, ObjectManager())
