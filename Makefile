@@ -2,6 +2,8 @@
 # make test [ARGS="-k name"]                              install if needed, run the tests
 # make install                                            Scipion and CryoResDL into ./.scipion, nothing elsewhere
 # make lint, make docs, make clean, make distclean
+# make wheel-test                                         the wheel in a fresh Scipion elsewhere, and scipion3 tests there
+# make bench                                              speed against the last accepted figures (about 3 minutes, idle)
 # VOXEL_SIZE=1.06 (A) corrects a map whose header is wrong or empty.
 # Settings: PYTHON=python3.11 (3.10 to 3.12), CRYORESDL_GPU=1 (TensorFlow with NVIDIA's libraries).
 
@@ -11,7 +13,7 @@ BIN := $(SCIPION)/.scipion3/bin
 # Through the environment, so that any file name reaches the program as it is.
 export MAP MASK CLAIMED VOXEL_SIZE PYTHON CRYORESDL_GPU
 
-.PHONY: demo test install lint docs clean distclean
+.PHONY: demo test install lint docs wheel-test bench clean distclean
 
 demo:
 	@tools/install.sh
@@ -35,6 +37,13 @@ lint:
 docs:
 	@tools/install.sh docs
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+wheel-test:
+	tools/fresh_scipion.sh
+
+bench:
+	@tools/install.sh test
+	$(BIN)/python benchmarks/regression.py $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage docs/_build
