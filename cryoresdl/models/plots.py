@@ -543,6 +543,7 @@ def class_histogram(
     voxels: Mapping[str, int] | None = None,
     title: str = "",
     curves: Mapping[str, Tuple[np.ndarray, np.ndarray]] | None = None,
+    narrow: bool = False,
 ) -> Figure:
     """Bars of the ten classes and of the three, and the cumulative curve, for one or more sources.
 
@@ -555,14 +556,15 @@ def class_histogram(
         title: heading.
         curves: name -> resolutions (A) and part of the voxels at or finer; points at the classes' edges are
             joined where a source has none.
+        narrow: the panels below each other.
     """
-    figure = _figure(10.0, 6.4)
-    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.6), height_ratios=(1.25, 1))
-    ten, three, total = (
-        figure.add_subplot(grid[0, :]),
-        figure.add_subplot(grid[1, 0]),
-        figure.add_subplot(grid[1, 1]),
-    )
+    figure = _figure(*((4.0, 8.2) if narrow else (10.0, 6.4)))
+    if narrow:
+        panels: Any = figure.subplots(3, 1)
+        ten, three, total = panels
+    else:
+        grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.6), height_ratios=(1.25, 1))
+        ten, three, total = (figure.add_subplot(part) for part in (grid[0, :], grid[1, 0], grid[1, 1]))
     names = list(sources)
     labels = {
         name: _plain(name, 40) + (f" ({voxels[name]:,} voxels)" if voxels and name in voxels else "")
@@ -592,7 +594,8 @@ def class_histogram(
         ax.set_ylim(bottom=0)
     if len(names) == 1 and voxels:
         total.legend(fontsize=8, loc="best")
-    return _finish(figure, (ten, three, total), title or "How the voxels inside the mask are resolved")
+    title = title or "How the voxels inside the mask are resolved"
+    return _finish(figure, (ten, three, total), "" if narrow else title)
 
 
 def _class_bars(
@@ -834,7 +837,16 @@ def _probability_bar(ax: Any, values: Mapping[str, Any]) -> None:
     ax.set_yticks([])
     ax.set_xlabel("probability of the global class (%)", fontsize=9)
     ax.tick_params(labelsize=9)
-    ax.legend(fontsize=8, ncol=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    ax.legend(
+        fontsize=8,
+        ncol=3,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        frameon=False,
+        columnspacing=1.0,
+        handlelength=1.2,
+        handletextpad=0.4,
+    )
 
 
 # ----------------------------------------------------------------------------------- how good, how trained
@@ -1200,7 +1212,12 @@ class Kind:
 
 
 def from_folder(
-    kind: str, folder: Any, axis: str = "z", index: int | None = None, pair: Sequence[str] | None = None
+    kind: str,
+    folder: Any,
+    axis: str = "z",
+    index: int | None = None,
+    pair: Sequence[str] | None = None,
+    narrow: bool = False,
 ) -> Figure:
     """Draw any figure from a results folder; what is missing is said in the figure, never raised.
 
@@ -1210,6 +1227,7 @@ def from_folder(
         axis: for slices, the axis to look along.
         index: for slices, the slice number.
         pair: for ``difference`` and ``scatter``, the names of two of the compared volumes.
+        narrow: for ``histogram``, its panels below each other.
 
     Raises:
         KeyError: no such kind (a programming error; the command line offers a choice).
@@ -1218,7 +1236,7 @@ def from_folder(
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     title = recipe.help[0].upper() + recipe.help[1:]
     try:
-        figure = recipe.draw(results, axis=axis, index=index, pair=pair)
+        figure = recipe.draw(results, axis=axis, index=index, pair=pair, narrow=narrow)
     except Exception as error:  # files of another version may miss any key; a viewer must outlive that
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return missing(
@@ -1370,6 +1388,7 @@ def _draw_slices(kind: str) -> Callable[..., Figure | None]:
         axis: str = "z",
         index: int | None = None,
         pair: Sequence[str] | None = None,
+        **_: Any,
     ) -> Figure | None:
         shown = slices_from_folder(results, kind, axis, index, pair)
         return shown.figure if shown else None
@@ -1395,9 +1414,11 @@ def _draw_probabilities(results: ResultsFolder, **_: Any) -> Figure | None:
     return None if entry is None else probabilities(entry.get("probabilities") or {}, verdict_title(entry))
 
 
-def _draw_histogram(results: ResultsFolder, **_: Any) -> Figure | None:
+def _draw_histogram(results: ResultsFolder, narrow: bool = False, **_: Any) -> Figure | None:
     sources, voxels = histogram_sources(results)
-    return class_histogram(sources, voxels, curves=_cumulative_curves(results)) if sources else None
+    if not sources:
+        return None
+    return class_histogram(sources, voxels, curves=_cumulative_curves(results), narrow=narrow)
 
 
 def _cumulative_curves(results: ResultsFolder) -> Dict[str, Tuple[np.ndarray, np.ndarray]]:

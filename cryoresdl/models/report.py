@@ -86,7 +86,7 @@ def build(folder: PathLike) -> Path:
         raise InputError(f"There is no results folder {shown(folder)}; give the --out of validate.")
     page = content(results)
     figures = {entry["kind"]: _figure(entry["kind"], results) for entry in page["figures"]}
-    html = render(page, figures, browser(results))
+    html = render(page, figures, browser(results), _narrow(figures, results))
     target = results.folder / constants.REPORT_HTML
     with atomic_path(target) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -103,6 +103,24 @@ def _figure(kind: str, results: ResultsFolder) -> Figure:
         except Exception:  # results of another version: from_folder says so in the figure
             return plots.from_folder(kind, results)
     return plots.from_folder(kind, results)
+
+
+NARROW_INCHES = {"verdict": (4.0, 3.3), "reliability": (4.0, 4.6), "fsc": (4.0, 3.6), "histogram": (4.0, 8.2)}
+"""Sizes of the figures that a telephone shows whole; the others scroll sideways there."""
+
+
+def _narrow(figures: Mapping[str, Figure], results: ResultsFolder) -> Dict[str, str]:
+    """The figures for narrow screens, drawn at the size at which they are seen, so that their text stays readable."""
+    images = {}
+    for kind in NARROW_INCHES:
+        if kind not in figures or not figures[kind].axes:
+            continue
+        figure = (
+            plots.from_folder(kind, results, narrow=True) if kind == "histogram" else _figure(kind, results)
+        )
+        figure.set_size_inches(*NARROW_INCHES[kind])
+        images[kind] = _png(figure)
+    return images
 
 
 def content(results: ResultsFolder) -> Dict[str, Any]:
@@ -162,8 +180,20 @@ def content(results: ResultsFolder) -> Dict[str, Any]:
     return page
 
 
-def render(page: Mapping[str, Any], figures: Mapping[str, Any], volumes: Mapping[str, Any]) -> str:
-    """The HTML page: ``content``, its figures (matplotlib) and the ``browser`` volumes, in one string."""
+def render(
+    page: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    volumes: Mapping[str, Any],
+    narrow: Mapping[str, str] | None = None,
+) -> str:
+    """The HTML page in one string.
+
+    Args:
+        page: `content`.
+        figures: kind -> matplotlib figure.
+        volumes: `browser`.
+        narrow: kind -> data URL of the figure for screens of 560 pixels and less, where there is one.
+    """
     import jinja2  # a tenth of a second that drawing a single figure does not need
 
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
@@ -177,6 +207,7 @@ def render(page: Mapping[str, Any], figures: Mapping[str, Any], volumes: Mapping
     return environment.get_template("report.html").render(
         page=page,
         images={kind: _png(figure) for kind, figure in figures.items()},
+        narrow=narrow or {},
         volumes=volumes,
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=script,

@@ -259,6 +259,19 @@ def test_real_browser_needs_no_sideways_scrolling_and_logs_no_error(browser, wid
     assert browser.errors == []
 
 
+def test_real_browser_draws_the_verdict_for_the_width_of_the_screen(browser):
+    shown = "var i = document.querySelector('#figure-verdict img'); return [i.naturalWidth, i.clientWidth]"
+    for width in (1280, 400):
+        browser.size(width, 900)
+        for _ in range(50):
+            natural, seen = browser.run(shown)
+            if (natural < 600) == (width == 400):
+                break
+            time.sleep(0.1)
+        # Text is drawn at 9 to 10 points of 110 dots per inch: it stays above 10 pixels.
+        assert (natural < 600) == (width == 400) and seen / natural > 0.75
+
+
 def test_real_browser_tells_errors_of_a_page(browser, tmp_path):
     """What the test above relies on: a page that fails is heard."""
     page = tmp_path / "broken.html"
