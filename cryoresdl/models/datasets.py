@@ -686,14 +686,63 @@ def read_triples(path: PathLike) -> List[Triple]:
         name = row.get("name") or f"{len(triples):03d}_{Path(row['map']).name.split('.')[0]}"
         files = [str(folder / row[key]) for key in ("map", "label", "mask")]
         triples.append(
-            Triple(name, files[0], files[1], files[2], _voxel(row.get("voxel_size", ""), path), split)
+            Triple(
+                name,
+                files[0],
+                files[1],
+                files[2],
+                _angstroms(row.get("voxel_size", ""), path, "voxel size"),
+                split,
+            )
         )
     if len({triple.name for triple in triples}) != len(triples):
         raise InputError(f"{shown(path)} names two maps alike; correct the column 'name'.")
     return triples
 
 
-def _voxel(text: str, path: PathLike) -> float | None:
+@dataclasses.dataclass(frozen=True)
+class KnownMap:
+    """A map whose global resolution is known, as files; ``mask`` empty makes one from the map."""
+
+    name: str
+    map: str
+    resolution: float
+    mask: str = ""
+    voxel_size: float | None = None
+    split: str = ""
+
+
+def lists_known_maps(path: PathLike) -> bool:
+    """Whether a CSV gives one resolution per map instead of a local-resolution volume."""
+    row = read_csv(path, ["map"])[0]
+    return "resolution" in row and "label" not in row
+
+
+def read_known_maps(path: PathLike) -> List[KnownMap]:
+    """Maps of a CSV with the columns map, resolution (A) and optionally mask, name, voxel_size, split.
+
+    Paths are relative to the CSV's folder.
+
+    Raises:
+        InputError: unreadable table, missing column, bad number or split.
+    """
+    folder = Path(path).parent
+    found: List[KnownMap] = []
+    for row in read_csv(path, ["map", "resolution"]):
+        split = row.get("split", "").lower()
+        if split and split not in SPLITS:
+            raise InputError(f"{shown(path)} has the split {split!r}; use {', '.join(SPLITS)} or nothing.")
+        value = _angstroms(row["resolution"], path, "resolution")
+        if value is None:
+            raise InputError(f"{shown(path)} gives no resolution for {row['map']}; fill the column in.")
+        name = row.get("name") or f"{len(found):03d}_{Path(row['map']).name.split('.')[0]}"
+        mask = str(folder / row["mask"]) if row.get("mask") else ""
+        voxel = _angstroms(row.get("voxel_size", ""), path, "voxel size")
+        found.append(KnownMap(name, str(folder / row["map"]), value, mask, voxel, split))
+    return found
+
+
+def _angstroms(text: str, path: PathLike, what: str) -> float | None:
     if not text:
         return None
     try:
@@ -701,7 +750,7 @@ def _voxel(text: str, path: PathLike) -> float | None:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{shown(path)} has the voxel size {text!r}; give angstroms above 0 or nothing.")
+        raise InputError(f"{shown(path)} has the {what} {text!r}; give angstroms above 0 or nothing.")
     return value
 
 

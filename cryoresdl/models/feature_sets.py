@@ -229,15 +229,47 @@ def item_of_triple(triple: Any, labels: str) -> Dict[str, Any]:
     return _packed(recipe, found, found, truth, info)
 
 
+KNOWN = "known"
+"""Kind of the items that know one resolution of the whole map: the global model alone can learn from them."""
+
+
+def item_of_known_map(known: Any) -> Dict[str, Any]:
+    """Features of a map with its known global resolution, which stands in every cell of the mask.
+
+    Raises:
+        InputError: unreadable files, another box, a resolution beyond Nyquist.
+    """
+    density = maps.read(known.map, known.voxel_size)
+    mask = maps.read_mask(known.mask, density) if known.mask else maps.auto_mask(density)[0]
+    if known.resolution < 2 * density.voxel_size:
+        raise InputError(
+            f"{known.name} cannot reach {known.resolution:g} A with voxels of {density.voxel_size:g} A; "
+            "correct its resolution or voxel size."
+        )
+    found = features.compute(density.data, mask, density.voxel_size)
+    truth = np.where(found.mask_cells, known.resolution, 0).astype(np.float32)
+    info = {
+        "voxel_size_A": density.voxel_size,
+        "box": list(density.data.shape),
+        "global_fsc0143_A": known.resolution,
+        "mask_voxels": int(mask.sum()),
+        "labels": KNOWN,
+    }
+    recipe = Recipe(
+        known.map, known.name, known.split, 0.0, density.voxel_size, 0, 0, realistic.Options(), KNOWN
+    )
+    return _packed(recipe, found, found, truth, info)
+
+
 def build_from_triples(
     triples: Sequence[Any], out: PathLike, labels: str, seed: int = 0, progress: Any = None
 ) -> Dict[str, Any]:
-    """Write a feature set of (map, label, mask) triples; whole maps go to a split, drawn 60/20/20 where not given.
+    """Write a feature set of users' maps; whole maps go to a split, drawn 60/20/20 where not given.
 
     Args:
-        triples: ``datasets.Triple`` rows.
+        triples: ``datasets.Triple`` rows (map, label, mask), or ``datasets.KnownMap`` rows.
         out: HDF5 file; maps that it already holds are kept.
-        labels: "monores", "resmap" or "truth".
+        labels: "monores", "resmap" or "truth"; ``KNOWN`` for known maps.
         seed: of the drawn split.
         progress: called with (done, total).
 
@@ -258,7 +290,8 @@ def build_from_triples(
             triple = replace(triple, split=split)
         if f"{triple.split}/{index:06d}" not in there:
             try:
-                _append(out, index, item_of_triple(triple, labels))
+                made = item_of_known_map(triple) if labels == KNOWN else item_of_triple(triple, labels)
+                _append(out, index, made)
             except InputError as error:
                 skipped.append(f"{triple.name}: {error}")
         if progress is not None:

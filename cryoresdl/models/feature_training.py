@@ -18,7 +18,7 @@ import numpy as np
 from . import feature_networks as fn
 from .constants import MODEL_SUFFIX
 from .errors import InputError
-from .feature_sets import Item, read_items
+from .feature_sets import KNOWN, Item, read_items
 from .files import PathLike, atomic_path
 
 VALIDATION_MAPS = 20
@@ -182,6 +182,10 @@ def fit_local(
     if start is not None:
         fn.set_weights(model, start)
     train_items, check_items = load_split(data, "train"), load_split(data, "validation", VALIDATION_MAPS)
+    if any(item.info.get("kind") == KNOWN for item in [*train_items, *check_items]):
+        raise InputError(
+            "The training set knows one resolution per map only; train 'cnn' on it, or give local-resolution volumes."
+        )
     variables = model.trainable_variables
     moments = [[tf.Variable(tf.zeros(v.shape)) for v in variables] for _ in range(2)]
     first, best = 0, float("inf")

@@ -11,6 +11,8 @@ from ..models.files import write_json
 from .protocol_base import CryoResProtocol, EngineError
 
 OUTPUT_VOLUMES, OUTPUT_MASKS, OUTPUT_TRUTH = "outputVolumes", "outputMasks", "outputTruth"
+SIMULATED = "_cryoresSimulated"
+"""Attribute of a simulated volume: the resolution in A that it was made at."""
 PDB2MRC, REALISTIC = 0, 1
 MODES = ("pdb2mrc", "realistic")
 SKIPPED = "skipped.json"
@@ -152,7 +154,7 @@ class ProtCryoResSimulate(CryoResProtocol):
         item.setObjComment("%s at %g A" % (os.path.basename(structure), resolution))
         info = self.readResult(os.path.basename(folder), INFO) or {}
         item._cryoresStructure = String(os.path.basename(structure))
-        item._cryoresSimulated = Float(resolution)
+        setattr(item, SIMULATED, Float(resolution))
         item._cryoresFsc = Float(info.get("global_fsc0143_A"))
         if fileName == "map.mrc" and self.mode.get() == REALISTIC:
             item.setHalfMaps([os.path.join(folder, "half1.mrc"), os.path.join(folder, "half2.mrc")])

@@ -1,23 +1,27 @@
 """Learn to tell high, medium and low resolution from maps simulated from one's own structures."""
 
+import csv
 import os
 
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfAtomStructs
 
 from ..models.files import atomic_path
+from .protocol_base import fileOf, readableFile, volumesOf
+from .protocol_simulate import SIMULATED
 from .protocol_train import ProtCryoResTrainBase
 
 CNN, PAPER_CNN, PAPER_DNN = 0, 1, 2
 NETWORKS = ("cnn", "cnn", "dnn")
-FROM_PROJECT, FROM_FILE = 0, 1
+FROM_PROJECT, FROM_FILE, FROM_KNOWN = 0, 1, 2
 
 
 class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
     """Trains a network that tells maps of high (< 5 A), medium (5 to 10 A) and low resolution apart.
 
     The *recommended* network learns from maps whose true local resolution is known, as "DL simulate training maps"
-    makes them: give its volumes, truth and masks. The *paper's* networks learn from noiseless maps at 2.5, 7.5 and
+    makes them: give its volumes, truth and masks. It also learns from volumes of which you know only the global
+    resolution. The *paper's* networks learn from noiseless maps at 2.5, 7.5 and
     12.5 A, which are simulated here from atomic structures. Large training sets are better made once, with
     'cryoresdl dataset', and given as a file.
     """
@@ -38,11 +42,34 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
         form.addParam(
             "source",
             params.EnumParam,
-            choices=["Objects of this project", "Data set file (.h5)"],
+            choices=[
+                "Objects of this project",
+                "Data set file (.h5)",
+                "Volumes with known global resolutions",
+            ],
             default=FROM_PROJECT,
             label="Learn from",
             help="A data set file is what 'cryoresdl dataset features' (recommended network) or 'cryoresdl dataset "
-            "global' (the paper's networks) wrote.",
+            "global' (the paper's networks) wrote. Known global resolutions are for the recommended network.",
+        )
+        form.addParam(
+            "inputVolumes",
+            params.MultiPointerParam,
+            pointerClass="Volume,SetOfVolumes",
+            condition="source == %d" % FROM_KNOWN,
+            allowsNull=True,
+            important=True,
+            label="Volumes",
+            help="Maps whose resolution you trust. Their masks are found automatically.",
+        )
+        form.addParam(
+            "knownResolutions",
+            params.StringParam,
+            default="",
+            condition="source == %d" % FROM_KNOWN,
+            label="Their resolutions (A)",
+            help="One number per volume, in the same order, separated by spaces or commas. Empty: the resolutions at "
+            "which 'DL simulate training maps' made them.",
         )
         self._defineTripleParams(form, "source == %d and network == %d" % (FROM_PROJECT, CNN))
         form.addParam(
@@ -86,6 +113,10 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             self._insertFunctionStep(self.writeTriplesStep, self._tripleFiles())
             words = ["features", "--csv", self.getTripleList(), "--labels", "truth"]
             self._insertFunctionStep(self.buildDataStep, words + seed)
+        elif self.source.get() == FROM_KNOWN:
+            self._insertFunctionStep(self.writeKnownStep, [fileOf(v) for v in self._volumes()])
+            words = ["features", "--csv", self.getTripleList()]
+            self._insertFunctionStep(self.buildDataStep, words + seed)
         elif self.source.get() == FROM_PROJECT:
             words = ["global", "--structures", self._getExtraPath("structures.txt")]
             words += ["--resolutions", *self.resolutions.get().replace(",", " ").split()]
@@ -97,6 +128,19 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
         self._insertFunctionStep(self.createOutputStep)
 
     # --------------------------- STEPS functions -----------------------------
+    def writeKnownStep(self, files):
+        """The list of maps and resolutions for the engine, with maps in foreign formats converted."""
+        with atomic_path(self.getTripleList()) as partial:
+            with open(str(partial), "w", newline="", encoding="utf-8") as stream:
+                table = csv.writer(stream)
+                table.writerow(["map", "resolution", "name", "voxel_size", "split"])
+                volumes = self._volumes()
+                rows = zip(volumes, self._knownResolutions(), self._splits(len(volumes)))
+                for number, (volume, value, split) in enumerate(rows):
+                    name = readableFile(volume, self._getExtraPath("map_%04d.mrc" % number))
+                    rate = "%.6g" % volume.getSamplingRate()
+                    table.writerow([os.path.abspath(name), "%g" % value, "map_%04d" % number, rate, split])
+
     def listStructuresStep(self, files):
         with atomic_path(self._getExtraPath("structures.txt")) as partial:
             partial.write_text("".join(os.path.abspath(name) + "\n" for name in files), encoding="utf-8")
@@ -109,6 +153,8 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             if not path or not os.path.isfile(path):
                 errors.append("There is no data set %s; choose an .h5 file." % (path or "yet"))
             return errors
+        if self.source.get() == FROM_KNOWN:
+            return errors + self._knownErrors()
         if not self._isPaper():
             return errors + self._tripleErrors()
         if self.inputStructures.get() is None:
@@ -132,6 +178,46 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
     def getData(self):
         """The training set: of this run, or the file that was chosen."""
         return self.dataFile.get() if self.source.get() == FROM_FILE else super().getData()
+
+    def _volumes(self):
+        return volumesOf(self.inputVolumes)
+
+    def _knownResolutions(self):
+        """Angstroms of every volume: from the form, else those of the simulator; None where neither knows."""
+        words = (self.knownResolutions.get() or "").replace(",", " ").split()
+        if words:
+            return [float(word) for word in words]
+        found = [getattr(volume, SIMULATED, None) for volume in self._volumes()]
+        return [None if value is None else value.get() for value in found]
+
+    def _knownErrors(self):
+        if self._isPaper():
+            return [
+                "The paper's networks learn from structures; choose the recommended network for these volumes."
+            ]
+        volumes = self._volumes()
+        if len(volumes) < 3:
+            return ["Give at least three volumes: one to learn from, one to stop by and one to test with."]
+        try:
+            values = self._knownResolutions()
+        except ValueError:
+            return ["The resolutions must be numbers, in A, for example 3.2 4.5 8."]
+        if len(values) != len(volumes):
+            return [
+                "There are %d volumes and %d resolutions; give one per volume." % (len(volumes), len(values))
+            ]
+        errors = []
+        for number, (volume, value) in enumerate(zip(volumes, values), 1):
+            if value is None:
+                errors.append(
+                    "Volume %d carries no resolution; write the resolutions into the form." % number
+                )
+            elif value < 2 * volume.getSamplingRate():
+                errors.append(
+                    "Volume %d cannot reach %g A with voxels of %.3g A."
+                    % (number, value, volume.getSamplingRate())
+                )
+        return errors[:10]
 
     def _structures(self):
         target = self.inputStructures.get()

@@ -732,3 +732,55 @@ def test_structures_module_knows_the_test_protein(structures_folder):
     atoms = structures.read_structure(structures_folder / "pdb" / "pair.pdb.gz")
     assert structures.protein_chains(atoms) == {"A": 180, "B": 180}
     assert structures.molecular_weight_kda(atoms) == pytest.approx(2 * 180 * 0.07108, rel=0.01)
+
+
+# --- maps with known global resolutions -------------------------------------------------------------------------------
+
+
+def known_csv(folder, rows, header="map,resolution,voxel_size,split"):
+    (folder / "known.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder / "known.csv"
+
+
+def test_known_maps_are_read_from_a_table(tmp_path):
+    path = known_csv(tmp_path, ["a.mrc,3.5,1.2,train", "sub/b.mrc,8,,"])
+    first, second = datasets.read_known_maps(path)
+    assert datasets.lists_known_maps(path)
+    assert (first.map, first.resolution, first.voxel_size) == (str(tmp_path / "a.mrc"), 3.5, 1.2)
+    assert (second.map, second.voxel_size, second.split) == (str(tmp_path / "sub/b.mrc"), None, "")
+    triples = known_csv(tmp_path, ["a.mrc,l.mrc,m.mrc"], "map,label,mask")
+    assert not datasets.lists_known_maps(triples)
+
+
+@pytest.mark.parametrize("row", ["a.mrc,-3,,", "a.mrc,fine,,", "a.mrc,,,", "a.mrc,3,0,", "a.mrc,3,1,half"])
+def test_bad_rows_of_known_maps_are_refused(tmp_path, row):
+    with pytest.raises(InputError, match="known.csv"):
+        datasets.read_known_maps(known_csv(tmp_path, [row]))
+
+
+def test_known_maps_become_items_that_only_the_global_model_may_learn_from(tmp_path):
+    from cryoresdl.models import feature_sets, feature_training
+
+    rows = []
+    for number in range(3):
+        simulated = ball_map(number)
+        maps.write(tmp_path / f"m{number}.mrc", simulated.data, simulated)
+        rows.append(f"m{number}.mrc,{4 + number},,{('train', 'validation', 'test')[number]}")
+    rows.append("m0.mrc,1.0,,train")  # beyond Nyquist
+    known = datasets.read_known_maps(known_csv(tmp_path, rows))
+    made = feature_sets.build_from_triples(known, tmp_path / "k.h5", feature_sets.KNOWN)
+    assert made["made"] == 3 and "cannot reach 1 A" in made["skipped"][0]
+    item = feature_sets.read_items(tmp_path / "k.h5", "validation")[0]
+    assert item.info["kind"] == "known" and item.info["global_fsc0143_A"] == 5.0
+    assert set(np.unique(item.truth)) == {0.0, 5.0}
+    pytest.importorskip("tensorflow")
+    with pytest.raises(InputError, match="one resolution per map"):
+        feature_training.fit_local(tmp_path / "k.h5", tmp_path / "out")
+
+
+def ball_map(seed):
+    """A noisy ball, 32^3 voxels of 1.5 A."""
+    rng = np.random.default_rng(seed)
+    grid = np.indices((32, 32, 32)) - 16
+    data = 2.0 * (np.sqrt((grid**2).sum(0)) < 9) + 0.2 * rng.normal(size=(32, 32, 32))
+    return maps.DensityMap(data.astype(np.float32), 1.5)

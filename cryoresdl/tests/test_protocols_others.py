@@ -1,5 +1,6 @@
 """Import a model, simulate maps, compare local resolutions, train: each protocol on small real data."""
 
+import csv
 import json
 import os
 import subprocess
@@ -253,6 +254,39 @@ class TestTrain(ScipionCase):
             (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("class", "global")
         )
         self.assertMeasured(protocol)
+
+    def known(self, resolutions=""):
+        protocol = self.newProtocol(
+            ProtCryoResTrainGlobal,
+            network=0,
+            source=2,
+            epochs=1,
+            modelName="known",
+            knownResolutions=resolutions,
+        )
+        protocol.inputVolumes.set(PointerList())
+        protocol.inputVolumes.append(self.maps.outputVolumes)
+        return protocol
+
+    def test_the_recommended_global_network_learns_from_known_resolutions(self):
+        protocol = self.known("4.5 6, 12")
+        self.assertEqual(protocol.validate(), [])
+        self.run_(protocol)
+        with open(protocol.getTripleList()) as stream:
+            self.assertEqual([row["resolution"] for row in csv.DictReader(stream)], ["4.5", "6", "12"])
+        self.assertEqual(
+            (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("known", "global")
+        )
+
+    def test_known_resolutions_that_do_not_fit_their_volumes(self):
+        for text, said in (
+            ("5 6", "3 volumes and 2"),
+            ("5 6 many", "numbers"),
+            ("5 6 0.1", "Volume 3"),
+            ("", "no resolution"),
+        ):
+            errors = self.known(text).validate()
+            self.assertTrue(any(said in error for error in errors), errors)
 
     def test_pairs_that_do_not_belong_together(self):
         protocol = self.protocol()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from ..cli import count, positive
 from ..errors import InputError
@@ -88,7 +88,10 @@ def _add_global(group: Any) -> None:
 def _add_local(group: Any) -> None:
     add = group.add_argument
     add(
-        "--csv", metavar="TRIPLES.csv", help="columns map, label, mask and optionally name, voxel_size, split"
+        "--csv",
+        metavar="MAPS.csv",
+        help="columns map, label, mask and optionally name, voxel_size, split; features for the global model also from "
+        "map, resolution and optionally mask",
     )
     add("--shared-layout", metavar="DIR", help="folder with index.json and one sub-folder per map")
     add("--labels", choices=("monores", "resmap", "truth"), help="what the label volumes are (monores)")
@@ -211,7 +214,7 @@ def _local(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
 
 def _features(args: argparse.Namespace, out: Path) -> None:
     """A feature set of simulated maps or of triples; a stopped run goes on where it was with --resume."""
-    from .. import datasets, feature_sets, files, progress
+    from .. import feature_sets, files, progress
 
     sources = [name for name in ("csv", "shared_layout", "structures") if getattr(args, name) is not None]
     if len(sources) != 1:
@@ -232,19 +235,30 @@ def _features(args: argparse.Namespace, out: Path) -> None:
             wanted = {split: number for split, number in counts.items() if number > 0}
             made = feature_sets.build(args.structures, out, wanted, args.seed, args.workers, step)
         else:
-            labels = args.labels or "monores"
-            triples = (
-                datasets.read_triples(args.csv)
-                if args.csv is not None
-                else datasets.shared_layout(args.shared_layout, labels)
-            )
-            made = feature_sets.build_from_triples(triples, out, labels, args.seed, step)
+            rows, labels = _users_maps(args)
+            made = feature_sets.build_from_triples(rows, out, labels, args.seed, step)
     for reason in made["skipped"][:10]:
         progress.note(f"  skipped {reason}")
     if not made["made"] and made["skipped"]:
         raise InputError(f"None of the maps could be used; the first reason: {made['skipped'][0]}")
     files.write_json(out.with_suffix(".json"), {**feature_sets.describe(out), "skipped": made["skipped"]})
     progress.note(f"{out}: {made['made']} maps added, {len(made['skipped'])} skipped")
+
+
+def _users_maps(args: argparse.Namespace) -> Tuple[List[Any], str]:
+    """Rows of --csv or --shared-layout, and what their labels are."""
+    from .. import datasets, feature_sets
+
+    labels = args.labels or "monores"
+    if args.csv is None:
+        return list(datasets.shared_layout(args.shared_layout, labels)), labels
+    if not datasets.lists_known_maps(args.csv):
+        return list(datasets.read_triples(args.csv)), labels
+    if args.labels:
+        raise InputError(
+            f"--labels is for local-resolution volumes; {args.csv} gives one resolution per map."
+        )
+    return list(datasets.read_known_maps(args.csv)), feature_sets.KNOWN
 
 
 def _report(made: Dict[str, Any]) -> None:
