@@ -51,13 +51,15 @@ def which(name):
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
 
 
+def absent():
+    """Names of the programs that are not on this machine."""
+    return [name for name in PROGRAMS if which(name) is None]
+
+
 class SlurmHere:
     """Starts the daemons, sets SLURM_CONF, and ends what it started."""
 
     def __init__(self):
-        missing = [name for name in PROGRAMS if which(name) is None]
-        if missing:
-            raise CannotStart("%s is not here (apt-get install slurm-wlm munge)" % missing[0])
         # Sockets have short names, and munge wants folders that nobody else can write to.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
         self.daemons = []

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cryoresdl.models import batch, cli, constants, maps
 from cryoresdl.models.errors import InputError
+from cryoresdl.tests.scipion_free import needs_shipped_models
 
 OPTIONS = batch.Options(report=False, engine="cryoresdl.tests.fake_engine")
 
@@ -426,6 +427,23 @@ class TestLists:
 
 
 class TestScale:
+    @needs_shipped_models
+    def test_models_are_loaded_once_per_process(self, tmp_path, monkeypatch):
+        """`run_job` is what a worker does for every map."""
+        from cryoresdl.models import backend, inference, model_file
+
+        loaded, built = [], []
+        load, runner = model_file.load, backend.runner
+        monkeypatch.setattr(model_file, "load", lambda name: loaded.append(name) or load(name))
+        monkeypatch.setattr(backend, "runner", lambda *words: built.append(1) or runner(*words))
+        for cache in ("_LOADED", "_RUNNERS"):
+            monkeypatch.setattr(inference, cache, {})
+        options = batch.Options(report=False)
+        for number in range(3):
+            job = batch.jobs_of([write_map(tmp_path / f"m{number}.mrc", number, 24)], options)[0]
+            assert batch.run_job(job, options, tmp_path)["status"] == "done"
+        assert len(loaded) == len(set(loaded)) == 2 and len(built) <= 2
+
     def test_overhead_and_memory_of_many_maps(self, tmp_path):
         import psutil
 

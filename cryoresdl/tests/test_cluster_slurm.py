@@ -24,8 +24,9 @@ import pyworkflow as pw
 from cryoresdl.models import batch, constants
 from cryoresdl.objects import getVerdict
 from cryoresdl.protocols import ProtCryoResValidate
+from cryoresdl.tests.needs import missing
 from cryoresdl.tests.scipion_case import ScipionCase, blob, needs_models
-from cryoresdl.tests.slurm_here import CannotStart, SlurmHere
+from cryoresdl.tests.slurm_here import CannotStart, SlurmHere, absent
 from cryoresdl.tests.test_batch import write_map
 from cryoresdl.tests.test_faults import QUICK
 
@@ -38,12 +39,19 @@ pytestmark = [
 ]
 
 
+def start():
+    """A cluster; without its programs or where they cannot run, the test is skipped (see `needs.missing`)."""
+    if absent():
+        missing("needs SLURM (apt-get install slurm-wlm munge): there is no %s" % ", ".join(absent()))
+    try:
+        return SlurmHere()
+    except CannotStart as error:
+        pytest.skip("SLURM cannot run here: %s" % error)
+
+
 @pytest.fixture(scope="module")
 def slurm():
-    try:
-        cluster = SlurmHere()
-    except CannotStart as error:
-        pytest.skip("no SLURM here: %s" % error)
+    cluster = start()
     yield cluster
     cluster.stop()
 
@@ -156,10 +164,7 @@ class TestScipionQueue(ScipionCase):
 
     @classmethod
     def setUpClass(cls):
-        try:
-            cls.slurm = SlurmHere()
-        except CannotStart as error:
-            raise cls.skipped("no SLURM here: %s" % error) from None
+        cls.slurm = start()
         hosts = str(EXAMPLES / "hosts_slurm.conf")
         cls.patches = [
             mock.patch.dict(os.environ, {"SCIPION_HOSTS": hosts}),
@@ -168,12 +173,6 @@ class TestScipionQueue(ScipionCase):
         for patch in cls.patches:
             patch.start()
         super().setUpClass()
-
-    @staticmethod
-    def skipped(reason):
-        import unittest
-
-        return unittest.SkipTest(reason)
 
     @classmethod
     def tearDownClass(cls):
