@@ -1,6 +1,6 @@
 """Accuracy of a local-resolution model against truth, beside MonoRes, ResMap and the trivial baselines.
 
-Usage: python benchmarks/local_accuracy.py SHARED [--model truth] [--own SET.h5] [--limit N] [--json FILE]
+Usage: python benchmarks/local_accuracy.py SHARED [--model truth] [--own SET.h5 ...] [--limit N] [--json FILE]
 
 SHARED is the data folder with local_resolution/ (56 maps of an independent generator with recorded MonoRes and ResMap
 results) and structures/. --own is a feature set with a test split made by the project's own simulator. Every figure is a
@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from cryoresdl.models import inference, maps, resolution
-from cryoresdl.models.feature_sets import read_items
+from cryoresdl.models.feature_training import load_split
 from cryoresdl.models.maps import DensityMap
 
 
@@ -116,15 +116,28 @@ def constant_within(truth: np.ndarray) -> float:
     return float((np.abs(classes - np.median(classes)) <= 1).mean())
 
 
-def own(path: str, model: str, limit: int | None) -> dict:
-    """Test split of a feature set: features and truth on the cell grid."""
+def groups(info: dict) -> list:
+    """What kind of map an item is: whether it is finer than 10 A, and what lies outside its molecule."""
+    found = ["global < 10 A"] if info["global_fsc0143_A"] < 10 else []
+    options = info.get("options")
+    if not options:
+        return [*found, "noiseless"]
+    kept = options["background"] == "noise"
+    found.append("background kept" if kept else "masked, clipped or cut out")
+    if kept and info["global_fsc0143_A"] < 10:
+        found.append("background kept, global < 10 A")
+    return found
+
+
+def own(paths: list, model: str, limit: int | None) -> dict:
+    """Test splits of feature sets: features and truth on the cell grid."""
     from cryoresdl.models import features
     from cryoresdl.models.inference import calibrated_spread, cell_estimates, load_model
 
     loaded = load_model(model, "local")
     calibration = loaded.card.get("calibration", {})
     rows: dict = {}
-    for item in read_items(path, "test", limit):
+    for item in load_split(paths, "test", limit):
         inside = item.truth > 0
         truth, voxel = item.truth[inside], item.info["voxel_size_A"]
         for variant in ("single", "halves"):
@@ -139,8 +152,8 @@ def own(path: str, model: str, limit: int | None) -> dict:
             row["coverage68"] = float((np.abs(values - truth) <= width).mean())
             row["log2"] = float(np.abs(np.log2(values / truth)).mean())
             rows.setdefault(f"network, {variant}", []).append(row)
-            if item.info["global_fsc0143_A"] < 10:
-                rows.setdefault(f"network, {variant}, global < 10 A", []).append(row)
+            for group in groups(item.info):
+                rows.setdefault(f"network, {variant}, {group}", []).append(row)
         rows.setdefault("best constant", []).append(
             {"mae": float(np.abs(truth - np.median(truth)).mean()), "within1": constant_within(truth)}
         )
@@ -156,7 +169,7 @@ def main() -> None:
     )
     parser.add_argument("shared", type=Path)
     parser.add_argument("--model", default="truth")
-    parser.add_argument("--own", metavar="SET.h5")
+    parser.add_argument("--own", metavar="SET.h5", nargs="+")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--splits", nargs="+", default=["train", "validation", "test"])
     parser.add_argument("--json", type=Path)

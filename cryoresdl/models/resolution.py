@@ -217,6 +217,9 @@ def _local_reasons(claim: float, estimate: float, summary: Mapping[str, Any] | N
         reasons.append("The claim is finer than the local resolution of three quarters of the molecule.")
     elif claim > third:
         reasons.append("The claim is coarser than the local resolution of three quarters of the molecule.")
+    cutoff = summary.get("half_map_fsc0143_A")
+    if cutoff:
+        reasons.append(f"The FSC of the half maps inside the mask falls to 0.143 at {cutoff:.2f} A.")
     if abs(math.log2(estimate / median)) > 0.5:
         reasons.append(
             f"The global estimate ({estimate:.1f} A) and the local median ({median:.1f} A) differ much: "

@@ -135,3 +135,28 @@ def test_without_openvino_numpy_takes_over(profile, monkeypatch):
     assert backend.runner(network, weights)[1] == "numpy"
     with pytest.raises(InputError, match="openvino cannot be used"):
         backend.runner(network, weights, "openvino")
+
+
+def test_members_of_a_global_model_are_averaged_as_distributions():
+    rng = np.random.default_rng(0)
+    network = fn.global_network(5, (4,), members=2)
+    weights = {"input/mean": np.zeros(5, np.float32), "input/scale": np.ones(5, np.float32)}
+    for prefix in ("member0-", "member1-"):
+        weights[prefix + "dense0/kernel"] = rng.normal(size=(5, 4)).astype(np.float32)
+        weights[prefix + "dense0/bias"] = np.zeros(4, np.float32)
+        weights[prefix + "logits/kernel"] = rng.normal(size=(4, fn.N_BINS)).astype(np.float32)
+        weights[prefix + "logits/bias"] = np.zeros(fn.N_BINS, np.float32)
+    rows = rng.normal(size=(3, 5))
+    both = backend.profile_distribution(network, weights, rows, 1.5)
+    singles = []
+    for number in (0, 1):
+        one = {k.replace(f"member{number}-", ""): v for k, v in weights.items()}
+        singles.append(backend.profile_distribution(fn.global_network(5, (4,)), one, rows, 1.5))
+    assert np.allclose(both, (singles[0] + singles[1]) / 2) and np.allclose(both.sum(1), 1)
+    assert not np.allclose(singles[0], singles[1])
+
+
+def test_profiles_longer_than_an_older_models_are_cut_and_wild_ones_held():
+    weights = {"input/mean": np.zeros(2, np.float32), "input/scale": np.full(2, 0.1, np.float32)}
+    scaled = backend.scaled_profile(weights, np.array([[0.1, 5.0, 99.0]]))
+    assert np.allclose(scaled, [[1.0, backend.PROFILE_CLIP]])

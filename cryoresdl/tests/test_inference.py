@@ -94,6 +94,30 @@ def test_conventions(result, simulated):
     json.dumps(info)
 
 
+def test_half_maps_tell_their_fsc(simulated, models):
+    from cryoresdl.models import fsc
+
+    one, two = density(simulated.half1), density(simulated.half2)
+    found = inference.localres(density(simulated.map), one, two, simulated.mask, models["local"])
+    whole = fsc.masked_cutoff(simulated.half1, simulated.half2, simulated.mask, VOXEL)
+    # Measured on the mask's region, whose shells differ a little from the whole box's.
+    assert found.info["half_map_fsc0143_A"] == pytest.approx(whole, rel=0.12)
+    size = features.summary_length()
+    assert found.profile[size + 8] == 1.0
+    assert found.profile[size + 9] == pytest.approx(
+        np.log2(found.info["half_map_fsc0143_A"] / VOXEL) - 2, abs=1e-3
+    )
+    entry = inference.classify(
+        density(simulated.map), simulated.mask, 6.0, models["global"], half1=one, half2=two
+    )
+    assert any("FSC of the half maps" in reason for reason in entry["claim"]["reasons"])
+
+
+def test_one_map_has_no_fsc(result):
+    assert result.info["half_map_fsc0143_A"] is None
+    assert (result.profile[features.summary_length() + 8 :][:2] == 0).all()
+
+
 def test_the_network_is_really_asked(result, simulated, models):
     """The median volume is the quantile of what the network says, cell by cell, spread over the voxels."""
     region = inference.region_of(simulated.mask)
