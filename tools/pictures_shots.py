@@ -131,6 +131,7 @@ class Studio:
         view._selection.append(run.getObjId())
         view._updateSelection()
         widen(view)
+        unfold(view.protTree)
         self.settle(2)
         return self.grab(self.root)
 
@@ -314,6 +315,14 @@ def notebooks(widget):
         if isinstance(child, ttk.Notebook):
             yield child
         yield from notebooks(child)
+
+
+def unfold(tree, node=""):
+    """Show the protocols below 3D > Analysis > Resolution."""
+    for child in tree.get_children(node):
+        if tree.item(child, "text").strip() in ("3D", "Analysis", "Resolution"):
+            tree.item(child, open=True)
+        unfold(tree, child)
 
 
 def widen(view):

@@ -163,6 +163,15 @@ def test_training_curves_follow_the_run(project, make):
     assert live.update() is True and "history.csv is not in" in words(live.figure)
 
 
+def test_curves_that_are_opened_before_the_training_begins_follow_it_too(project, make):
+    run, folder = make("ProtCryoResTrainLocal", STATUS_RUNNING)
+    live = viewer(project, run)._getVisualizeDict()["showCurves"]("showCurves")[0]
+    assert "does not exist yet" in words(live.figure) and live.update() is False
+    results_folder.training(folder, epochs=3)
+    assert live.update() is True
+    assert len(live.figure.axes[0].lines[0].get_xdata()) == 3
+
+
 def test_simulation_shows_truth_beside_the_map(project, make):
     run, folder = make("ProtCryoResSimulate")
     results_folder.simulation(folder)

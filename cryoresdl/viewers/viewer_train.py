@@ -32,6 +32,10 @@ class CryoResTrainViewer(CryoResViewer):
         ),
     )
 
+    def getFolder(self):
+        """The training's folder, also of a run that was only just started and has not made it yet."""
+        return self.protocol.getTrainingFolder()
+
     def _show(self, param):
         if param != self.paramOf("curves"):
             return super()._show(param)
