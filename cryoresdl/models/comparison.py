@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -173,10 +174,13 @@ def write(
     """Compare, and write ``comparison.json`` and ``disagreement.mrc`` on the grid of ``like``.
 
     Returns:
-        The content of ``comparison.json``.
+        The content of ``comparison.json``; ``map`` is the density that gave the grid, if one did.
     """
     folder = Path(folder)
     result = compare(estimates, mask)
+    grid = os.path.abspath(maps.plain_path(str(like.path))) if like.path else ""
+    if grid and grid not in [os.path.abspath(estimate.path) for estimate in estimates]:
+        result["map"] = grid
     spread = disagreement([item.data for item in estimates], mask)
     maps.write(folder / constants.DISAGREEMENT, spread, like)
     write_json(folder / constants.COMPARISON_JSON, result)

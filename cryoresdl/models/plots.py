@@ -49,7 +49,7 @@ STANDARD = ("verdict", "slices", "histogram")
 """The figures that ``validate`` leaves in ``figures/``."""
 OURS = "CryoResDL"
 """What the network's own estimate is called beside those of other programs."""
-MOST_COMPARED = 5
+MOST_COMPARED = 4
 """Volumes that one figure of a comparison shows; of more, pairs can be chosen."""
 
 _CLASS_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 12.0)
@@ -1331,7 +1331,9 @@ def _disagreement_slice_layers(results: ResultsFolder) -> Tuple[List[Layer], Vol
     if spread is None:
         return [], None
     volumes = {name: volume.data for name, volume in list(compared_volumes(results).items())[:MOST_COMPARED]}
-    return _disagreement_layers(volumes, spread.data), spread
+    layers = _disagreement_layers(volumes, spread.data)
+    density = _like(results.density, spread)
+    return ([Layer("Map", density)] if density is not None else []) + layers, spread
 
 
 def _difference_slice_layers(

@@ -167,7 +167,8 @@ class ResultsFolder:
         return "\n".join(lines)
 
     def _density(self) -> Volume:
-        name = (self.summary or {}).get("map") or (self.classification or {}).get("map")
+        said = (self.summary, self.classification, self.comparison)
+        name = next((found["map"] for found in said if found and found.get("map")), None)
         if not name and self.has(SIMULATED_MAP):
             name = SIMULATED_MAP
         if not name:

@@ -68,7 +68,7 @@ class ProtCryoResCompare(CryoResProtocol):
             pointerClass="Volume",
             allowsNull=True,
             label="Map",
-            help="The density, to be shown beside the disagreement.",
+            help="The density map (same box): the viewer shows it beside the volumes.",
         )
 
     # --------------------------- INSERT steps functions ----------------------

@@ -58,21 +58,24 @@ class ProtCryoResSimulate(CryoResProtocol):
             params.StringParam,
             default="4",
             label="Resolutions (A)",
-            help="One map per structure and resolution, for example 2.5 7.5 12.5.",
+            help="Global resolutions of the maps in A, separated by spaces: one map per structure and resolution. For a "
+            "training set give the range that your maps have, for example 2.5 4 6 9 12.",
         )
         form.addParam(
             "samplingRate",
             params.FloatParam,
             default=1.0,
             label="Sampling rate (A/voxel)",
-            help="Of all maps. A map cannot show details finer than twice this value.",
+            help="Of all maps, in A per voxel. A map cannot show details finer than twice this value; take that of the "
+            "maps that you want to judge.",
         )
         form.addParam(
             "boxSize",
             params.IntParam,
             default=96,
             label="Box (voxels)",
-            help="Edge of the cubic box of all maps. A structure that does not fit is skipped.",
+            help="Edge of the cubic box of all maps, in voxels. A structure that does not fit is skipped: make the box "
+            "larger, or the sampling rate coarser.",
         )
         form.addParam(
             "varied",
@@ -89,7 +92,7 @@ class ProtCryoResSimulate(CryoResProtocol):
             default=1,
             condition="mode == %d" % REALISTIC,
             label="Maps per structure",
-            help="At every resolution, each with its own noise and, when varied, conditions.",
+            help="At every resolution, each with its own noise and, when varied, conditions. More when structures are few.",
         )
         form.addParam(
             "seed",
@@ -97,7 +100,7 @@ class ProtCryoResSimulate(CryoResProtocol):
             default=0,
             expertLevel=params.LEVEL_ADVANCED,
             label="Seed",
-            help="Equal seeds give equal maps; it is stored with every map.",
+            help="Equal seeds give equal maps; it is stored with every map. Change it for other noise.",
         )
 
     # --------------------------- INSERT steps functions ----------------------

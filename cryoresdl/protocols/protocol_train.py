@@ -45,7 +45,8 @@ class ProtCryoResTrainBase(CryoResProtocol):
             params.IntParam,
             allowsNull=True,
             label="Epochs",
-            help="At most this many passes over the training set. Empty: the recommended number.",
+            help="At most this many passes over the training set. Empty: the recommended number. More when the validation "
+            "curve still falls at the end, fewer for a quick try.",
         )
         form.addParam(
             "batch",
@@ -70,7 +71,8 @@ class ProtCryoResTrainBase(CryoResProtocol):
             default=0,
             expertLevel=params.LEVEL_ADVANCED,
             label="Seed",
-            help="Of the split, the initial weights and the order of the examples; it is stored on the card.",
+            help="Of the split, the initial weights and the order of the examples; it is stored on the card. Change it to "
+            "see how much of a result is chance.",
         )
         form.addParallelSection(threads=1, mpi=0)
 

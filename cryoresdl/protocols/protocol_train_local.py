@@ -48,7 +48,8 @@ class ProtCryoResTrainLocal(ProtCryoResTrainBase):
             condition="network == %d" % PAPER,
             expertLevel=params.LEVEL_ADVANCED,
             label="Patch (voxels)",
-            help="Edge of the cubes cut from the maps. Empty: 16, as in the paper.",
+            help="Edge of the cubes cut from the maps, in voxels. Empty: 16, as in the paper. Larger cubes see more of "
+            "their surroundings and need more memory.",
         )
         self._defineTrainingParams(form)
 

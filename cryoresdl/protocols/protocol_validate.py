@@ -124,7 +124,8 @@ class ProtCryoResValidate(CryoResProtocol):
             choices=["Global class and local resolution", "Global class only", "Local resolution only"],
             default=BOTH,
             label="Run",
-            help="The local network takes most of the time; the global one needs a few seconds.",
+            help="Which networks. The local one takes most of the time; choose the global class only for a quick look at "
+            "many maps.",
         )
         form.addParam(
             "globalModel",

@@ -186,7 +186,8 @@ def test_histogram_of_a_folder_has_the_compared_methods(folder):
 
 def test_disagreement_and_agreement_come_from_the_comparison(folder):
     layers = plots.slices_from_folder(folder, "disagreement").layers
-    assert [layer.title for layer in layers] == ["cryoresdl", "MonoRes", "Disagreement: largest - smallest"]
+    titles = ["Map", "cryoresdl", "MonoRes", "Disagreement: largest - smallest"]
+    assert [layer.title for layer in layers] == titles
     comparison = json.loads((folder / "comparison.json").read_text())
     names, matrix = plots.agreement(comparison, "kappa")
     assert names == ["cryoresdl", "MonoRes"] and matrix[0][1] == matrix[1][0] == 0.25
@@ -194,6 +195,18 @@ def test_disagreement_and_agreement_come_from_the_comparison(folder):
     assert apart == [[0, 1], [1, 0]]
     titles = [ax.get_title() for ax in plots.from_folder("agreement", folder).axes if ax.get_title()]
     assert titles == list(plots.AGREEMENT.values())
+
+
+def test_a_comparison_with_a_map_shows_it_beside_the_volumes(folder, tmp_path):
+    words_ = [f"{folder / constants.LOCAL_RESOLUTION}=net", f"{folder / 'monores.mrc'}=MonoRes"]
+    assert (
+        cli.main(["compare", *words_, "--map", str(folder / "input.mrc"), "--out", str(tmp_path / "a")]) == 0
+    )
+    titles = [layer.title for layer in plots.slices_from_folder(tmp_path / "a", "disagreement").layers]
+    assert titles == ["Map", "net", "MonoRes", "Disagreement: largest - smallest"]
+    assert cli.main(["compare", *words_, "--out", str(tmp_path / "b")]) == 0
+    titles = [layer.title for layer in plots.slices_from_folder(tmp_path / "b", "disagreement").layers]
+    assert titles == ["net", "MonoRes", "Disagreement: largest - smallest"]
 
 
 def test_difference_is_signed_and_only_where_both_have_an_estimate(folder):
