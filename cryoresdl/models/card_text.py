@@ -36,7 +36,7 @@ def in_words(card: Mapping[str, Any]) -> List[str]:
     """
     lines = [_gives(card)]
     lines += _learned(card)
-    metrics = card.get("metrics") if isinstance(card.get("metrics"), dict) else {}
+    metrics = _part(card, "metrics")
     measured = _local(metrics) if card.get("kind") == "local" else _global(metrics, _is_paper(card))
     if measured:
         count = metrics.get("maps") if _is_count(metrics.get("maps")) else None
@@ -45,6 +45,12 @@ def in_words(card: Mapping[str, Any]) -> List[str]:
     else:
         lines.append("It was not measured on maps that it never saw; 'cryoresdl evaluate' does that.")
     return lines
+
+
+def _part(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A dictionary of the card, empty where it has none."""
+    value = card.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _gives(card: Mapping[str, Any]) -> str:
@@ -60,7 +66,7 @@ def _is_paper(card: Mapping[str, Any]) -> bool:
 
 
 def _learned(card: Mapping[str, Any]) -> List[str]:
-    data = card.get("data") if isinstance(card.get("data"), dict) else {}
+    data = _part(card, "data")
     for key, what in (("maps", "maps"), ("examples", "examples")):
         counts = data.get(key)
         if isinstance(counts, dict) and _is_count(counts.get("train")):

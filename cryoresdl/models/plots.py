@@ -784,7 +784,7 @@ def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None)
             zorder=5,
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
         )
-    claim = (entry.get("claim") or {}).get("claimed_A")
+    claim: Any = (entry.get("claim") or {}).get("claimed_A")
     if is_number(claim):
         ax.axvline(claim, color="#D55E00", linewidth=2, linestyle="--")
         left_side = math.sqrt(low * high) < claim
@@ -1626,7 +1626,7 @@ def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
         return None
     frequency: Any = fsc.get("frequency") or fsc.get("frequency_per_A") or fsc.get("frequencies_per_A")
     curves = {
-        _FSC_NAMES.get(k, k): v
+        _FSC_NAMES.get(str(k), str(k)): v
         for k, v in fsc.items()
         if isinstance(v, list) and v is not frequency and len(v) == len(frequency)
     }
