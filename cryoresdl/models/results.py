@@ -137,9 +137,11 @@ class ResultsFolder:
 
     @property
     def comparison(self) -> Dict[str, Any] | None:
-        """``comparison.json``, or ``None``."""
+        """``comparison.json``, or ``None``; of its lists, the entries that say anything."""
         value = self.json(constants.COMPARISON_JSON)
-        return value if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        return {key: _entries(item) if key in _LISTS else item for key, item in value.items()}
 
     @property
     def resolution(self) -> Volume | None:
@@ -217,6 +219,16 @@ class ResultsFolder:
         if not columns or not any(columns.values()):
             raise InputError(f"{name} holds no rows yet.")
         return columns
+
+
+_LISTS = ("volumes", "pairs")
+
+
+def _entries(value: Any) -> Any:
+    """A list without what damage leaves in it; older files hold dictionaries of paths instead."""
+    if isinstance(value, dict):
+        return value
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _tidy(value: Any) -> Any:
