@@ -30,6 +30,8 @@ SAMPLE = ROOT / "cryoresdl" / "data"
 PROJECT = "Guide"
 STRUCTURES = ("1a3c", "1a82", "1agy", "1dix", "1ema", "1gcq_r_u")
 TRIPLES = 10
+MEASURED = "measured"
+"""Folder below the project with the shipped local network's confusion matrix."""
 SCREEN = (1600, 1100)
 
 
@@ -259,7 +261,11 @@ def _train(make, structures, protocols, import_structures):
         "inputLabels": [(simulated, "outputTruth")],
         "inputMasks": [(simulated, "outputMasks")],
     }
-    make.run(protocols.ProtCryoResTrainGlobal, "train global", triple, epochs=40)
+    trained = make.run(protocols.ProtCryoResTrainGlobal, "train global", triple, epochs=40)
+    # The shipped local network on the same maps, which it never saw.
+    words = ["evaluate", "--data", trained.getData(), "--model", "truth", "--split", "train", "--overwrite"]
+    engine = [sys.executable, "-m", "cryoresdl.models", *words, "--quiet", "--out", MEASURED]
+    subprocess.run(engine, check=True, stdout=subprocess.DEVNULL)
 
 
 def _train_local(make, folder, protocols, import_volumes):

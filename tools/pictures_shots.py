@@ -79,6 +79,7 @@ class Studio:
         for name, kind in (("result", "slices"), ("verdict", "verdict"), ("histogram", "histogram")):
             label = "validate and compare" if kind == "histogram" else "validate"
             self.try_(name, lambda kind=kind, label=label: self.plain(label, kind))
+        self.try_("confusion", self.confusion)
         self.try_("report", lambda: self.report("validate", 1280, 1100))
         self.try_("report_narrow", lambda: self.report("validate", 400, 900))
 
@@ -269,15 +270,13 @@ class Studio:
 
     def plain(self, label, kind):
         """A figure as ``cryoresdl plot`` draws it."""
-        import io
+        return picture_of(kind, self.results(label))
 
-        from PIL import Image
+    def confusion(self):
+        """What the shipped local network mixes up, on maps of this project."""
+        from pictures import MEASURED
 
-        from cryoresdl.models import plots
-
-        stream = io.BytesIO()
-        plots.from_folder(kind, self.results(label)).savefig(stream, format="png", dpi=100)
-        return Image.open(stream).convert("RGB")
+        return picture_of("confusion", Path(self.project.path, MEASURED))
 
     def report(self, label, width, height):
         """The top of the report in a headless Chromium."""
@@ -305,6 +304,19 @@ class Form:
 
     def setVar(self, name, value):
         """Nothing is chosen while pictures are taken."""
+
+
+def picture_of(kind, folder):
+    """A figure of a results folder, as an image."""
+    import io
+
+    from PIL import Image
+
+    from cryoresdl.models import plots
+
+    stream = io.BytesIO()
+    plots.from_folder(kind, folder).savefig(stream, format="png", dpi=100)
+    return Image.open(stream).convert("RGB")
 
 
 def notebooks(widget):

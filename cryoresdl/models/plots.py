@@ -971,7 +971,7 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], ti
     ax: Any = figure.subplots()
     image = ax.imshow(100 * share, cmap="Blues", vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(table):
-        ink = "white" if share[row, column] > 0.55 else _TEXT
+        ink = "white" if share[row, column] > 0.55 else _TEXT if value else "#c0c0c0"
         ax.text(
             column,
             row,

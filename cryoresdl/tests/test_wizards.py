@@ -146,6 +146,23 @@ def test_sampling_report_tells_agreement_from_contradiction(form):
     assert "header says 2" in lines[0] and "factor of 2" in lines[0]
 
 
+def test_memory_report_tells_what_fits_and_how_much_to_bin():
+    mask = np.zeros((400, 400, 400), bool)
+    mask[150:250, 150:250, 150:250] = True
+    # 200 MB + 20 bytes for each of 400^3 voxels + 40 for each of (100 + 32)^3.
+    assert "up to 1.6 GB of memory; 4.0 GB are free here: it fits" in tools.memory_report(
+        (400,) * 3, mask, 4 * 10**9
+    )
+    short = tools.memory_report((400,) * 3, mask, 5 * 10**8)
+    assert "bin the map 2 times" in short
+    assert "bin the map 3 times" in tools.memory_report((400,) * 3, mask, 27 * 10**7)
+    assert "not known" in tools.memory_report((400,) * 3, mask, None)
+
+
+def test_the_sampling_wizard_ends_with_the_memory(form):
+    assert "of memory" in wizards.samplingLines(wizards.inputVolume(form.protocol))[-1]
+
+
 def test_mass_follows_the_cube_of_the_sampling_rate():
     density = two_balls()
     mask = density.data > 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -16,6 +16,8 @@ BYTES_PER_NUMBER = 4
 FEATURE_MAPS = {networks.DNN: 1, networks.CNN: 80, networks.UNET: 500}
 """Copies of the input that a training step keeps in memory, as in the engine's own check before a training."""
 PAPER_BATCH = {networks.DNN: 150, networks.CNN: 75, networks.UNET: 32}
+START_BYTES, BYTES_PER_BOX_VOXEL, BYTES_PER_REGION_VOXEL, REGION_MARGIN = 200e6, 20, 40, 16
+"""Upper bound of the memory of a validation, as ``benchmarks/inference_speed.py`` measures it."""
 USABLE = 0.7
 """Part of the free memory that a training may plan with."""
 
@@ -77,6 +79,36 @@ def sampling_report(density: DensityMap, rate: float, mask: np.ndarray) -> List[
         "is wrong by a factor of eight means a sampling rate that is wrong by two."
     )
     return lines
+
+
+def memory_report(shape: Sequence[int], mask: np.ndarray, free: int | None) -> str:
+    """Whether a validation fits into the free memory, and by how much to bin the map if not.
+
+    The map is worked on in tiles of a fixed size, so that there is no tile to choose: what counts is the box, and
+    the region around the molecule.
+
+    Args:
+        shape: box (z, y, x) in voxels.
+        mask: bool (z, y, x), the molecule.
+        free: bytes of memory that are free; None: unknown.
+    """
+    sides = []
+    for axis in range(3):
+        found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        extent = int(found[-1] - found[0]) + 1 + 2 * REGION_MARGIN if found.size else shape[axis]
+        sides.append(min(shape[axis], extent))
+    box, region = float(np.prod(shape)), float(np.prod(sides))
+    need = START_BYTES + BYTES_PER_BOX_VOXEL * box + BYTES_PER_REGION_VOXEL * region
+    text = f"Validating it needs up to {need / 1e9:.1f} GB of memory"
+    if free is None:
+        return text + "; how much is free here is not known."
+    text += f"; {free / 1e9:.1f} GB are free here"
+    if need <= free:
+        return text + ": it fits, tile by tile."
+    factor = 2
+    while factor < 16 and START_BYTES + (need - START_BYTES) / factor**3 > free:
+        factor += 1
+    return text + f": bin the map {factor} times or cut the box closer, or use a larger machine."
 
 
 def batch_suggestion(network: str, width: float, side: int | None, free: int | None) -> Dict[str, Any]:

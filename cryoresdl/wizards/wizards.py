@@ -145,7 +145,7 @@ def importMask(project, path, rate, threshold):
 
 
 class CryoResSamplingWizard(CryoResWizard):
-    """Tells what speaks for and against the sampling rate that Scipion has for the map."""
+    """Tells what speaks for and against the sampling rate that Scipion has for the map, and if it fits in memory."""
 
     _targets = [(ProtCryoResValidate, ["inputVolumes"])]
 
@@ -165,7 +165,8 @@ def samplingLines(volume):
     density.voxel_size = rate
     mask, _ = maps.auto_mask(density)
     density.voxel_size = header
-    return tools.sampling_report(density, rate, mask)
+    lines = tools.sampling_report(density, rate, mask)
+    return [*lines, tools.memory_report(density.data.shape, mask, tools.free_memory())]
 
 
 class CryoResModelWizard(CryoResWizard):
