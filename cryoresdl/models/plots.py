@@ -1109,7 +1109,7 @@ def _scatter_panel(
     if not x.size:
         ax.set_title(_nothing_in_common(*pair), fontsize=8, wrap=True)
         return []
-    image = ax.hist2d(x, y, bins=70, range=(limits, limits), cmap="cividis", cmin=1)[3]
+    image = ax.hist2d(x, y, bins=70, range=(limits, limits), cmap="cividis", cmin=1, rasterized=True)[3]
     bias, apart = float(np.mean(y - x)), float(np.mean(np.abs(y - x)))
     words = f"{x.size:,} voxels, mean difference {bias:+.2f} Å,\nmean absolute {apart:.2f} Å"
     ax.set_title(words, fontsize=9)
