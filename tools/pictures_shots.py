@@ -139,9 +139,11 @@ class Studio:
     def form(self, run, tab=None, advanced=False):
         """A protocol's form, as it was executed."""
         from pyworkflow.gui.form import FormWindow
+        from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL
 
+        run.expertLevel.set(LEVEL_ADVANCED if advanced else LEVEL_NORMAL)
         shown = FormWindow("Protocol Run: " + run.getClassName(), run, lambda *a: None, self.window)
-        return self._shoot(shown, tab, advanced)
+        return self._shoot(shown, tab)
 
     def newForm(self):
         """The form of a protocol that was not used in the project."""
@@ -150,12 +152,7 @@ class Studio:
         run = self.project.newProtocol(protocols.ProtCryoResImportModel)
         return self.form(run)
 
-    def _shoot(self, shown, tab=None, advanced=False):
-        if advanced:
-            from pyworkflow.protocol.params import LEVEL_ADVANCED
-
-            shown.protocol.expertLevel.set(LEVEL_ADVANCED)
-            shown._checkAllChanges()
+    def _shoot(self, shown, tab=None):
         if tab:
             for child in notebooks(shown.root):
                 names = [child.tab(one, "text") for one in child.tabs()]
