@@ -6,10 +6,12 @@
 White-noise maps of 1 A/voxel, three times louder in a ball that is the mask. Every line is a process of its own, median of
 --repeats and range. Then two fits, with every measured point beside what the fit says:
 
-    time    = start + a * masked voxels + b * voxels of the box
-    memory  = start + c * voxels of the box + d * voxels of the region      (an upper bound, stated in docs/models.md)
+    processor time = start + a * masked voxels + b * voxels of the box
+    memory         = start + c * voxels of the box + d * voxels of the region
 
-The region is the mask's bounding box with 16 voxels around it. `--backends` compares OpenVINO (f32, bf16), numpy and
+beside the bound that is promised: 200 MB + 12 bytes per voxel of the box + 28 per voxel of the region + what one tile of the
+network takes, 90 bytes per voxel of the region but 500 MB at most (half maps: 8 bytes per voxel of the box and 12 of the
+region more). The region is the mask's bounding box with 16 voxels around it. `--backends` compares OpenVINO (f32, bf16), numpy and
 TensorFlow on one 64^3-cell input, beside a matrix product of the same machine in the same run.
 """
 
@@ -28,13 +30,15 @@ import numpy as np
 
 from cryoresdl.models import inference
 
-MEMORY_START_MB, MEMORY_PER_BOX, MEMORY_PER_REGION = 200.0, 20.0, 40.0
-"""What docs/models.md promises: MB, and bytes per voxel of the box and of the region."""
+START_MB, TILE_MB, TILE_BYTES, REGION_BYTES, BOX_BYTES = 200, 500, 90, 28, 12
+"""The stated bound: MB of the program, MB of the largest tile, and bytes per voxel of a tile, the region and the box."""
 
 
-def promised_mb(box_voxels: float, region_voxels: float) -> float:
+def promised_mb(box_voxels: float, region_voxels: float, halves: bool = False) -> float:
     """The stated bound of `localres`' memory in MB (of 2^20 bytes)."""
-    return MEMORY_START_MB + (MEMORY_PER_BOX * box_voxels + MEMORY_PER_REGION * region_voxels) / 2**20
+    box, region = box_voxels / 2**20, region_voxels / 2**20
+    more = 8 * box + 12 * region if halves else 0
+    return START_MB + BOX_BYTES * box + REGION_BYTES * region + min(TILE_BYTES * region, TILE_MB) + more
 
 
 def measured(words: list, repeats: int) -> dict[str, list[float]]:
@@ -67,13 +71,13 @@ def points(args: argparse.Namespace, folder: Path) -> list[dict]:
                 repeats = args.repeats if region < 3e7 else 1
                 found = measured([*words, "--out", folder / "out", "--overwrite"], repeats)
                 row = {"box": box, "voxels": int(mask.sum()), "region": region, "job": job, **found}
-                bound = promised_mb(box**3, region)
+                bound = promised_mb(box**3, region, "halves" in job)
                 print(
                     f"{box:5d} {row['voxels']:15,d} {region:11,d}  {job:17s} {common.spread(found['wall']):20s}"
                     f" {common.spread(found['cpu'], 1):20s} {max(found['mb']):6.0f}"
                     + (
                         f" {bound:10.0f}{'' if max(found['mb']) <= bound else '  EXCEEDED'}"
-                        if job == "localres"
+                        if job.startswith("localres") and job != "localres, no mask"
                         else ""
                     ),
                     flush=True,
@@ -96,7 +100,8 @@ def fits(rows: list[dict]) -> dict:
     )
     found = {}
     for name, unit, values, terms in (
-        ("wall", "s", [np.median(row["wall"]) for row in rows], {"masked": masked, "box": box}),
+        # Processor time: the clock also holds what else the machine does.
+        ("cpu", "s", [np.median(row["cpu"]) for row in rows], {"masked": masked, "box": box}),
         ("mb", "MB", [max(row["mb"]) for row in rows], {"box": box, "region": region}),
     ):
         values = np.asarray(values)
