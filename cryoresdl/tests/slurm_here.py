@@ -1,8 +1,10 @@
 """A SLURM cluster of this one machine: munge, controller and node on loopback, with files in one temporary folder."""
 
+import ctypes
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -35,7 +37,10 @@ AccountingStorageType=accounting_storage/none
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
-KillWait=5
+KillWait=2
+# Jobs of seconds must not wait a minute for the next look at the queue.
+SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
+SchedulerTimeSlice=5
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE OverSubscribe=NO State=UP
@@ -96,7 +101,13 @@ class SlurmHere:
     def _daemon(self, name, *words):
         with open(str(self.folder / (name + ".out")), "wb") as log:
             self.daemons.append(
-                subprocess.Popen([which(name), *words], stdout=log, stderr=log, start_new_session=True)
+                subprocess.Popen(
+                    [which(name), *words],
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=_end_with_us,
+                )
             )
 
     def _until(self, ready, seconds=30):
@@ -136,6 +147,11 @@ class SlurmHere:
                 process.wait()
         os.environ.pop("SLURM_CONF", None)
         shutil.rmtree(str(self.folder), ignore_errors=True)
+
+
+def _end_with_us():
+    """A test run that is killed takes the daemons with it (Linux: prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
 
 
 def _free_ports(count):

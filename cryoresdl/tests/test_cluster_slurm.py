@@ -104,12 +104,10 @@ def test_the_job_array_of_the_guide(slurm, program, tmp_path):
         assert time.monotonic() < end, log_of(tmp_path)
         time.sleep(0.1)
     slurm.ask("scancel", job)
-    while slurm.ask("squeue", "--noheader", "--jobs=" + job):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_for(slurm, job)
     before = sum(len(p.read_text().splitlines()) for p in out.glob("piece-*/" + batch.RESULTS_JSONL))
     assert 0 < before < len(names)
-    slurm.ask(*submit, "--wait", *words)
+    wait_for(slurm, slurm.ask(*submit, *words).strip())
     assert len(list(out.glob("piece-*"))) == 3, log_of(tmp_path)
     gathered = subprocess.run(
         [program, "validate", "maps.csv", "--out", "results", "--resume", "--no-report"],
@@ -120,6 +118,13 @@ def test_the_job_array_of_the_guide(slurm, program, tmp_path):
     rows = check_rows(out, names)
     # The tasks did them all: gathering left nothing to do.
     assert all(row["folder"].startswith(batch.PIECE) for row in rows)
+
+
+def wait_for(slurm, job):
+    end = time.monotonic() + 120
+    while slurm.ask("squeue", "--noheader", "--jobs=" + job):
+        assert time.monotonic() < end, slurm.complaint()
+        time.sleep(0.1)
 
 
 def log_of(folder):
