@@ -169,18 +169,25 @@ def disagreement(volumes: Sequence[np.ndarray], mask: np.ndarray | None = None) 
 
 
 def write(
-    folder: PathLike, estimates: Sequence[Estimate], mask: np.ndarray | None, like: DensityMap
+    folder: PathLike,
+    estimates: Sequence[Estimate],
+    mask: np.ndarray | None,
+    like: DensityMap,
+    mask_path: PathLike | None = None,
 ) -> dict[str, Any]:
     """Compare, and write ``comparison.json`` and ``disagreement.mrc`` on the grid of ``like``.
 
     Returns:
-        The content of ``comparison.json``; ``map`` is the density that gave the grid, if one did.
+        The content of ``comparison.json``; ``map`` is the density that gave the grid, if one did, and ``mask`` the
+        file of the mask, if it has one.
     """
     folder = Path(folder)
     result = compare(estimates, mask)
     grid = os.path.abspath(maps.plain_path(str(like.path))) if like.path else ""
     if grid and grid not in [os.path.abspath(estimate.path) for estimate in estimates]:
         result["map"] = grid
+    if mask_path is not None:
+        result["mask"] = os.path.abspath(maps.plain_path(str(mask_path)))
     spread = disagreement([item.data for item in estimates], mask)
     maps.write(folder / constants.DISAGREEMENT, spread, like)
     write_json(folder / constants.COMPARISON_JSON, result)

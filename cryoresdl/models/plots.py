@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
@@ -116,13 +116,37 @@ class Layer:
         title: the panel's heading.
         data: volume (z, y, x), perhaps memory-mapped; anything with ``shape``, ``size`` and numpy's slicing.
         kind: ``density``, ``resolution``, ``interval``, ``difference`` (signed, A) or ``spread`` (A, from 0).
-        fill: of a resolution: a value that fills the background and is no estimate; see `filled_background`.
     """
 
     title: str
     data: Any
     kind: str = "density"
-    fill: float | None = None
+
+
+class Inside:
+    """A local-resolution volume without what is no estimate: 0 outside the mask, or in a filled background.
+
+    Computed only for the slices that are looked at.
+
+    Args:
+        data: A (z, y, x), perhaps memory-mapped.
+        mask: where the molecule is, on the same grid; above half of its maximum counts.
+        fill: without a mask, the value that fills the background; see `filled_background`.
+    """
+
+    def __init__(self, data: Any, mask: Any = None, fill: float | None = None):
+        self.data, self.mask, self.fill = data, mask, fill
+        self.level = 0.5 * float(np.max(mask)) if mask is not None else 0.0
+        self.shape, self.size = data.shape, data.size
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """The values (A), 0 where there is no estimate."""
+        values = np.asarray(self.data[key], np.float32)
+        if self.mask is not None:
+            return np.where(np.asarray(self.mask[key]) > self.level, values, np.float32(0))
+        return (
+            values if self.fill is None else np.where(values == np.float32(self.fill), np.float32(0), values)
+        )
 
 
 class Difference:
@@ -131,24 +155,16 @@ class Difference:
     Args:
         first: A (z, y, x).
         second: A (z, y, x), on the same grid.
-        fills: the values of both that fill a background.
     """
 
-    def __init__(self, first: Any, second: Any, fills: Tuple[float | None, float | None] = (None, None)):
-        self.first, self.second, self.fills = first, second, fills
+    def __init__(self, first: Any, second: Any):
+        self.first, self.second = first, second
         self.shape, self.size = first.shape, first.size
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """``second - first`` where both have an estimate, NaN elsewhere (A)."""
         a, b = np.asarray(self.first[key], np.float32), np.asarray(self.second[key], np.float32)
-        both = estimates(a, self.fills[0]) & estimates(b, self.fills[1])
-        return np.where(both, b - a, np.float32(np.nan))
-
-
-def estimates(values: np.ndarray, fill: float | None = None) -> np.ndarray:
-    """Where a local-resolution volume has an estimate: bool, without a filled background."""
-    there = estimated(values)
-    return there if fill is None else there & (np.asarray(values) != np.float32(fill))
+        return np.where(estimated(a) & estimated(b), b - a, np.float32(np.nan))
 
 
 def filled_background(resolution: Any) -> float | None:
@@ -172,7 +188,15 @@ def filled_background(resolution: Any) -> float | None:
     if not estimated(np.array([fill]))[0] or 2 * counts.max() < counts.sum():
         return None
     inside = np.asarray(resolution[::step, ::step, ::step])
-    return fill if estimates(inside, fill).any() else None
+    return fill if (estimated(inside) & (inside != np.float32(fill))).any() else None
+
+
+def only_estimates(resolution: Any, mask: Any = None) -> Any:
+    """A local-resolution volume of any program as it may be drawn and counted: see `Inside`."""
+    if isinstance(resolution, Inside):
+        return resolution
+    fill = filled_background(resolution) if mask is None else None
+    return resolution if mask is None and fill is None else Inside(resolution, mask, fill)
 
 
 class SliceFigure:
@@ -207,7 +231,7 @@ class SliceFigure:
         self.figure = _figure(3.7 * self._columns + 0.4, 3.5 * self._rows + 0.3)
         self._styles = [_style(layer) for layer in self.layers]
         known = [layer for layer in self.layers if layer.kind in ("resolution", "spread")]
-        self.window = focus(known[0].data, fill=known[0].fill) if known else tuple((0, n) for n in self.shape)
+        self.window = focus(known[0].data) if known else tuple((0, n) for n in self.shape)
         self.images: List[Any] = []
         self.axes: List[Any] = []
         self.heading: Any = None
@@ -223,7 +247,7 @@ class SliceFigure:
         number = AXES.index(self.axis)
         for layer in self.layers:
             if layer.kind == "resolution":
-                return best_index(layer.data, self.axis, layer.fill)
+                return best_index(layer.data, self.axis)
         return self.shape[number] // 2
 
     def set_index(self, index: int) -> int:
@@ -315,16 +339,15 @@ def _show_window(
     ax.set_ylim(*sides[1])
 
 
-def focus(resolution: Any, margin: float = 0.15, fill: float | None = None) -> Tuple[Tuple[int, int], ...]:
+def focus(resolution: Any, margin: float = 0.15) -> Tuple[Tuple[int, int], ...]:
     """First and last + 1 voxel along (z, y, x) of a box around the estimated voxels, with a margin.
 
     Args:
         resolution: A (z, y, x); the whole box is taken when nothing is estimated.
         margin: part of the longest side of the estimated region, added on each side.
-        fill: value of a filled background, which is no estimate.
     """
     step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
-    there = estimates(resolution[::step, ::step, ::step], fill)
+    there = estimated(resolution[::step, ::step, ::step])
     if not there.any():
         return tuple((0, n) for n in resolution.shape)
     edges = []
@@ -344,14 +367,14 @@ def cut(data: np.ndarray, axis: str, index: int) -> np.ndarray:
     return np.asarray(data[tuple(key)])
 
 
-def best_index(resolution: Any, axis: str = "z", fill: float | None = None) -> int:
+def best_index(resolution: Any, axis: str = "z") -> int:
     """The slice with most estimated voxels; the one nearest the centre wins a tie, and an empty volume."""
     number = AXES.index(_known_axis(axis))
     step = max(1, round((resolution.size / 2e6) ** (1 / 2)))
     thin = [slice(None, None, step)] * 3
     thin[number] = slice(None)
     others = tuple(i for i in range(3) if i != number)
-    counts = estimates(resolution[tuple(thin)], fill).sum(axis=others)
+    counts = estimated(resolution[tuple(thin)]).sum(axis=others)
     centre = resolution.shape[number] // 2
     best = np.flatnonzero(counts == counts.max())
     return int(best[np.argmin(np.abs(best - centre))])
@@ -641,14 +664,14 @@ def _cumulative(
     ax.set_xlim(0, max(10.0, ax.get_xlim()[1] if place[0] else 0.0, reached))
 
 
-def cumulative(resolution: Any, fill: float | None = None) -> Tuple[np.ndarray, np.ndarray] | None:
+def cumulative(resolution: Any) -> Tuple[np.ndarray, np.ndarray] | None:
     """How the estimated voxels of a volume add up: resolutions (A) and the part that is at or finer.
 
     A regular subset of about two million voxels is asked; ``None`` when nothing is estimated there.
     """
     step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
     thin = np.asarray(resolution[::step, ::step, ::step])
-    values = np.sort(thin[estimates(thin, fill)])
+    values = np.sort(thin[estimated(thin)])
     if not values.size:
         return None
     x = np.linspace(0.0, 40.0, 801)
@@ -1054,8 +1077,8 @@ def scatter_grid(
         The figure, or ``None`` when no pair has an estimated voxel in common.
     """
     pairs = list(combinations(volumes, 2)) if pairs is None else list(pairs)
-    fills = {name: filled_background(data) for name, data in volumes.items()}
-    found = {pair: _common(volumes, fills, pair) for pair in pairs}
+    cleaned = {name: np.asarray(only_estimates(data)[...]) for name, data in volumes.items()}
+    found = {pair: _common(cleaned, pair) for pair in pairs}
     everything = [values for each in found.values() for values in each if values.size]
     if not everything:
         return None
@@ -1078,12 +1101,10 @@ def scatter_grid(
     return figure
 
 
-def _common(
-    volumes: Mapping[str, Any], fills: Mapping[str, float | None], pair: Tuple[str, str]
-) -> Tuple[np.ndarray, np.ndarray]:
+def _common(volumes: Mapping[str, np.ndarray], pair: Tuple[str, str]) -> Tuple[np.ndarray, np.ndarray]:
     """The values of both volumes where both have an estimate (A)."""
-    a, b = (np.asarray(volumes[name]) for name in pair)
-    both = estimates(a, fills[pair[0]]) & estimates(b, fills[pair[1]])
+    a, b = (volumes[name] for name in pair)
+    both = estimated(a) & estimated(b)
     return a[both], b[both]
 
 
@@ -1374,8 +1395,18 @@ def compared_volumes(results: ResultsFolder) -> Dict[str, Volume]:
         path = value.get("path") or value.get("file") if isinstance(value, dict) else value
         volume = results.volume(str(path).split(":mrc")[0]) if path else None
         if volume is not None and (not found or volume.shape == next(iter(found.values())).shape):
-            found[str(name)] = volume
+            found[str(name)] = replace(
+                volume, data=only_estimates(volume.data, _mask_of(results, volume.shape))
+            )
     return found
+
+
+def _mask_of(results: ResultsFolder, shape: Tuple[int, int, int]) -> Any:
+    """The mask inside which the volumes of this folder were compared, or ``None``."""
+    said = (results.comparison or {}).get("mask")
+    name = constants.MASK_USED if results.has(constants.MASK_USED) else str(said) if said else None
+    mask = results.volume(name) if name else None
+    return mask.data if mask is not None and mask.shape == shape else None
 
 
 def _listed_volume(results: ResultsFolder, name: str) -> Dict[str, Any]:
@@ -1430,14 +1461,9 @@ def _cumulative_curves(results: ResultsFolder) -> Dict[str, Tuple[np.ndarray, np
     for name, volume in compared_volumes(results).items():
         if not _is_own(volume, results):
             volumes[name] = volume
-    mask = results.volume(constants.MASK_USED) if results.has(constants.MASK_USED) else None
     found = {}
     for name, volume in volumes.items():
-        step = max(1, round((volume.data.size / 2e6) ** (1 / 3)))
-        thin = np.asarray(volume.data[::step, ::step, ::step])
-        if mask is not None and mask.shape == volume.shape:
-            thin = np.where(np.asarray(mask.data[::step, ::step, ::step]) > 0, thin, 0)
-        curve = cumulative(thin, filled_background(volume.data))
+        curve = cumulative(volume.data)
         if curve is not None:
             found[name] = curve
     return found
@@ -1470,8 +1496,8 @@ def histogram_sources(results: ResultsFolder) -> Tuple[Dict[str, List[float]], D
             sources[name] = [float(listed["fractions"].get(c, 0.0)) for c in constants.LOCAL_CLASSES]
             voxels[name] = int(listed.get("n_voxels") or 0)
         else:
-            sources[name] = list(class_fractions(volume.data))
-            voxels[name] = int(estimated(volume.data).sum())
+            sources[name] = list(class_fractions(volume.data[...]))
+            voxels[name] = int(estimated(volume.data[...]).sum())
     return sources, voxels
 
 
@@ -1753,7 +1779,7 @@ def _interval_layer(interval: np.ndarray) -> Layer:
 
 def _estimate_layer(name: str, data: Any) -> Layer:
     """A local resolution of any program; a filled background is not drawn as if it were resolved."""
-    return Layer(name, data, "resolution", filled_background(data))
+    return Layer(name, only_estimates(data), "resolution")
 
 
 def _disagreement_layers(volumes: Mapping[str, Any], disagreement: Any) -> List[Layer]:
@@ -1763,7 +1789,7 @@ def _disagreement_layers(volumes: Mapping[str, Any], disagreement: Any) -> List[
 
 def _difference_layers(names: Tuple[str, str], first: Any, second: Any) -> List[Layer]:
     layers = [_estimate_layer(name, data) for name, data in zip(names, (first, second))]
-    signed = Difference(first, second, (layers[0].fill, layers[1].fill))
+    signed = Difference(layers[0].data, layers[1].data)
     return [*layers, Layer(f"{names[1]} - {names[0]}", signed, "difference")]
 
 
@@ -1811,7 +1837,7 @@ def _sample(data: np.ndarray) -> np.ndarray:
 def _pixels(plane: np.ndarray, layer: Layer, style: Mapping[str, Any]) -> np.ndarray:
     plane, kind = np.asarray(plane, np.float32), layer.kind
     if kind == "resolution":
-        return np.ma.masked_where(~estimates(plane, layer.fill), plane)
+        return np.ma.masked_where(~estimated(plane), plane)
     if kind in ("interval", "spread"):
         return np.ma.masked_where(~(plane > 0), plane)
     if kind == "difference":

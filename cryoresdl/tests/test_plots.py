@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cryoresdl.models import cli, constants, plots, results
+from cryoresdl.models import cli, constants, maps, plots, results
 from cryoresdl.tests import results_folder
 
 
@@ -245,8 +245,24 @@ def test_a_filled_background_is_not_drawn_as_resolution():
     image = plots.SliceFigure(plots._difference_layers(("net", "RELION"), values, filled), 1.5).images
     for drawn in image:
         assert np.array_equal(np.ma.getmaskarray(drawn.get_array()), ~mask[10])
-    assert plots.focus(filled, fill=plots.filled_background(filled)) == plots.focus(values)
+    assert plots.focus(plots.only_estimates(filled)) == plots.focus(values)
     assert f"{int(mask.sum()):,} voxels" in words(plots.scatter_grid({"net": values, "RELION": filled}))
+
+
+def test_inside_a_mask_the_value_of_the_background_is_an_estimate_like_any_other(folder, tmp_path):
+    _, mask, values, _ = results_folder.volumes()
+    inside = values.copy()
+    inside[mask & (values > 5)] = 8.86  # as RELION says where the local is the global value
+    like = maps.DensityMap(values, results_folder.VOXEL, results_folder.ORIGIN)
+    maps.write(folder / "relion.mrc", np.where(mask, inside, np.float32(8.86)).astype(np.float32), like)
+    words_ = [f"{folder / constants.LOCAL_RESOLUTION}=net", f"{folder / 'relion.mrc'}=RELION"]
+    given = ["--mask", str(folder / constants.MASK_USED), "--out", str(tmp_path / "a")]
+    assert cli.main(["compare", *words_, *given]) == 0
+    counted = json.loads((tmp_path / "a" / "comparison.json").read_text())["pairs"][0]["n_voxels"]
+    assert counted == mask.sum()
+    assert f"{counted:,} voxels" in words(plots.from_folder("scatter", tmp_path / "a"))
+    drawn = plots.slices_from_folder(tmp_path / "a", "difference").images[1].get_array()
+    assert np.array_equal(~np.ma.getmaskarray(drawn), mask[plots.best_index(values)])
 
 
 def test_cumulative_curve_is_that_of_the_voxels():

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     files.prepare_out(out, [constants.COMPARISON_JSON, constants.DISAGREEMENT], args.overwrite, args.resume)
     for estimate in estimates:
         estimate.path = os.path.abspath(estimate.path)
-    result = comparison.write(out, estimates, mask, grid)
+    result = comparison.write(out, estimates, mask, grid, args.mask)
     draw(out)
     for line in lines(result):
         print(line)
