@@ -1077,7 +1077,8 @@ def scatter_grid(
         The figure, or ``None`` when no pair has an estimated voxel in common.
     """
     pairs = list(combinations(volumes, 2)) if pairs is None else list(pairs)
-    cleaned = {name: np.asarray(only_estimates(data)[...]) for name, data in volumes.items()}
+    part = _around_mask(volumes)
+    cleaned = {name: np.asarray(only_estimates(data)[part]) for name, data in volumes.items()}
     found = {pair: _common(cleaned, pair) for pair in pairs}
     everything = [values for each in found.values() for values in each if values.size]
     if not everything:
@@ -1099,6 +1100,19 @@ def scatter_grid(
     # Square panels beside one long colour bar: matplotlib's layout takes two rounds to find room for the titles.
     figure.draw_without_rendering()
     return figure
+
+
+def _around_mask(volumes: Mapping[str, Any]) -> Any:
+    """The smallest box around the mask that the volumes share, to spare the empty rest; all where they have none."""
+    masks = [data.mask for data in volumes.values() if isinstance(data, Inside) and data.mask is not None]
+    if len(masks) < len(volumes) or any(mask is not masks[0] for mask in masks):
+        return ...
+    inside = np.asarray(masks[0]) > next(iter(volumes.values())).level
+    if not inside.any():
+        return ...
+    plane = inside.any(axis=0)
+    flat = (inside.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
+    return tuple(slice(int(np.argmax(line)), len(line) - int(np.argmax(line[::-1]))) for line in flat)
 
 
 def _common(volumes: Mapping[str, np.ndarray], pair: Tuple[str, str]) -> Tuple[np.ndarray, np.ndarray]:
