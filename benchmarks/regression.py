@@ -88,7 +88,7 @@ def convolution_figures(repeats: int) -> dict:
     """Share of the machine's matrix product that the convolutions reach."""
     import convolutions
 
-    found = convolutions.measure(48, max(repeats, 3), show=False)
+    found = convolutions.measure(48, max(repeats, 9), show=False)
     return {f"convolutions, {p}: share of the matrix product": found[p]["share"] for p in found}
 
 
