@@ -428,7 +428,7 @@ def main():
         f"-seed={args.seed}",
         "-max_len=4096",
         "-rss_limit_mb=3000",
-        "-timeout=20",
+        "-timeout=300",
     ]
     atheris.Setup([*words, "-verbosity=0", str(corpus)], counted, custom_mutator=mutator)
     atheris.Fuzz()
