@@ -2,6 +2,8 @@
 
 import csv
 import os
+import sqlite3
+import time
 
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
@@ -30,6 +32,8 @@ RESULTS = "results"
 PLAN = "batches.json"
 BATCH = 50
 """Volumes of a set per engine call: the networks are loaded once per call, the table grows after each."""
+READ_TRIES = 10
+"""Looks at a set that is locked by who writes to it, a second apart."""
 
 
 OUTPUT_RESOLUTION, OUTPUT_CLASS = "outputResolution", "outputClass"
@@ -202,11 +206,8 @@ class ProtCryoResValidate(CryoResProtocol):
         """Insert a step per batch of volumes that no batch has yet; tell whether more volumes may come."""
         plan = self._plan()
         known = {number for ids in plan for number in ids}
-        inputs = SetOfVolumes(filename=self.inputVolumes.get().getFileName())
-        inputs.loadAllProperties()
-        open_ = inputs.isStreamOpen()
-        new = [number for number in sorted(inputs.getIdSet()) if number not in known]
-        inputs.close()
+        open_, ids = self._readInputs(lambda inputs: (inputs.isStreamOpen(), sorted(inputs.getIdSet())))
+        new = [number for number in ids if number not in known]
         for start in range(0, len(new), BATCH):
             ids = new[start : start + BATCH]
             plan.append(ids)
@@ -516,14 +517,29 @@ class ProtCryoResValidate(CryoResProtocol):
 
     def _items(self, ids):
         """Copies of some volumes of the input set, in the order of ``ids``."""
-        inputs = SetOfVolumes(filename=self.inputVolumes.get().getFileName())
-        inputs.loadAllProperties()
         wanted = set(ids)
-        found = {item.getObjId(): item.clone() for item in inputs.iterItems() if item.getObjId() in wanted}
-        inputs.close()
+        found = self._readInputs(
+            lambda inputs: {
+                item.getObjId(): item.clone() for item in inputs.iterItems() if item.getObjId() in wanted
+            }
+        )
         for number, item in found.items():
             item.setObjId(number)
         return [found[number] for number in ids]
+
+    def _readInputs(self, read):
+        """What ``read`` finds in the input set, which another protocol may be writing to at this very moment."""
+        for patience in reversed(range(READ_TRIES)):
+            inputs = SetOfVolumes(filename=self.inputVolumes.get().getFileName())
+            try:
+                inputs.loadAllProperties()
+                return read(inputs)
+            except sqlite3.OperationalError:  # locked
+                if not patience:
+                    raise
+                time.sleep(1)
+            finally:
+                inputs.close()
 
     def _first(self, volume):
         return volume.getFirstItem() if isinstance(volume, SetOfVolumes) else volume

@@ -1,9 +1,11 @@
 """A set of volumes in a real project: columns in Scipion's own table, stop and continue, inputs that change."""
 
 import os
+import sqlite3
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -35,8 +37,8 @@ class TestColumns(ScipionCase):
 
     def test_scipions_metadata_viewer_shows_and_sorts_them(self):
         try:
-            from metadataviewer.model import ObjectManager
             import pwem.viewers.mdviewer.readers  # noqa: F401
+            from metadataviewer.model import ObjectManager
             from pwem.viewers.mdviewer.sqlite_dao import ScipionSetsDAO
         except ImportError as error:
             raise unittest.SkipTest("Scipion's metadata viewer does not import here: %s" % error) from None
@@ -75,6 +77,30 @@ class TestColumns(ScipionCase):
         for item in chosen.outputVolumes:
             self.assertLessEqual(item._cryoresEstimate.get(), middle)
             self.assertEqual(len(getVerdict(item)), len(VERDICT))
+
+
+class TestLockedInput(ScipionCase):
+    """A set that is just being written to is read a moment later; one that stays locked is an error."""
+
+    def test_patience(self):
+        self.write("two_0.mrc", blob())
+        self.write("two_1.mrc", blob(1))
+        imported = self.importVolumes("two_*.mrc")
+        protocol = self.newProtocol(ProtCryoResValidate)
+        self.point(protocol.inputVolumes, imported, "outputVolumes")
+        looks = []
+
+        def read(inputs, good=3):
+            looks.append(1)
+            if len(looks) < good:
+                raise sqlite3.OperationalError("database is locked")
+            return sorted(inputs.getIdSet())
+
+        with mock.patch("cryoresdl.protocols.protocol_validate.time.sleep"):
+            self.assertEqual(protocol._readInputs(read), [1, 2])
+            self.assertEqual(len(looks), 3)
+            with self.assertRaises(sqlite3.OperationalError):
+                protocol._readInputs(lambda inputs: read(inputs, 1000))
 
 
 @needs_models

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -515,6 +516,8 @@ class TestStreaming(ScipionCase):
         try:
             made.loadAllProperties()
             return made.getSize()
+        except sqlite3.OperationalError:  # it is being written
+            return 0
         finally:
             made.close()
 
