@@ -314,34 +314,43 @@ class TestRuns:
         again = subprocess.run(words, capture_output=True, text=True)
         assert again.returncode == 0 and "already complete" not in again.stdout
 
-    def test_memory_limit_is_a_sentence(self, tmp_path):
-        path = tmp_path / "big.mrc"
+    def limited(self, *words):
+        """Run under ``ulimit -v`` of 2.5 GB."""
+        return subprocess.run(
+            ["bash", "-c", 'ulimit -v 2500000; exec "$@"', "-", *map(str, words)],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
+        )
+
+    def huge(self, path):
+        """A map of 900^3 that takes no room on the disk."""
         write_map(path)
         with open(path, "r+b") as stream:
             stream.write(np.array([900, 900, 900], "<i4").tobytes())
             stream.seek(28)
             stream.write(np.array([900, 900, 900], "<i4").tobytes())
             stream.truncate(1024 + 4 * 900**3)
-        done = subprocess.run(
-            [
-                "bash",
-                "-c",
-                'ulimit -v 2500000; exec "$@"',
-                "-",
-                *ENGINE,
-                "localres",
-                str(path),
-                "--out",
-                str(tmp_path / "out"),
-            ],
-            capture_output=True,
-            text=True,
-            env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
-        )
+        return path
+
+    def test_memory_limit_is_a_sentence(self, tmp_path):
+        done = self.limited(*ENGINE, "localres", self.huge(tmp_path / "big.mrc"), "--out", tmp_path / "out")
         assert done.returncode == 2 and "memory" in done.stderr and "Traceback" not in done.stderr, (
             done.stderr
         )
         assert len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+    def test_memory_limit_in_a_list_is_a_row_that_another_machine_may_do(self, quick, tmp_path):
+        self.huge(tmp_path / "big.mrc")
+        write_map(tmp_path / "small.mrc")
+        (tmp_path / "l.csv").write_text("map\nbig.mrc\nsmall.mrc\n")
+        words = [*quick, "validate", tmp_path / "l.csv", "--out", tmp_path / "out", "--no-report"]
+        done = self.limited(*words)
+        assert done.returncode == 0 and "1 of 2 maps" in done.stdout, done.stderr
+        lines = (tmp_path / "out" / batch.RESULTS_JSONL).read_text().splitlines()
+        big, small = map(json.loads, lines)
+        assert small["status"] == batch.DONE
+        assert big["status"] == batch.CRASHED and "GB of memory" in big["error"]
 
 
 @pytest.mark.parametrize("name", ["--out", "100%d", "a b'\";$(touch owned) 蛋白-ü\n<script>alert(1)<"])
