@@ -393,7 +393,7 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
 def _weighted_quantile(values: np.ndarray, weights: np.ndarray, q: float) -> float:
     order = np.argsort(values)
     share = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][min(np.searchsorted(share, q), values.size - 1)])
+    return float(values[order][min(int(np.searchsorted(share, q)), values.size - 1)])
 
 
 def inference_model(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
@@ -530,7 +530,7 @@ def train_local(
         maps_there = _set_facts(data)["maps"].get("train", 0)
         recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))
     begun = time.time()
-    fitted = fit_local(data, out, recipe, resume, weights, report, validate_every=min(200, recipe.steps))
+    fitted = fit_local(data, out, recipe, resume, weights, report, validate_every=min(200, max(1, recipe.steps // 10)))
     facts = {"labels": labels, "start": start, "seconds": round(time.time() - begun)}
     path = out / ("model" + MODEL_SUFFIX)
     save_local(fitted, data, path, name or labels, recipe, facts)
