@@ -375,7 +375,8 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
     ratio, weight, width = (np.concatenate(parts) for parts in (ratios, weights, widths))
     order = np.argsort(width, kind="stable")
     group = np.minimum(np.cumsum(weight[order]) / weight.sum() * WIDTH_BINS, WIDTH_BINS - 1).astype(int)
-    knots, factors = [], []
+    knots: List[float] = []
+    factors: List[float] = []
     for number in range(WIDTH_BINS):
         chosen = order[group == number]
         knot = _weighted_quantile(width[chosen], weight[chosen], 0.5) if chosen.size else 0.0
@@ -530,7 +531,9 @@ def train_local(
         maps_there = _set_facts(data)["maps"].get("train", 0)
         recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))
     begun = time.time()
-    fitted = fit_local(data, out, recipe, resume, weights, report, validate_every=min(200, max(1, recipe.steps // 10)))
+    fitted = fit_local(
+        data, out, recipe, resume, weights, report, validate_every=min(200, max(1, recipe.steps // 10))
+    )
     facts = {"labels": labels, "start": start, "seconds": round(time.time() - begun)}
     path = out / ("model" + MODEL_SUFFIX)
     save_local(fitted, data, path, name or labels, recipe, facts)
