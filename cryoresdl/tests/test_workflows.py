@@ -1,11 +1,15 @@
 """The example script of the guide, run as its first lines say."""
 
+import contextlib
 import os
 import re
+import runpy
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,8 +21,15 @@ SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "workflows.
 needs_script = unittest.skipUnless(SCRIPT.is_file(), "the examples of the guide are only in the checkout")
 
 
-def follow(*words):
-    """Run the script; returns what it printed last: the summary and the paths."""
+def check(printed):
+    """What the script prints last: the summary and the volume's path."""
+    (path,) = re.findall(r"^Local resolution: (.+)$", printed, re.M)
+    assert os.path.isfile(path) and "Median local resolution" in printed
+    return printed
+
+
+def start(*words):
+    """Run the script as a user does."""
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *map(str, words)],
         stdout=subprocess.PIPE,
@@ -26,19 +37,28 @@ def follow(*words):
         text=True,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    (path,) = re.findall(r"^Local resolution: (.+)$", done.stdout, re.M)
-    assert os.path.isfile(path) and "Median local resolution" in done.stdout
-    return done.stdout
+    return check(done.stdout)
+
+
+def follow(*words):
+    """Run the script in this process, which spares Scipion's start for every run of a protocol."""
+    # A real file: the engine's processes write to it, too.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as printed, ScipionCase.inProcess():
+        with mock.patch.object(sys, "argv", [str(SCRIPT), *map(str, words)]):
+            with contextlib.redirect_stdout(printed):
+                runpy.run_path(str(SCRIPT), run_name="__main__")
+        printed.seek(0)
+        return check(printed.read())
 
 
 @needs_models
 @needs_script
 @pytest.mark.slow
 class TestScript(ScipionCase):
-    def test_validate_one_map(self):
+    def test_validate_one_map_as_a_user_starts_it(self):
         path = self.write("map.mrc", blob())
-        printed = follow("validate", path, "--sampling", 2.0, "--claimed", 5, "--project", "ScriptOne")
-        self.assertIn("Claim of 5.00 A", printed)
+        words = ["validate", path, "--sampling", "2.0", "--claimed", "5", "--project", "ScriptOne"]
+        self.assertIn("Claim of 5.00 A", start(*words))
 
     def test_train_on_my_labels_and_validate(self):
         for role in ("maps", "labels", "masks"):
@@ -54,24 +74,12 @@ class TestScript(ScipionCase):
         words = ["train", "--sampling", 2.0, "--epochs", 1, "--new", self.write("new.mrc", blob(7))]
         for role in ("maps", "labels", "masks"):
             words += ["--" + role, self.files / role]
-        printed = follow(*words, "--project", "ScriptTrain")
-        self.assertIn("ScriptTrain", printed)
+        self.assertIn("ScriptTrain", start(*words, "--project", "ScriptTrain"))
 
     def test_what_is_wrong_is_said(self):
-        done = subprocess.run(
-            [
-                sys.executable,
-                str(SCRIPT),
-                "validate",
-                self.write("flat.mrc", np.ones((20, 20, 20), np.float32)),
-            ]
-            + ["--sampling", "2", "--project", "ScriptBad"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("constant", done.stdout.splitlines()[-1])
+        flat = self.write("flat.mrc", np.ones((20, 20, 20), np.float32))
+        with self.assertRaisesRegex(SystemExit, "constant"):
+            follow("validate", flat, "--sampling", 2, "--project", "ScriptBad")
 
 
 @needs_models
