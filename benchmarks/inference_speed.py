@@ -10,7 +10,7 @@ White-noise maps of 1 A/voxel, three times louder in a ball that is the mask. Ev
     memory         = start + c * voxels of the box + d * voxels of the region
 
 beside the bound that is promised: 200 MB + 12 bytes per voxel of the box + 28 per voxel of the region + what one tile of the
-network takes, 90 bytes per voxel of the region but 500 MB at most (half maps: 8 bytes per voxel of the box and 12 of the
+network takes, 130 bytes per voxel of the region but 750 MB at most (half maps: 8 bytes per voxel of the box and 12 of the
 region more). The region is the mask's bounding box with 16 voxels around it. `--backends` compares OpenVINO (f32, bf16), numpy and
 TensorFlow on one 64^3-cell input, beside a matrix product of the same machine in the same run.
 """
@@ -30,7 +30,7 @@ import numpy as np
 
 from cryoresdl.models import inference
 
-START_MB, TILE_MB, TILE_BYTES, REGION_BYTES, BOX_BYTES = 200, 500, 90, 28, 12
+START_MB, TILE_MB, TILE_BYTES, REGION_BYTES, BOX_BYTES = 200, 750, 130, 28, 12
 """The stated bound: MB of the program, MB of the largest tile, and bytes per voxel of a tile, the region and the box."""
 
 

@@ -55,8 +55,8 @@ def test_the_promised_memory_grows_as_stated(benchmark):
     speed = benchmark("inference_speed")
     mega = 1 << 20
     assert speed.promised_mb(0, 0) == 200
-    assert speed.promised_mb(100 * mega, mega) == pytest.approx(200 + 1200 + 28 + 90)
-    assert speed.promised_mb(100 * mega, 50 * mega) == pytest.approx(200 + 1200 + 1400 + 500)
+    assert speed.promised_mb(100 * mega, mega) == pytest.approx(200 + 1200 + 28 + 130)
+    assert speed.promised_mb(100 * mega, 50 * mega) == pytest.approx(200 + 1200 + 1400 + 750)
     assert speed.promised_mb(100 * mega, mega, True) - speed.promised_mb(100 * mega, mega) == 812
 
 
