@@ -523,10 +523,15 @@ def train_local(
             (out / stale).unlink(missing_ok=True)
     if start is None:
         start = "none" if labels == "truth" else "truth"
-    weights = None if start == "none" else dict(model_file.load(start).weights)
+    weights = None
     recipe = LocalRecipe(seed=seed, batch=batch or LocalRecipe.batch)
-    if weights is not None:
-        recipe = replace(recipe, rate=2e-4, steps=600, halves_share=0.0)
+    if start != "none":
+        first = model_file.load(start)
+        if first.card["network"]["name"] != fn.LOCAL_NETWORK:
+            raise InputError(f"{start} is no default local model; start from one, or from 'none'.")
+        weights = dict(first.weights)
+        channels = tuple(first.card["network"]["config"]["channels"])
+        recipe = replace(recipe, channels=channels, rate=2e-4, steps=600, halves_share=0.0)
     if epochs:
         maps_there = _set_facts(data)["maps"].get("train", 0)
         recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))

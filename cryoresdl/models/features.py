@@ -157,6 +157,7 @@ class Features:
         mask_cells: bool (cz, cy, cx): cells with at least one masked voxel.
         has_noise: whether the noise level came from the map (outside or half maps) and not from inside the mask.
         background_constant: fraction of exactly constant background voxels.
+        finest: wavelength in voxels below which a filter has left nothing; 2 for a map that reaches Nyquist.
     """
 
     local: np.ndarray
@@ -164,6 +165,7 @@ class Features:
     mask_cells: np.ndarray
     has_noise: bool
     background_constant: float
+    finest: float = 2.0
 
 
 N_LOCAL = N_BANDS + 2
@@ -186,7 +188,20 @@ def _log2_gains() -> np.ndarray:
     return np.log2([band_noise_gain(c) for c in BAND_CENTRES])
 
 
-def blank_empty_bands(local: np.ndarray, summary: np.ndarray) -> None:
+def filter_edge(spectrum: Spectrum) -> float:
+    """Wavelength in voxels of the last shell that a low-pass filter has left anything in; 2 at least."""
+    shells = min(spectrum.shape) // 2
+    axes = [sf.fftfreq(n) for n in spectrum.shape[:2]] + [sf.rfftfreq(spectrum.shape[2])]
+    radius = np.sqrt(axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + axes[2][None, None, :] ** 2)
+    index = np.minimum((radius * 2 * shells + 0.5).astype(np.int32), shells + 1).ravel()
+    power = np.bincount(index, (np.abs(spectrum.transform) ** 2).ravel(), minlength=shells + 2)[: shells + 1]
+    power = power / np.maximum(np.bincount(index, minlength=shells + 2)[: shells + 1], 1)
+    left = power > np.maximum.accumulate(power) * 2.0**-EMPTY_LOG2
+    last = int(np.flatnonzero(left).max())
+    return max(2.0, 2.0 * shells / max(last, 1))
+
+
+def blank_empty_bands(local: np.ndarray, summary: np.ndarray) -> np.ndarray:
     """Set the bands that a filter has emptied to "signal equals noise", in place.
 
     What is left there is the rounding of the file's number format (float16 maps keep 3 digits), which follows the
@@ -195,6 +210,9 @@ def blank_empty_bands(local: np.ndarray, summary: np.ndarray) -> None:
     Args:
         local: as in :class:`Features`.
         summary: as in :class:`Features`; its slope block tells which bands are empty.
+
+    Returns:
+        bool (bands): which are empty.
     """
     blocks = summary[: SUMMARY_BLOCKS * N_BANDS].reshape(SUMMARY_BLOCKS, N_BANDS)
     density = np.cumsum(4.0 * blocks[_BLOCK_SLOPE]) - _log2_gains()
@@ -202,6 +220,7 @@ def blank_empty_bands(local: np.ndarray, summary: np.ndarray) -> None:
     local[:N_BANDS][empty] = -0.5
     blocks[:_BLOCK_SLOPE, empty] = 0.0
     blocks[_BLOCK_SLOPE:, empty] = -2.5
+    return empty
 
 
 def _log2(x: np.ndarray) -> np.ndarray:
@@ -333,8 +352,9 @@ def compute(
         np.log2(max(size, 1.0)) / 4,
     ]
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
-    blank_empty_bands(local, summary)
-    return Features(local, summary, mask_cells, has_noise, constant)
+    empty = blank_empty_bands(local, summary)
+    finest = filter_edge(signal) if empty[-1] else 2.0
+    return Features(local, summary, mask_cells, has_noise, constant, finest)
 
 
 CROSSING_RATIOS = (1.1, 1.2, 1.33, 1.6, 2.2, 4.0, 10.0)

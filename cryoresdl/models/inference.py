@@ -77,11 +77,16 @@ def _run(model: Any) -> Any:
 
 
 def axis_tiles(length: int, core: int = TILE_CELLS, halo: int = TILE_HALO) -> List[Tuple[int, int]]:
-    """Overlapping windows over one axis: (start, stop), each at most core + 2 halo long."""
-    size = core + 2 * halo
-    if length <= size:
+    """Overlapping windows over one axis: (start, stop), as few as ``core`` + 2 ``halo`` allow and equally long.
+
+    Windows of the greatest length would overlap by nearly all of it where the axis is little longer: eight times
+    the work in three dimensions.
+    """
+    if length <= core + 2 * halo:
         return [(0, length)]
     count = int(np.ceil((length - 2 * halo) / core))
+    size = int(np.ceil((length - 2 * halo) / count)) + 2 * halo
+    size = min(size + -size % 4, length)
     starts = np.rint(np.linspace(0, length - size, count)).astype(int)
     return [(int(s), int(s) + size) for s in starts]
 
@@ -308,7 +313,8 @@ def _band_localres(
     median, spread, mean_distribution = cell_estimates(model, feats)
     calibration = model.card.get("calibration", {})
     spread = calibrated_spread(spread, calibration)
-    lowest = np.float32(np.log2(2.0))
+    # Where a filter has left nothing, nothing is resolved.
+    lowest = np.float32(np.log2(feats.finest))
     u = np.maximum(_expand(median, feats.mask_cells, inside.shape), lowest)[inside]
     s = _expand(spread, feats.mask_cells, inside.shape)[inside]
     timings["network"] = time.perf_counter() - clock
@@ -327,6 +333,13 @@ def _band_localres(
         "half maps" if has_halves else ("outside the mask" if feats.has_noise else "inside the mask")
     )
     result.info["constant_background"] = round(feats.background_constant, 4)
+    result.info["filtered_to_A"] = round(feats.finest * voxel, 3) if feats.finest > 2.05 else None
+    result.info["signal_over_noise"] = round(_best_band(feats), 2) if feats.has_noise else None
+    if feats.finest > 2.05:
+        result.info["warnings"].append(
+            f"The map holds nothing beyond {feats.finest * voxel:.1f} A: it was low-pass filtered or resampled, and nothing "
+            "finer can be resolved in it."
+        )
     if not has_halves and not feats.has_noise:
         result.info["warnings"].append(
             "There is no noise outside the mask to measure (masked or cut-out map): the local resolution rests on "
@@ -380,6 +393,11 @@ def global_profile(
     measured = [0.0, 0.0] if cutoff is None else [1.0, float(np.log2(cutoff)) - 2.0]
     extra = [*(levels - 2.0), float(np.mean(spreads)), nyquist_share, *measured]
     return np.concatenate([summary, np.asarray(extra), features.crossings(summary) - 2.0]).astype(np.float32)
+
+
+def _best_band(feats: features.Features) -> float:
+    """Energy inside the mask over the noise, in the band where it is largest."""
+    return float(np.exp2(4.0 * feats.summary[: features.N_BANDS].max()))
 
 
 def _paper_localres(
@@ -492,9 +510,12 @@ def _band_classify(
     low, middle, high = (float(resolution_bins.quantile(p, q)[0]) for q in (0.16, 0.5, 0.84))
     spread = float(calibration.get("spread", 1.0))
     low, high = middle - spread * (middle - low), middle + spread * (high - middle)
+    finest = local.info.get("filtered_to_A") or 2.0 * voxel
+    if finest > 2.0 * voxel:
+        three = _not_finer_than(three, finest)
     entry = _entry(density, loaded, three)
-    estimate = max(2.0**middle, 2.0) * voxel
-    interval = [max(2.0**low, 2.0) * voxel, max(2.0**high, 2.0) * voxel]
+    estimate = max(2.0**middle * voxel, finest)
+    interval = [max(2.0**low * voxel, finest), max(2.0**high * voxel, finest)]
     problems = _unlike_training(backend.scaled_profile(loaded.weights, rows)[0], local, calibration)
     entry.update(
         {
@@ -513,6 +534,22 @@ def _band_classify(
     return entry
 
 
+def _not_finer_than(three: np.ndarray, finest: float) -> np.ndarray:
+    """Class probabilities (high, medium, low) of a map that cannot be finer than ``finest`` angstroms."""
+    allowed = three.copy()
+    for number, edge in enumerate(constants.GLOBAL_EDGES_A):
+        if finest > edge:
+            allowed[number + 1] += allowed[number]
+            allowed[number] = 0.0
+    return allowed
+
+
+LEAST_CONTRAST = 5.0
+"""The low-passed map's peak over its background, in standard deviations; noise alone reaches about 4."""
+LEAST_SIGNAL = 2.0
+"""A molecule has at least this much more energy inside the mask than there is noise, in its best band."""
+
+
 def _unlike_training(profile: np.ndarray, local: LocalResult, calibration: Dict[str, Any]) -> List[str]:
     """Reasons why the answer may not hold: each is one sentence."""
     problems = []
@@ -522,6 +559,13 @@ def _unlike_training(profile: np.ndarray, local: LocalResult, calibration: Dict[
         problems.append(
             f"The map's spectrum is unlike every training map's (distance {distance:.1f}, limit {limit:.1f}): "
             "extreme sharpening, filtering or an unusual voxel size."
+        )
+    signal = local.info.get("signal_over_noise")
+    contrast = local.info["mask"].get("contrast")
+    if (signal is not None and signal < LEAST_SIGNAL) or (contrast is not None and contrast < LEAST_CONTRAST):
+        problems.append(
+            "Inside the mask the map is hardly stronger than outside: there is no molecule, the mask misses it, or the map "
+            "is noise."
         )
     if local.info["mask"]["voxels"] < 500:
         problems.append("The mask holds fewer than 500 voxels: too few to estimate a resolution from.")

@@ -561,8 +561,8 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
 
     Returns:
         bool array (z, y, x), and ``source`` ("auto"), ``method`` ("threshold" or "nonzero"), ``voxels``,
-        ``threshold`` (density of the low-passed map), ``lowpass_A``, ``background``, ``noise``, ``inverted``
-        and ``warnings``.
+        ``threshold`` (density of the low-passed map), ``lowpass_A``, ``background``, ``noise``, ``contrast`` (the
+        peak above the background over the noise), ``inverted`` and ``warnings``.
     """
     from scipy import ndimage
 
@@ -604,6 +604,7 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
         "lowpass_A": lowpass,
         "background": -background if inverted else background,
         "noise": noise,
+        "contrast": round((high - background) / noise, 2) if method == "threshold" and noise > 0 else None,
         "inverted": bool(inverted),
         "warnings": warnings,
     }

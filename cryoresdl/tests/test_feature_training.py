@@ -310,3 +310,14 @@ def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_pat
         p / p.sum(-1, keepdims=True), expected, atol=2e-3
     )  # weights are kept in half precision
     assert inference.load_model(path, "local").card["name"] == "mine"
+
+
+def test_fine_tuning_takes_the_width_of_its_start(tf, data, tmp_path):
+    """The shipped model is wider than the recipe's default."""
+    from cryoresdl.models import model_file
+
+    path = feature_training.train_local(data, tmp_path / "tuned", "monores", epochs=1, batch=2, start="truth")
+    tuned, start = model_file.load(path), model_file.load("truth")
+    assert tuned.card["network"] == start.card["network"]
+    with pytest.raises(InputError, match="no default local model"):
+        feature_training.train_local(data, tmp_path / "other", "monores", start="paper-cnn")

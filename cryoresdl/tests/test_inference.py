@@ -433,3 +433,47 @@ def test_the_shipped_global_model_knows_the_class(simulated):
     entry = inference.classify(density(simulated.map), simulated.mask, None, path, local)
     target = simulated.info["global_fsc0143_A"]
     assert 0.6 * target < entry["resolution_A"] < 1.6 * target
+
+
+# --- maps that hold less than they seem to ---------------------------------------------------------------------------
+
+
+def low_passed(data, angstroms):
+    axes = [np.fft.fftfreq(n, VOXEL) for n in data.shape[:2]] + [np.fft.rfftfreq(data.shape[2], VOXEL)]
+    f = np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij", sparse=True)))
+    return np.fft.irfftn(np.fft.rfftn(data) * (f < 1 / angstroms), data.shape).astype(np.float32)
+
+
+def test_a_low_passed_map_resolves_nothing_finer(simulated, models):
+    filtered = density(low_passed(simulated.map, 9.0))
+    found = inference.localres(filtered, mask=simulated.mask, model=models["local"])
+    edge = found.info["filtered_to_A"]
+    assert edge == pytest.approx(9.0, rel=0.15)
+    assert found.resolution[simulated.mask].min() >= edge * 0.999
+    assert any("low-pass filtered" in warning for warning in found.info["warnings"])
+    entry = inference.classify(filtered, mask=simulated.mask)
+    assert entry["resolution_A"] >= edge * 0.999 and entry["probabilities"]["high"] == 0
+    assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_an_unfiltered_map_has_no_filter_edge(result):
+    assert result.info["filtered_to_A"] is None and result.info["signal_over_noise"] > inference.LEAST_SIGNAL
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_pure_noise_is_flagged_and_no_claim_on_it_is_judged(simulated, masked):
+    noise = density(np.random.default_rng(5).normal(size=SHAPE).astype(np.float32))
+    entry = inference.classify(noise, mask=simulated.mask if masked else None, claimed=4.0)
+    assert not entry["in_distribution"] and entry["claim"]["verdict"] == "cannot tell"
+    assert any("hardly stronger" in warning for warning in entry["warnings"])
+
+
+def test_tiles_of_an_axis_share_it_evenly():
+    for length in (30, 88, 89, 100, 152, 153, 400):
+        pieces = inference.axis_tiles(length)
+        assert pieces[0][0] == 0 and pieces[-1][1] == length
+        sizes = {stop - start for start, stop in pieces}
+        assert len(sizes) == 1 and sizes.pop() <= inference.TILE_CELLS + 2 * inference.TILE_HALO
+        overlaps = [before[1] - after[0] for before, after in zip(pieces, pieces[1:])]
+        assert all(overlap >= 2 * inference.TILE_HALO - 1 for overlap in overlaps)
+    assert sum(stop - start for start, stop in inference.axis_tiles(89)) <= 120
