@@ -182,6 +182,9 @@ _BLOCK_SLOPE, _BLOCK_NOISE_SLOPE = 4, 5
 EMPTY_LOG2 = 20.0
 """A band whose power density lies this many powers of two under a lower band's holds rounding, not data."""
 
+FILTERED_LOG2 = 30.0
+"""So much under the lower shells' there is nothing, not even the fall-off of a low-resolution map or 16-bit rounding."""
+
 
 @lru_cache(maxsize=1)
 def _log2_gains() -> np.ndarray:
@@ -196,9 +199,9 @@ def filter_edge(spectrum: Spectrum) -> float:
     index = np.minimum((radius * 2 * shells + 0.5).astype(np.int32), shells + 1).ravel()
     power = np.bincount(index, (np.abs(spectrum.transform) ** 2).ravel(), minlength=shells + 2)[: shells + 1]
     power = power / np.maximum(np.bincount(index, minlength=shells + 2)[: shells + 1], 1)
-    left = power > np.maximum.accumulate(power) * 2.0**-EMPTY_LOG2
+    left = power > np.maximum.accumulate(power) * 2.0**-FILTERED_LOG2
     last = int(np.flatnonzero(left).max())
-    return max(2.0, 2.0 * shells / max(last, 1))
+    return max(2.0, 2.0 * shells / (last + 0.5))
 
 
 def blank_empty_bands(local: np.ndarray, summary: np.ndarray) -> np.ndarray:

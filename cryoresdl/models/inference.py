@@ -313,9 +313,9 @@ def _band_localres(
     median, spread, mean_distribution = cell_estimates(model, feats)
     calibration = model.card.get("calibration", {})
     spread = calibrated_spread(spread, calibration)
-    # Where a filter has left nothing, nothing is resolved.
-    lowest = np.float32(np.log2(feats.finest))
-    u = np.maximum(_expand(median, feats.mask_cells, inside.shape), lowest)[inside]
+    u = _expand(median, feats.mask_cells, inside.shape)[inside]
+    filtered = _filtered_to(feats, u)
+    u = np.maximum(u, np.float32(np.log2(filtered or 2.0)))
     s = _expand(spread, feats.mask_cells, inside.shape)[inside]
     timings["network"] = time.perf_counter() - clock
     values = np.zeros(density.data.shape, np.float32)
@@ -333,11 +333,11 @@ def _band_localres(
         "half maps" if has_halves else ("outside the mask" if feats.has_noise else "inside the mask")
     )
     result.info["constant_background"] = round(feats.background_constant, 4)
-    result.info["filtered_to_A"] = round(feats.finest * voxel, 3) if feats.finest > 2.05 else None
+    result.info["filtered_to_A"] = round(filtered * voxel, 3) if filtered else None
     result.info["signal_over_noise"] = round(_best_band(feats), 2) if feats.has_noise else None
-    if feats.finest > 2.05:
+    if filtered:
         result.info["warnings"].append(
-            f"The map holds nothing beyond {feats.finest * voxel:.1f} A: it was low-pass filtered or resampled, and nothing "
+            f"The map holds nothing beyond {filtered * voxel:.1f} A: it was low-pass filtered or resampled, and nothing "
             "finer can be resolved in it."
         )
     if not has_halves and not feats.has_noise:
@@ -393,6 +393,25 @@ def global_profile(
     measured = [0.0, 0.0] if cutoff is None else [1.0, float(np.log2(cutoff)) - 2.0]
     extra = [*(levels - 2.0), float(np.mean(spreads)), nyquist_share, *measured]
     return np.concatenate([summary, np.asarray(extra), features.crossings(summary) - 2.0]).astype(np.float32)
+
+
+FILTER_MARGIN = 1.3
+"""An answer so many times finer than a filter's edge is refused."""
+
+
+def _filtered_to(feats: features.Features, u: np.ndarray) -> Optional[float]:
+    """Wavelength in voxels that a low-pass filter has left, if it removed what the spectrum below it promises.
+
+    FSC-weighted maps end, too, near their resolution, and their half maps may agree a little beyond: they are let be, as
+    long as half of the molecule does not claim to be finer than the edge by ``FILTER_MARGIN``.
+
+    Args:
+        feats: of the map.
+        u: log2(resolution / voxel size) of the masked voxels, as the network says.
+    """
+    if feats.finest <= 2.05 or np.median(u) >= np.log2(feats.finest / FILTER_MARGIN):
+        return None
+    return feats.finest
 
 
 def _best_band(feats: features.Features) -> float:
