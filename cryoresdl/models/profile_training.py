@@ -204,7 +204,7 @@ def train_members(
     arrays: Dict[str, np.ndarray] = {}
     for number, prefix in enumerate(fn.member_prefixes(network["config"])):
         weights = train_global(
-            train, check, replace(recipe, seed=recipe.seed + number), report, history_path
+            train, check, replace(recipe, seed=recipe.seed + number), report, history_path, number > 0
         )[0]
         shared = {name: weights.pop(name) for name in ("input/mean", "input/scale")}
         arrays.update({prefix + name: value for name, value in weights.items()}, **shared)
@@ -217,8 +217,18 @@ def train_global(
     recipe: GlobalRecipe,
     report: Any = print,
     history_path: Optional[PathLike] = None,
+    append_history: bool = False,
 ) -> Tuple[Dict[str, np.ndarray], float]:
-    """Fit the global network; returns named weights with the input's mean and scale, and the validation loss."""
+    """Fit one global network; returns named weights with the input's mean and scale, and the validation loss.
+
+    Args:
+        train: rows to learn from.
+        check: rows whose loss is reported.
+        recipe: hyper-parameters.
+        report: called with one line.
+        history_path: CSV of losses per epoch.
+        append_history: go on in that file, as the members after the first do.
+    """
     tf, keras = import_tensorflow()
     keras.utils.set_random_seed(recipe.seed)
     keras.mixed_precision.set_global_policy("float32")
@@ -240,7 +250,7 @@ def train_global(
     noisy.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.decay), loss)
     callbacks = []
     if history_path is not None:
-        callbacks.append(keras.callbacks.CSVLogger(str(history_path), append=recipe.seed > 0))
+        callbacks.append(keras.callbacks.CSVLogger(str(history_path), append=append_history))
     history = noisy.fit(
         scaled(train.profile),
         np.stack([train.log2_voxels, train.voxel_size], 1),

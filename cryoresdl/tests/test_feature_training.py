@@ -321,3 +321,21 @@ def test_fine_tuning_takes_the_width_of_its_start(tf, data, tmp_path):
     assert tuned.card["network"] == start.card["network"]
     with pytest.raises(InputError, match="no default local model"):
         feature_training.train_local(data, tmp_path / "other", "monores", start="paper-cnn")
+
+
+def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):
+    """A second training with a seed above 0 used to go on in the file of the first."""
+    from cryoresdl.models import profile_training as pt
+
+    rng = np.random.default_rng(0)
+    rows = pt.Table(
+        rng.normal(size=(12, 5)).astype(np.float32),
+        rng.uniform(1.5, 3, 12).astype(np.float32),
+        np.ones(12, np.float32),
+        ["realistic single"] * 12,
+    )
+    recipe = pt.GlobalRecipe(widths=(4,), epochs=2, batch=6, seed=5)
+    for _ in range(2):
+        pt.train_members(rows, rows, recipe, lambda _: None, tmp_path / "history.csv", members=2)
+        with open(tmp_path / "history.csv", newline="") as handle:
+            assert [row["epoch"] for row in csv.DictReader(handle)] == ["0", "1", "0", "1"]
