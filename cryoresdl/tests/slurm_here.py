@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from cryoresdl.tests.needs import free_ports
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
 _SETTINGS = """\
 ClusterName=cryoresdl
@@ -85,7 +87,7 @@ class SlurmHere:
                 folder=folder,
                 host=socket.gethostname().split(".")[0],
                 user=pwd.getpwuid(os.geteuid()).pw_name,
-                ports=_free_ports(2),
+                ports=free_ports(2),
             )
         )
         os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
@@ -152,13 +154,3 @@ class SlurmHere:
 def _end_with_us():
     """A test run that is killed takes the daemons with it (Linux: prctl PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
-
-
-def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

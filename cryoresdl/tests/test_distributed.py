@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +12,10 @@ import pytest
 from cryoresdl.models import training
 from cryoresdl.models.distributed import Cluster
 from cryoresdl.models.errors import InputError
+from cryoresdl.tests.needs import free_ports
 from cryoresdl.tests.test_evaluate import global_set
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def start(data, out, epochs, cluster=None, worker=None, resume=False):
