@@ -969,7 +969,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
 
 
 def _starts(epochs: np.ndarray) -> List[slice]:
-    """The pieces of a history in which the epochs only go up: a network may be trained from several starts."""
+    """The pieces of a history in which the epochs only go up: a network may be trained once per member."""
     edges = [0, *(np.flatnonzero(np.diff(epochs) <= 0) + 1), len(epochs)]
     return [slice(int(first), int(last)) for first, last in zip(edges, edges[1:])]
 
@@ -1028,7 +1028,9 @@ def agreement_matrices(names: Sequence[str], tables: Mapping[str, Any], title: s
         title: heading.
     """
     side = max(3.4, 0.8 * len(names) + 1.5)
-    figure = _figure(side * len(tables) + 0.9, side + 0.3)
+    # No wider than a window: one that is squeezed cuts the slanted names below.
+    width = min(side * len(tables) + 0.9, max(12.4, 3.0 * len(tables)))
+    figure = _figure(width, min(side, width / len(tables)) + 0.8)
     axes: Any = figure.subplots(1, len(tables), squeeze=False)[0]
     for ax, (measure, matrix) in zip(axes, tables.items()):
         table = np.array(matrix, float)
