@@ -3,7 +3,7 @@
 Usage: python benchmarks/global_accuracy.py [--features SET.h5 ...] [--maps GLOBAL.h5] [--real SHARED] [--json FILE]
 
 --features: feature sets with a test split (`cryoresdl dataset features`): realistic and clean simulated maps, class and
-error by the expected FSC 0.143 of the half maps. --maps: the paper's noiseless maps (`cryoresdl dataset global`), masks made
+error by the FSC 0.143 measured between the half maps inside the molecule. --maps: the paper's noiseless maps (`cryoresdl dataset global`), masks made
 from the maps. --real: the folder with maps/index.csv. Intervals are 95 % (Wilson, or bootstrap over maps).
 """
 

@@ -66,7 +66,8 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
     spread = inference.calibrated_spread(spread, local_model.card.get("calibration", {}))
     cutoff = None
     if variant == "halves":
-        cutoff = item.info["measured_fsc0143_masked_A"] / item.info["voxel_size_A"]
+        measured = item.info["measured_fsc0143_masked_A"]
+        cutoff = item.info.get("measured_fsc0143_given_mask_A", measured) / item.info["voxel_size_A"]
     return inference.global_profile(item.summary[variant], median[inside], spread[inside], cutoff)
 
 
@@ -119,8 +120,16 @@ def _item_rows(
         kind = item.info.get("kind", "realistic")
         variants = VARIANTS if kind == "realistic" else VARIANTS[:1]
         for variant in variants:
-            resolution, voxel = item.info["global_fsc0143_A"], item.info["voxel_size_A"]
-            yield profile_of(item, variant, local_model), resolution, voxel, f"{kind} {variant}"
+            voxel = item.info["voxel_size_A"]
+            yield profile_of(item, variant, local_model), _known_resolution(item), voxel, f"{kind} {variant}"
+
+
+def _known_resolution(item: Item) -> float:
+    """What the map's resolution would be called: FSC 0.143 measured between its half maps inside the molecule.
+
+    Maps without half maps have the resolution that they were given.
+    """
+    return float(item.info.get("measured_fsc0143_masked_A", item.info["global_fsc0143_A"]))
 
 
 def _map_rows(

@@ -497,6 +497,9 @@ def _reconstruct(
     cut_masked = voxel_size / first_crossing(frequency[1:], expected[1:])
     _, fsc_masked = half_map_fsc(half1, half2, soft)
     _, fsc_unmasked = half_map_fsc(half1, half2)
+    fsc_given = fsc_masked
+    if options.auto_mask:
+        fsc_given = half_map_fsc(half1, half2, soft_edge(mask, max(3.0, 3.0 / voxel_size)))[1]
     inside = truth[keep]
     info = {
         "seed": int(seed),
@@ -507,6 +510,7 @@ def _reconstruct(
         "noise_power_per_voxel": float(scale),
         "global_fsc0143_A": float(cut_masked),
         "measured_fsc0143_masked_A": voxel_size / first_crossing(frequency[1:], fsc_masked[1:]),
+        "measured_fsc0143_given_mask_A": voxel_size / first_crossing(frequency[1:], fsc_given[1:]),
         "measured_fsc0143_unmasked_A": voxel_size / first_crossing(frequency[1:], fsc_unmasked[1:]),
         "truth_median_A": float(np.median(inside)),
         "truth_quartiles_A": [float(v) for v in np.quantile(inside, (0.25, 0.75))],

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from cryoresdl.models import feature_networks as fn
-from cryoresdl.models import feature_sets, feature_training, features, model_file, resolution_bins
+from cryoresdl.models import (
+    feature_sets,
+    feature_training,
+    features,
+    model_file,
+    profile_training,
+    resolution_bins,
+)
 from cryoresdl.models.errors import InputError
 from cryoresdl.models.feature_sets import Item
 from cryoresdl.models.feature_training import LocalRecipe
@@ -54,6 +61,13 @@ def data(tmp_path_factory):
 
 
 # --- without TensorFlow ---------------------------------------------------------------------------------------------
+
+
+def test_the_global_model_learns_what_the_half_maps_measure():
+    item = make_item(0)
+    assert profile_training._known_resolution(item) == 4.0
+    item.info["measured_fsc0143_masked_A"] = 4.4
+    assert profile_training._known_resolution(item) == 4.4
 
 
 def test_crops_keep_features_and_truth_together():
@@ -182,6 +196,23 @@ def test_only_estimated_cells_count(tf):
     p = np.exp(logits[0, :2].reshape(-1, fn.N_BINS).astype(np.float64))
     exact = np.abs(resolution_bins.quantile(p / p.sum(-1, keepdims=True), 0.5) - 2.0).mean()
     assert float(error) == pytest.approx(exact, abs=0.06)
+
+
+def test_a_small_molecule_is_heard_beside_a_large_one(tf):
+    truth = np.zeros((2, 8, 8, 8), np.float32)
+    truth[0], truth[1, :1, :1] = 4.0, 4.0
+    right = np.full((2, 8, 8, 8, fn.N_BINS), -20.0, np.float32)
+    right[..., int((2.0 - fn.BIN_LOW) / fn.BIN_STEP)] = 20.0
+    wrong = right.copy()
+    wrong[1] = wrong[1, ..., ::-1]
+    voxels = tf.constant([1.0, 1.0])
+
+    def error(logits):
+        return float(feature_training._loss(tf, tf.constant(logits), tf.constant(truth), voxels, 0.3)[1])
+
+    every = error(np.ascontiguousarray(wrong[1:].repeat(2, 0)))
+    share = (error(wrong) - error(right)) / (every - error(right))
+    assert share == pytest.approx(np.sqrt(8) / (np.sqrt(8) + np.sqrt(512)), rel=0.05)
 
 
 @pytest.fixture(scope="module")

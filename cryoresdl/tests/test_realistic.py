@@ -346,6 +346,8 @@ def test_a_simulated_map_keeps_its_promises(simulated):
     assert (simulated.truth[~simulated.mask] == 0).all() and (simulated.truth[simulated.mask] >= 2).all()
     assert info["global_fsc0143_A"] == pytest.approx(4.0, rel=0.02)
     assert info["measured_fsc0143_masked_A"] == pytest.approx(4.0, rel=0.2)
+    # The mask given out is the molecule's own here.
+    assert info["measured_fsc0143_given_mask_A"] == info["measured_fsc0143_masked_A"]
     assert info["truth_quartiles_A"][0] <= info["truth_median_A"] <= info["truth_quartiles_A"][1]
     assert info["mask_voxels"] == simulated.mask.sum()
     json.dumps(info)
