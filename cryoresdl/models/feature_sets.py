@@ -20,7 +20,7 @@ import numpy as np
 from . import features, maps, realistic, resolution, simulation
 from .errors import CryoResError, InputError
 from .files import PathLike
-from .structures import Atoms, read_structure
+from .structures import Atoms, random_rotation, read_structure
 
 FORMAT = "cryoresdl-feature-set-1"
 MARGIN_CELLS = 3
@@ -110,7 +110,7 @@ def _clean_item(recipe: Recipe, atoms: Atoms) -> Dict[str, Any]:
     """Features of a noiseless pdb2mrc map; the truth is the nominal resolution, at Nyquist at best."""
     rng = np.random.default_rng(recipe.seed)
     keep = atoms.z_number > 1
-    xyz = (atoms.xyz[keep] - atoms.xyz[keep].mean(0)) @ realistic.random_rotation(rng).T
+    xyz = (atoms.xyz[keep] - atoms.xyz[keep].mean(0)) @ random_rotation(rng).T
     xyz -= (xyz.max(0) + xyz.min(0)) / 2
     box, voxel = recipe.box, recipe.voxel_size
     data = simulation.pdb2mrc(

@@ -230,11 +230,12 @@ def _log2(x: np.ndarray) -> np.ndarray:
     return np.log2(np.maximum(x, 1e-30))
 
 
-def _mask_cells(mask: np.ndarray, cells: Sequence[int]) -> np.ndarray:
-    padded = np.zeros([c * STRIDE for c in cells], bool)
+def cells_of_mask(mask: np.ndarray, stride: int = STRIDE) -> np.ndarray:
+    """Cells of ``stride`` voxels that hold at least one masked voxel: bool (z, y, x) -> bool (cz, cy, cx)."""
+    cells = [cell_count(n, stride) for n in mask.shape]
+    padded = np.zeros([c * stride for c in cells], bool)
     padded[tuple(slice(0, n) for n in mask.shape)] = mask
-    blocks = padded.reshape(cells[0], STRIDE, cells[1], STRIDE, cells[2], STRIDE)
-    return blocks.any(axis=(1, 3, 5))
+    return padded.reshape(cells[0], stride, cells[1], stride, cells[2], stride).any(axis=(1, 3, 5))
 
 
 def _outside(distance: np.ndarray, shape: Sequence[int], margin: float) -> Optional[np.ndarray]:
@@ -300,7 +301,7 @@ def compute(
     """
     data = np.asarray(data, np.float32)
     cells = tuple(cell_count(n) for n in data.shape)
-    mask_cells = _mask_cells(mask, cells)
+    mask_cells = cells_of_mask(mask)
     constant = 0.0 if half_difference is not None else background_fraction(data, mask)
     distance = _distance_outside(data, mask_cells, constant) if half_difference is None else None
     signal = Spectrum(data - data[mask].mean() if mask.any() else data)

@@ -24,9 +24,9 @@ from scipy import ndimage
 from . import maps
 from .constants import FSC_THRESHOLD
 from .errors import InputError
-from .features import MIN_WIDTH, RELATIVE_WIDTH, WINDOW, Spectrum, cell_count, smooth_resample
+from .features import MIN_WIDTH, RELATIVE_WIDTH, WINDOW, Spectrum, cell_count, cells_of_mask, smooth_resample
 from .fsc import first_crossing, frequency_grid, half_map_fsc, soft_edge
-from .structures import Atoms
+from .structures import Atoms, random_rotation
 
 SSNR_THRESHOLD = FSC_THRESHOLD / (1.0 - FSC_THRESHOLD)
 TRUTH_TOP = 0.49
@@ -109,19 +109,6 @@ class RealisticMap:
     mask: np.ndarray
     truth: np.ndarray
     info: Dict[str, Any] = field(default_factory=dict)
-
-
-def random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """A rotation matrix, uniform over all orientations."""
-    q = rng.normal(size=4)
-    w, x, y, z = q / np.linalg.norm(q)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 def spline_deposit(positions: np.ndarray, weights: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -490,7 +477,7 @@ def _reconstruct(
     final = _post_process((half1 + half2) / 2, mask, xyz, f, frequency, expected, voxel_size, options, rng)
     if options.auto_mask:
         mask = maps.auto_mask(maps.DensityMap(final, voxel_size))[0]
-    keep = _cells(mask, truth_stride)
+    keep = cells_of_mask(mask, truth_stride)
     truth = np.maximum(local_truth(signal, power, profile, truth_stride, keep), np.float32(1 / finest))
     truth *= np.float32(voxel_size)
     truth[~keep] = 0
@@ -518,14 +505,6 @@ def _reconstruct(
         "fsc": {"frequency_per_A": [float(v) / voxel_size for v in frequency], "masked": fsc_masked.tolist()},
     }
     return RealisticMap(final, half1.astype(np.float32), half2.astype(np.float32), mask, truth, info)
-
-
-def _cells(mask: np.ndarray, stride: int) -> np.ndarray:
-    """Cells of ``stride`` voxels that hold a masked voxel."""
-    cells = [cell_count(n, stride) for n in mask.shape]
-    padded = np.zeros([c * stride for c in cells], bool)
-    padded[tuple(slice(0, n) for n in mask.shape)] = mask
-    return padded.reshape(cells[0], stride, cells[1], stride, cells[2], stride).any(axis=(1, 3, 5))
 
 
 def _noise_scale(frequency: np.ndarray, signal: np.ndarray, unit_noise: np.ndarray, target: float) -> float:

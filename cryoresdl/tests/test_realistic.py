@@ -8,7 +8,7 @@ import pytest
 import scipy.fft as sf
 from scipy import ndimage
 
-from cryoresdl.models import features, realistic
+from cryoresdl.models import features, realistic, structures
 from cryoresdl.models.errors import InputError
 from cryoresdl.models.realistic import Options
 
@@ -237,7 +237,7 @@ def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monke
     realistic.local_truth(np.zeros(shape, np.float32), WHITE, profile, 2)
     width = max(features.RELATIVE_WIDTH * centre, features.MIN_WIDTH)
     expected = assumed[0] * realistic.band_power(WHITE, centre, width)
-    inside = realistic._cells(mask, 2)
+    inside = features.cells_of_mask(mask, 2)
     assert found[inside].sum() / expected[inside].sum() == pytest.approx(1, abs=0.12)
     outside = ~ndimage.binary_dilation(inside, iterations=3)
     assert found[outside].sum() / expected[outside].sum() == pytest.approx(1, abs=0.12)
@@ -449,14 +449,14 @@ def test_stride_gives_the_same_truth_on_a_coarser_grid():
     fine = quick()
     coarse = realistic.simulate(ball(400, 11.0), 4.0, 40, 1.0, 1, Options(), truth_stride=2)
     assert coarse.truth.shape == (20, 20, 20)
-    assert np.array_equal(coarse.truth > 0, realistic._cells(fine.mask, 2))
+    assert np.array_equal(coarse.truth > 0, features.cells_of_mask(fine.mask, 2))
     blocks = fine.truth.reshape(20, 2, 20, 2, 20, 2)
     full = (blocks > 0).all((1, 3, 5))
     assert np.quantile(np.abs(blocks.mean((1, 3, 5))[full] / coarse.truth[full] - 1), 0.9) < 0.05
 
 
 def test_random_rotation_is_a_rotation():
-    turns = [realistic.random_rotation(np.random.default_rng(k)) for k in range(200)]
+    turns = [structures.random_rotation(np.random.default_rng(k)) for k in range(200)]
     for turn in turns[:5]:
         assert np.allclose(turn @ turn.T, np.eye(3)) and np.linalg.det(turn) == pytest.approx(1)
     assert np.abs(np.mean(turns, axis=0)).max() < 0.15
