@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoresdl.models import inference, maps, model_file, profile_training, resolution, resolution_bins
+from cryoresdl.models import inference, maps, model_file, profile_training, resolution
 from cryoresdl.models.constants import GLOBAL_CLASSES
 from cryoresdl.models.evaluation import bootstrap, wilson
 from cryoresdl.models.evaluation import calibration as reliability
@@ -31,11 +31,8 @@ def evaluate(rows: profile_training.Table, model: model_file.Model, seed: int = 
     """All figures of one table of profiles."""
     calibration = model.card["calibration"]
     network = profile_training.Ensemble.of(model)
-    p = profile_training.distributions(network, rows, calibration["temperature"])
+    p, low, middle, high = profile_training.calibrated(network, rows, calibration)
     three, truth = profile_training.three_classes(p, rows.voxel_size), profile_training.true_classes(rows)
-    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
-    spread = calibration["spread"]
-    low, high = middle - spread * (middle - low), middle + spread * (high - middle)
     true_A, estimate = 2.0**rows.log2_voxels * rows.voxel_size, 2.0 ** np.maximum(middle, 1) * rows.voxel_size
     error = np.abs(estimate / true_A - 1)
     covered = (rows.log2_voxels >= low) & (rows.log2_voxels <= high)
@@ -103,10 +100,7 @@ def main() -> None:
         rows = profile_training.table(args.features, "test", local, args.limit)
         for kind in sorted(set(rows.kind)) + ["realistic"]:
             chosen = np.asarray([k.startswith(kind) for k in rows.kind])
-            part = profile_training.Table(
-                rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], [kind]
-            )
-            found[kind] = evaluate(part, model)
+            found[kind] = evaluate(profile_training.rows_of(rows, chosen), model)
     if args.maps:
         found["the paper's noiseless maps"] = evaluate(
             profile_training.table([args.maps], "test", local, args.limit), model

@@ -203,7 +203,7 @@ def _global_features(
     rows = profile_training.table([path], split, local, limit, progress.note)
     calibration = model.card.get("calibration", {})
     network = profile_training.Ensemble.of(model)
-    p = profile_training.distributions(network, rows, float(calibration.get("temperature", 1.0)))
+    p = profile_training.calibrated(network, rows, calibration)[0]
     three = profile_training.three_classes(p, rows.voxel_size)
     metrics = classification_metrics(three, profile_training.true_classes(rows))
     metrics.update(

@@ -211,7 +211,7 @@ def scaled_profile(weights: Dict[str, np.ndarray], profiles: np.ndarray) -> np.n
 
 
 def profile_distribution(
-    network: Dict[str, Any], weights: Dict[str, np.ndarray], profiles: np.ndarray, temperature: float = 1.0
+    network: Dict[str, Any], weights: Dict[str, np.ndarray], profiles: np.ndarray, temperature: Any = 1.0
 ) -> np.ndarray:
     """Distribution over the resolution bins that the global network gives, the mean of its members'.
 
@@ -221,7 +221,7 @@ def profile_distribution(
         network: a card's ``network`` entry.
         weights: its arrays.
         profiles: (n, inputs), see ``inference.global_profile``.
-        temperature: of the calibration; divides the logits.
+        temperature: of the calibration, one for all or (n, 1); divides the logits.
 
     Returns:
         (n, bins), rows of sum 1.

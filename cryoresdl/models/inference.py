@@ -395,6 +395,25 @@ def global_profile(
     return np.concatenate([summary, np.asarray(extra), features.crossings(summary) - 2.0]).astype(np.float32)
 
 
+def has_half_maps(profiles: np.ndarray) -> np.ndarray:
+    """Which of the profiles (n, inputs) of :func:`global_profile` come from half maps: bool (n,)."""
+    return np.asarray(profiles)[:, features.HALVES_FLAG] > 0.5
+
+
+def global_calibration(calibration: Dict[str, Any], profiles: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Temperature and spread of every profile, each (n, 1): half maps have factors of their own.
+
+    Args:
+        calibration: of a global model's card; an older one knows one pair for both kinds.
+        profiles: (n, inputs).
+    """
+    alone = [float(calibration.get(name, 1.0)) for name in ("temperature", "spread")]
+    kind = calibration.get("half_maps", {})
+    halves = [float(kind.get(name, value)) for name, value in zip(("temperature", "spread"), alone)]
+    chosen = np.where(has_half_maps(profiles)[:, None], np.asarray(halves), np.asarray(alone))
+    return chosen[:, :1], chosen[:, 1:]
+
+
 FILTER_MARGIN = 1.3
 """An answer so many times finer than a filter's edge is refused."""
 
@@ -521,13 +540,12 @@ def _band_classify(
 ) -> Dict[str, Any]:
     calibration = loaded.card.get("calibration", {})
     rows = np.asarray(local.profile)[None]
-    p = backend.profile_distribution(
-        loaded.card["network"], loaded.weights, rows, float(calibration.get("temperature", 1.0))
-    )
+    temperature, spreads = global_calibration(calibration, rows)
+    p = backend.profile_distribution(loaded.card["network"], loaded.weights, rows, temperature)
     voxel = density.voxel_size
     three = resolution_bins.class_probabilities(p, constants.GLOBAL_EDGES_A, voxel)[0]
     low, middle, high = (float(resolution_bins.quantile(p, q)[0]) for q in (0.16, 0.5, 0.84))
-    spread = float(calibration.get("spread", 1.0))
+    spread = float(spreads[0, 0])
     low, high = middle - spread * (middle - low), middle + spread * (high - middle)
     finest = local.info.get("filtered_to_A") or 2.0 * voxel
     if finest > 2.0 * voxel:

@@ -276,9 +276,19 @@ def train_global(
     return {**weights, **scaling}, final
 
 
-def distributions(model: Any, rows: Table, temperature: float = 1.0) -> np.ndarray:
-    """Bin probabilities of every row by an ``Ensemble``."""
+def distributions(model: Any, rows: Table, temperature: Any = 1.0) -> np.ndarray:
+    """Bin probabilities of every row by an ``Ensemble``; ``temperature`` is one number or (n, 1)."""
     return backend.profile_distribution(model.network, model.weights, rows.profile, temperature)
+
+
+def calibrated(
+    model: Any, rows: Table, calibration: Dict[str, Any]
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What users would see of every row: bin probabilities (n, bins), and low end, middle and high end in log2 voxels."""
+    temperature, spread = inference.global_calibration(calibration, rows.profile)
+    p = distributions(model, rows, temperature)
+    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
+    return p, middle - spread[:, 0] * (middle - low), middle, middle + spread[:, 0] * (high - middle)
 
 
 def three_classes(p: np.ndarray, voxel_size: np.ndarray) -> np.ndarray:
@@ -298,25 +308,43 @@ def true_classes(rows: Table) -> np.ndarray:
     return np.where(angstroms < low, 0, np.where(angstroms <= high, 1, 2))
 
 
-def measure(model: Any, rows: Table, calibration: Dict[str, float]) -> Dict[str, Any]:
+def measure(model: Any, rows: Table, calibration: Dict[str, Any]) -> Dict[str, Any]:
     """Accuracy, error and calibration of the global network on a table."""
-    p = distributions(model, rows, calibration.get("temperature", 1.0))
+    p, low, middle, high = calibrated(model, rows, calibration)
     three, truth = three_classes(p, rows.voxel_size), true_classes(rows)
-    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
-    spread = calibration.get("spread", 1.0)
-    gap = rows.log2_voxels - middle
-    covered = np.where(gap < 0, -gap <= spread * (middle - low), gap <= spread * (high - middle))
+    covered = (rows.log2_voxels >= low) & (rows.log2_voxels <= high)
     return {
         "rows": int(len(truth)),
         "accuracy": float((three.argmax(1) == truth).mean()),
-        "median_relative_error": float(np.median(np.abs(2.0 ** (-gap) - 1))),
+        "median_relative_error": float(np.median(np.abs(2.0 ** (middle - rows.log2_voxels) - 1))),
         "coverage68": float(covered.mean()),
         "ece": reliability(three / three.sum(1, keepdims=True), truth)["ece"],
     }
 
 
-def calibrate(model: Any, rows: Table) -> Dict[str, float]:
-    """Temperature of the least Brier score of the classes, and the spread of 68.3 % coverage, on held-out maps.
+LEAST_ROWS = 30
+"""Half maps get a calibration of their own from so many held-out rows on."""
+
+
+def calibrate(model: Any, rows: Table) -> Dict[str, Any]:
+    """Temperature and spread on held-out maps, for one map and (``half_maps``) for half maps; one distance limit."""
+    halves = inference.has_half_maps(rows.profile)
+    distance = np.sqrt(np.square(backend.scaled_profile(model.weights, rows.profile)).mean(1))
+    found: Dict[str, Any] = {"distance_limit": float(np.quantile(distance, 0.995) * 1.15)}
+    if min(halves.sum(), (~halves).sum()) < LEAST_ROWS:
+        return {**_calibrate_kind(model, rows), **found}
+    found["half_maps"] = _calibrate_kind(model, rows_of(rows, halves))
+    return {**_calibrate_kind(model, rows_of(rows, ~halves)), **found}
+
+
+def rows_of(rows: Table, chosen: np.ndarray) -> Table:
+    """The rows of a table where ``chosen`` (bool) says so."""
+    kinds = [kind for kind, kept in zip(rows.kind, chosen) if kept]
+    return Table(rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], kinds)
+
+
+def _calibrate_kind(model: Any, rows: Table) -> Dict[str, float]:
+    """Temperature of the least Brier score of the classes, and the spread of 68.3 % coverage.
 
     The Brier score, because a handful of maps far off would alone decide a temperature by log loss.
     """
@@ -331,13 +359,7 @@ def calibrate(model: Any, rows: Table) -> Dict[str, float]:
     low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
     gap = rows.log2_voxels - middle
     ratio = np.abs(gap) / np.maximum(np.where(gap < 0, middle - low, high - middle), 1e-4)
-    inside = backend.scaled_profile(model.weights, rows.profile)
-    distance = np.sqrt(np.square(inside).mean(1))
-    return {
-        "temperature": best,
-        "spread": float(np.quantile(ratio, 0.683)),
-        "distance_limit": float(np.quantile(distance, 0.995) * 1.15),
-    }
+    return {"temperature": best, "spread": float(np.quantile(ratio, 0.683))}
 
 
 def save_global(
@@ -356,9 +378,8 @@ def save_global(
     metrics["all"] = measure(model, test, calibration)
     for kind in sorted(set(test.kind)):
         chosen = np.asarray([k == kind for k in test.kind])
-        part = Table(test.profile[chosen], test.log2_voxels[chosen], test.voxel_size[chosen], [kind])
-        metrics[kind] = measure(model, part, calibration)
-    three = three_classes(distributions(model, test, calibration["temperature"]), test.voxel_size)
+        metrics[kind] = measure(model, rows_of(test, chosen), calibration)
+    three = three_classes(calibrated(model, test, calibration)[0], test.voxel_size)
     calibration["reliability"] = reliability(three / three.sum(1, keepdims=True), true_classes(test))
     card = {
         "kind": "global",

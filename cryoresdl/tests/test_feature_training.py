@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from cryoresdl.models import (
     feature_sets,
     feature_training,
     features,
+    inference,
     model_file,
     profile_training,
     resolution_bins,
@@ -18,6 +20,8 @@ from cryoresdl.models import (
 from cryoresdl.models.errors import InputError
 from cryoresdl.models.feature_sets import Item
 from cryoresdl.models.feature_training import LocalRecipe
+
+from .small_maps import random_global_weights
 
 TINY = LocalRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
 
@@ -68,6 +72,39 @@ def test_the_global_model_learns_what_the_half_maps_measure():
     assert profile_training._known_resolution(item) == 4.0
     item.info["measured_fsc0143_masked_A"] = 4.4
     assert profile_training._known_resolution(item) == 4.4
+
+
+def profile_rows(count, seed, halves):
+    """An untrained global network and rows of either kind, whose truth scatters more from one map."""
+    rng = np.random.default_rng(seed)
+    inputs = features.HALVES_FLAG + 3
+    profile = rng.normal(size=(count, inputs)).astype(np.float32)
+    profile[:, features.HALVES_FLAG] = halves
+    model = profile_training.Ensemble(fn.global_network(inputs, (4,)), random_global_weights(inputs, (4,), 3))
+    rows = profile_training.Table(profile, np.zeros(count), np.ones(count), ["x"] * count)
+    middle = profile_training.calibrated(model, rows, {})[2]
+    return model, replace(rows, log2_voxels=middle + rng.normal(0, np.where(halves, 0.1, 0.8), count))
+
+
+def test_half_maps_are_calibrated_apart_from_single_maps():
+    halves = np.arange(200) % 2 == 0
+    model, rows = profile_rows(200, 5, halves)
+    found = profile_training.calibrate(model, rows)
+    assert found["half_maps"]["spread"] < found["spread"] / 2
+    for kind in (halves, ~halves):
+        measured = profile_training.measure(model, profile_training.rows_of(rows, kind), found)
+        assert measured["coverage68"] == pytest.approx(0.683, abs=0.02)
+    few = profile_training.calibrate(model, profile_training.rows_of(rows, np.arange(200) < 40))
+    assert "half_maps" not in few and few["spread"] > 0
+
+
+def test_models_of_one_calibration_serve_both_kinds():
+    rows = np.zeros((2, features.HALVES_FLAG + 1))
+    rows[1, features.HALVES_FLAG] = 1
+    temperature, spread = inference.global_calibration({"temperature": 1.5, "spread": 0.7}, rows)
+    assert temperature.tolist() == [[1.5], [1.5]] and spread.tolist() == [[0.7], [0.7]]
+    temperature, spread = inference.global_calibration({"spread": 0.7, "half_maps": {"spread": 0.2}}, rows)
+    assert temperature.tolist() == [[1.0], [1.0]] and spread.tolist() == [[0.7], [0.2]]
 
 
 def test_crops_keep_features_and_truth_together():
@@ -291,7 +328,6 @@ def test_calibration_makes_the_interval_cover_two_thirds(tf):
 
 def test_narrow_and_wide_intervals_get_factors_of_their_own(tf):
     """Half of the cells too sure by 3, half too cautious by 2: each kind is covered by two thirds afterwards."""
-    from cryoresdl.models import inference
 
     rng = np.random.default_rng(1)
     item = make_item(0, (20, 20, 20))
@@ -326,7 +362,7 @@ def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_pat
     assert card["metrics"]["maps"] == 1 and card["calibration"]["spread"] > 0
     assert card["data"]["maps"] == {"train": 3, "validation": 1, "test": 1}
     json.dumps(model.card)
-    from cryoresdl.models import backend, inference
+    from cryoresdl.models import backend
 
     item = feature_training.load_split(data, "test")[0]
     expected = feature_training.predict_item(
