@@ -52,6 +52,8 @@ class GlobalRecipe:
         chain: "single" (single-chain proteins only) or "longest" (the longest protein chain of any
             structure).
         orientations: of training structures (of all with the paper split); the first is the deposited one.
+        fragments: further training examples per training structure (any protein chain of it): random stretches of
+            95 to 600 residues. Few structures have few shapes; the dense network needs many.
         turn_to_fit: turn structures that do not fit as deposited.
         kda: smallest and largest mass.
         half: store maps as float16 instead of float32.
@@ -64,6 +66,7 @@ class GlobalRecipe:
     split: str = "cluster"
     chain: str = "longest"
     orientations: int = 1
+    fragments: int = 0
     turn_to_fit: bool = True
     kda: Tuple[float, float] = PAPER_KDA
     half: bool = False
@@ -72,12 +75,16 @@ class GlobalRecipe:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One structure of a list: name, file, sequence cluster, and split where the manifest gives one."""
+    """One structure of a list: name, file, sequence cluster, split where the manifest gives one, number of the fragment.
+
+    Fragment 0 is the whole chain.
+    """
 
     name: str
     path: str
     cluster: str
     split: str = ""
+    fragment: int = 0
 
 
 def build_global(
@@ -105,6 +112,9 @@ def build_global(
         InputError: nothing left to store, or see `Parts`.
     """
     splits = _source_splits(entries, recipe)
+    pieces = _fragments(entries, splits, recipe)
+    entries = [*entries, *pieces]
+    splits.update({piece.name: "train" for piece in pieces})
     # What the bytes depend on besides the recipe: which structures, and their splits.
     listing = {entry.name: splits.get(entry.name, "") for entry in entries}
     parts = Parts(
@@ -183,11 +193,12 @@ def simulate_entry(
         light or
             heavy, or does not fit the box.
     """
-    atoms = _chosen_chain(structures.read_structure(entry.path), recipe.chain)
+    rng = np.random.default_rng([recipe.seed, zlib.crc32(entry.name.encode())])
+    atoms = structures.read_structure(entry.path)
+    atoms = cut_fragment(atoms, rng) if entry.fragment else _chosen_chain(atoms, recipe.chain)
     kda = structures.molecular_weight_kda(atoms)
     if not recipe.kda[0] <= kda <= recipe.kda[1]:
         raise InputError(f"{entry.name} has {kda:.1f} kDa, not {recipe.kda[0]:g}-{recipe.kda[1]:g} kDa.")
-    rng = np.random.default_rng([recipe.seed, zlib.crc32(entry.name.encode())])
     placed = []
     for number in range(orientations):
         place = _place(atoms, recipe, rng, deposited=number == 0)
@@ -232,6 +243,42 @@ def _chosen_chain(atoms: structures.Atoms, chain: str) -> structures.Atoms:
     if len(polymers) != 1 or np.any(atoms.is_nucleic):
         raise InputError(f"{atoms.path} is not a single-chain protein.")
     return structures.longest_chain(atoms)
+
+
+FRAGMENT_RESIDUES = (95, 600)
+"""Shortest (about 10 kDa) and longest fragment."""
+
+
+def _fragments(entries: Sequence[Entry], splits: Dict[str, str], recipe: GlobalRecipe) -> List[Entry]:
+    if recipe.fragments and recipe.split == "paper":
+        raise InputError("The paper's split draws over maps; give --split cluster with --fragments.")
+    return [
+        dataclasses.replace(entry, name=f"{entry.name}-part{number}", fragment=number)
+        for entry in entries
+        if splits.get(entry.name) == "train"
+        for number in range(1, recipe.fragments + 1)
+    ]
+
+
+def cut_fragment(atoms: structures.Atoms, rng: np.random.Generator) -> structures.Atoms:
+    """A random stretch of a random protein chain; long chains are drawn more often.
+
+    Raises:
+        InputError: no protein chain is long enough.
+    """
+    shortest, longest = FRAGMENT_RESIDUES
+    counts = {name: n for name, n in structures.protein_chains(atoms).items() if n >= shortest}
+    if not counts:
+        raise InputError(f"{atoms.path} has no protein chain of {shortest} residues to cut a fragment from.")
+    names = sorted(counts)
+    share = np.array([counts[name] for name in names], float)
+    name = names[int(rng.choice(len(names), p=share / share.sum()))]
+    index = atoms.chain_names.index(name)
+    chain = atoms.select((atoms.chain == index) & atoms.is_polymer & ~atoms.is_nucleic)
+    residues = np.unique(chain.residue)
+    length = int(rng.integers(shortest, min(len(residues), longest) + 1))
+    first = int(rng.integers(0, len(residues) - length + 1))
+    return chain.select(np.isin(chain.residue, residues[first : first + length]))
 
 
 def _place(

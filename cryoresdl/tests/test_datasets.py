@@ -260,6 +260,33 @@ def test_global_set_has_every_map_scaled_centred_and_labelled(structures_folder,
     assert not (tmp_path / "g.h5.parts").exists()
 
 
+def test_fragments_of_training_structures_are_further_training_structures(structures_folder, tmp_path):
+    entries = datasets.find_structures(structures_folder)
+    recipe = datasets.dataclasses.replace(RECIPE, orientations=1, fragments=2, kda=(5.0, 200.0))
+    made = datasets.build_global(entries, tmp_path / "f.h5", recipe)
+    pieces = {f"p{n}-part{k}" for n in range(3) for k in (1, 2)} | {"wide-part1", "wide-part2"}
+    with DatasetFile(tmp_path / "f.h5") as data:
+        sources = {source["id"]: source for source in data.sources()}
+        there = {name for name in sources if "-part" in name}
+        # Fragments of a structure too wide for the box may fit; nothing comes from validation and test structures.
+        assert there == pieces - set(made["skipped"]) and len(there) >= 6
+        for name in there:
+            whole = sources.get(name.split("-")[0], {"residues": 180})
+            assert 95 <= sources[name]["residues"] <= whole["residues"]
+        assert {sources[name]["residues"] for name in there} != {180}
+        names = [source["id"] for source in data.sources()]
+        for row in data.rows("validation").tolist() + data.rows("test").tolist():
+            assert "-part" not in names[data.column("source")[row]]
+    with pytest.raises(InputError, match="--split cluster"):
+        datasets.build_global(entries, tmp_path / "p.h5", datasets.dataclasses.replace(recipe, split="paper"))
+
+
+def test_a_fragment_needs_a_chain_long_enough(structures_folder):
+    entry = datasets.Entry("small", str(structures_folder / "pdb" / "small.pdb.gz"), "small", fragment=1)
+    with pytest.raises(InputError, match="95 residues"):
+        datasets.simulate_entry(entry, RECIPE)
+
+
 def test_same_seed_same_bytes_on_one_and_two_workers_and_another_seed_not(structures_folder, tmp_path):
     entries = datasets.find_structures(structures_folder)
     digests = []

@@ -33,6 +33,7 @@ _DEFAULTS: Dict[str, Dict[str, Any]] = {
         "split": None,
         "chain": None,
         "orientations": 1,
+        "fragments": 0,
         "kda": [10.0, 200.0],
         "half": False,
     },
@@ -81,6 +82,12 @@ def _add_global(group: Any) -> None:
         help="single-chain proteins only, or every longest chain (longest)",
     )
     add("--orientations", type=count, metavar="K", help="of every training structure (1, the deposited one)")
+    add(
+        "--fragments",
+        type=count,
+        metavar="K",
+        help="random stretches of every training structure's chains (0)",
+    )
     add("--kda", type=positive, nargs=2, metavar=("LOW", "HIGH"), help="masses to take (10 200)")
     add("--half", action="store_true", default=None, help="store float16: half the disk, 0.0005 of the range")
 
@@ -160,6 +167,7 @@ def _global(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
         split=args.split or split,
         chain=args.chain or chain,
         orientations=_value(args, "orientations"),
+        fragments=_value(args, "fragments"),
         turn_to_fit=not args.paper,
         kda=tuple(_value(args, "kda")),
         half=bool(_value(args, "half")),
