@@ -210,7 +210,7 @@ def _card(
             "sources": len(data.sources()),
             "labels": data.info["recipe"].get("labels"),
             "split": data.info["recipe"].get("split", data.info.get("mode")),
-            "recipe": {**data.info["recipe"], "skipped": len(data.info["recipe"].get("skipped", {}))},
+            "recipe": {**data.info["recipe"], "skipped": len(data.skipped())},
             "seed": data.info.get("seed"),
         },
         "training": {
