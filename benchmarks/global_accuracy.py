@@ -3,7 +3,8 @@
 Usage: python benchmarks/global_accuracy.py [--features SET.h5 ...] [--maps GLOBAL.h5] [--real SHARED] [--json FILE]
 
 --features: feature sets with a test split (`cryoresdl dataset features`): realistic and clean simulated maps, class and
-error by the FSC 0.143 measured between the half maps inside the molecule. --maps: the paper's noiseless maps (`cryoresdl dataset global`), masks made
+error by the FSC 0.143 measured between the half maps inside the molecule (the interval of half maps against the
+expected FSC, since their estimate is the measurement). --maps: the paper's noiseless maps (`cryoresdl dataset global`), masks made
 from the maps. --real: the folder with maps/index.csv. Intervals are 95 % (Wilson, or bootstrap over maps).
 """
 
@@ -31,11 +32,12 @@ def evaluate(rows: profile_training.Table, model: model_file.Model, seed: int = 
     """All figures of one table of profiles."""
     calibration = model.card["calibration"]
     network = profile_training.Ensemble.of(model)
-    p, low, middle, high = profile_training.calibrated(network, rows, calibration)
-    three, truth = profile_training.three_classes(p, rows.voxel_size), profile_training.true_classes(rows)
+    told = profile_training.calibrated(network, rows, calibration)
+    three, low, middle, high = told.probabilities, told.low, told.middle, told.high
+    truth = profile_training.true_classes(rows)
     true_A, estimate = 2.0**rows.log2_voxels * rows.voxel_size, 2.0 ** np.maximum(middle, 1) * rows.voxel_size
     error = np.abs(estimate / true_A - 1)
-    covered = (rows.log2_voxels >= low) & (rows.log2_voxels <= high)
+    covered = (rows.interval_target >= low) & (rows.interval_target <= high)
     found = {
         "class": share(three.argmax(1) == truth),
         "median relative error": float(np.median(error)),

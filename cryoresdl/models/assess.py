@@ -203,8 +203,7 @@ def _global_features(
     rows = profile_training.table([path], split, local, limit, progress.note)
     calibration = model.card.get("calibration", {})
     network = profile_training.Ensemble.of(model)
-    p = profile_training.calibrated(network, rows, calibration)[0]
-    three = profile_training.three_classes(p, rows.voxel_size)
+    three = profile_training.calibrated(network, rows, calibration).probabilities
     metrics = classification_metrics(three, profile_training.true_classes(rows))
     metrics.update(
         {f"estimate_{k}": v for k, v in profile_training.measure(network, rows, calibration).items()}

@@ -171,8 +171,6 @@ class Features:
 N_LOCAL = N_BANDS + 2
 SUMMARY_BLOCKS = 6
 SUMMARY_FLAGS = 5
-HALVES_FLAG = SUMMARY_BLOCKS * N_BANDS + 1
-"""Place in ``Features.summary`` of the number that is 1 when the noise came from half maps."""
 
 
 def summary_length() -> int:

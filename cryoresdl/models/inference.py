@@ -374,6 +374,10 @@ def _finish(
     return LocalResult(values, classes, widths, mask, info)
 
 
+MEASURED_INPUTS = slice(features.summary_length() + 8, features.summary_length() + 10)
+"""Places in the global network's input of what half maps measure: whether there are any, and their FSC 0.143."""
+
+
 def global_profile(
     summary: np.ndarray, medians: np.ndarray, spreads: np.ndarray, cutoff: Optional[float] = None
 ) -> np.ndarray:
@@ -397,21 +401,78 @@ def global_profile(
 
 def has_half_maps(profiles: np.ndarray) -> np.ndarray:
     """Which of the profiles (n, inputs) of :func:`global_profile` come from half maps: bool (n,)."""
-    return np.asarray(profiles)[:, features.HALVES_FLAG] > 0.5
+    return np.asarray(profiles)[:, MEASURED_INPUTS.start] > 0.5
 
 
-def global_calibration(calibration: Dict[str, Any], profiles: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Temperature and spread of every profile, each (n, 1): half maps have factors of their own.
+HALF_MAP_TRUST = 0.3
+"""Octaves by which the half maps' FSC may contradict the network and still be the answer (validation split)."""
+
+
+@dataclass
+class GlobalAnswers:
+    """What is told of n maps; resolutions in log2 voxels.
+
+    Attributes:
+        probabilities: (n, 3) of the classes.
+        low: (n,) lower end of the 68 % interval.
+        middle: (n,) the estimate.
+        high: (n,) upper end.
+        own: (n,) the network's estimate, whatever the half maps measure.
+    """
+
+    probabilities: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
+    own: np.ndarray
+
+
+def global_answers(
+    network: Dict[str, Any],
+    weights: Dict[str, np.ndarray],
+    profiles: np.ndarray,
+    voxel_size: np.ndarray,
+    calibration: Dict[str, Any],
+) -> GlobalAnswers:
+    """Calibrated answers of the global network.
+
+    The FSC of the half maps in the mask *is* the resolution that one reports, so where there are half maps the network
+    only judges it: the estimate is the measurement, the network gives the interval and a share of doubt. Where the two are
+    further apart than ``HALF_MAP_TRUST``, the mask is not the molecule's, and the network's own answer stands.
 
     Args:
-        calibration: of a global model's card; an older one knows one pair for both kinds.
-        profiles: (n, inputs).
+        network: a card's ``network`` entry.
+        weights: its arrays.
+        profiles: (n, inputs) of :func:`global_profile`.
+        voxel_size: (n,) angstroms.
+        calibration: of the card; ``half_maps`` holds the factors for maps with half maps, an older card has one set.
     """
-    alone = [float(calibration.get(name, 1.0)) for name in ("temperature", "spread")]
-    kind = calibration.get("half_maps", {})
-    halves = [float(kind.get(name, value)) for name, value in zip(("temperature", "spread"), alone)]
-    chosen = np.where(has_half_maps(profiles)[:, None], np.asarray(halves), np.asarray(alone))
-    return chosen[:, :1], chosen[:, 1:]
+    halves = has_half_maps(profiles)
+    factors = {}
+    for name, default in (("temperature", 1.0), ("spread", 1.0), ("doubt", 1.0)):
+        alone = float(calibration.get(name, default))
+        factors[name] = np.where(halves, float(calibration.get("half_maps", {}).get(name, alone)), alone)
+    p = backend.profile_distribution(network, weights, profiles, factors["temperature"][:, None])
+    low, own, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
+    away = np.asarray(profiles, float)[:, MEASURED_INPUTS.stop - 1] + 2.0 - own
+    trusted = halves & (np.abs(away) <= HALF_MAP_TRUST)
+    middle = np.where(trusted, own + away, own)
+    voxels = np.asarray(voxel_size, float)
+    three = np.concatenate(
+        [
+            resolution_bins.class_probabilities(row[None], constants.GLOBAL_EDGES_A, float(size))
+            for row, size in zip(p, voxels * 2.0 ** (middle - own))
+        ]
+    )
+    measured = np.eye(3)[resolution.global_class_of(2.0**middle * voxels)]
+    doubt = np.where(trusted, factors["doubt"], 1.0)[:, None]
+    return GlobalAnswers(
+        doubt * three + (1 - doubt) * measured,
+        middle - factors["spread"] * (own - low),
+        middle,
+        middle + factors["spread"] * (high - own),
+        own,
+    )
 
 
 FILTER_MARGIN = 1.3
@@ -539,21 +600,19 @@ def _band_classify(
     density: DensityMap, claimed: Optional[float], loaded: Any, local: LocalResult
 ) -> Dict[str, Any]:
     calibration = loaded.card.get("calibration", {})
-    rows = np.asarray(local.profile)[None]
-    temperature, spreads = global_calibration(calibration, rows)
-    p = backend.profile_distribution(loaded.card["network"], loaded.weights, rows, temperature)
-    voxel = density.voxel_size
-    three = resolution_bins.class_probabilities(p, constants.GLOBAL_EDGES_A, voxel)[0]
-    low, middle, high = (float(resolution_bins.quantile(p, q)[0]) for q in (0.16, 0.5, 0.84))
-    spread = float(spreads[0, 0])
-    low, high = middle - spread * (middle - low), middle + spread * (high - middle)
+    rows, voxel = np.asarray(local.profile)[None], density.voxel_size
+    answers = global_answers(loaded.card["network"], loaded.weights, rows, np.array([voxel]), calibration)
+    low, middle, high = (float(values[0]) for values in (answers.low, answers.middle, answers.high))
+    three = answers.probabilities[0]
     finest = local.info.get("filtered_to_A") or 2.0 * voxel
     if finest > 2.0 * voxel:
         three = _not_finer_than(three, finest)
     entry = _entry(density, loaded, three)
     estimate = max(2.0**middle * voxel, finest)
     interval = [max(2.0**low * voxel, finest), max(2.0**high * voxel, finest)]
-    problems = _unlike_training(backend.scaled_profile(loaded.weights, rows)[0], local, calibration)
+    problems = _contradicts_half_maps(local, float(answers.own[0]), voxel) + _unlike_training(
+        backend.scaled_profile(loaded.weights, rows)[0], local, calibration
+    )
     entry.update(
         {
             "resolution_A": round(estimate, 4),
@@ -569,6 +628,18 @@ def _band_classify(
             claimed, estimate, interval, entry["probabilities"], not problems, 2.0 * voxel, local.info
         )
     return entry
+
+
+def _contradicts_half_maps(local: LocalResult, middle: float, voxel: float) -> List[str]:
+    """The sentence that says so when half maps and network do not tell the same resolution."""
+    cutoff = local.info.get("half_map_fsc0143_A")
+    if cutoff is None or abs(np.log2(cutoff / voxel) - middle) <= HALF_MAP_TRUST:
+        return []
+    return [
+        f"The half maps agree to {cutoff:.1f} A inside the mask, but the signal there is that of a map of "
+        f"{2.0**middle * voxel:.1f} A: the mask is too tight or too loose, or the half maps are not "
+        "independent; give another mask."
+    ]
 
 
 def _not_finer_than(three: np.ndarray, finest: float) -> np.ndarray:

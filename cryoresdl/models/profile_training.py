@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import h5py
 import numpy as np
 
-from . import backend, constants, dataset_store, features, inference, maps, model_file, resolution_bins
+from . import backend, dataset_store, features, inference, maps, model_file, resolution
 from . import feature_networks as fn
 from .errors import InputError
 from .evaluation import brier
@@ -28,7 +28,7 @@ class GlobalRecipe:
         epochs: passes over the maps; the rate falls to zero along a cosine, so nothing is chosen on the way.
         batch: maps per step.
         rate: highest learning rate of AdamW.
-        noise: standard deviation of noise added to the standardised inputs.
+        noise: standard deviation of noise added to the standardised inputs, but for the half maps' FSC.
         dropout: share of neurons silenced per step.
         decay: weight decay.
         angstrom_weight: weight of the score in angstroms beside the one in log2.
@@ -48,12 +48,29 @@ class GlobalRecipe:
 
 @dataclass
 class Table:
-    """Inputs and targets of the global network, one row per map and variant."""
+    """Inputs and targets of the global network, one row per map and variant.
+
+    Attributes:
+        profile: (n, inputs) of ``inference.global_profile``.
+        log2_voxels: (n,) resolution that the half maps measure, or that the map was given.
+        voxel_size: (n,) angstroms.
+        kind: what each row is.
+        expected: (n,) the same without the measurement's chance error, where it is known: what the interval of half
+            maps must hold, whose estimate is the measurement itself. None stands for ``log2_voxels``.
+    """
 
     profile: np.ndarray
     log2_voxels: np.ndarray
     voxel_size: np.ndarray
     kind: List[str]
+    expected: Optional[np.ndarray] = None
+
+    @property
+    def interval_target(self) -> np.ndarray:
+        """(n,) what the interval of every row is measured against."""
+        if self.expected is None:
+            return self.log2_voxels
+        return np.where(inference.has_half_maps(self.profile), self.expected, self.log2_voxels)
 
 
 def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
@@ -84,7 +101,7 @@ def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, 
     Raises:
         InputError: no file has a map of that split.
     """
-    rows: List[Tuple[np.ndarray, float, float, str]] = []
+    rows: List[Tuple[np.ndarray, float, float, str, float]] = []
     for path in _as_list(data):
         source = _map_rows if _is_map_set(path) else _item_rows
         for row in source(path, split, local_model, limit):
@@ -93,11 +110,12 @@ def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, 
                 report(f"{split}: {len(rows)} profiles")
     if not rows:
         raise InputError(f"{_as_list(data)[0]} holds no map of the split {split!r}.")
-    profiles, resolutions, voxels, kinds = zip(*rows)
-    log2_voxels = np.log2(np.asarray(resolutions) / np.asarray(voxels))
-    return Table(
-        np.stack(profiles), log2_voxels.astype(np.float32), np.asarray(voxels, np.float32), list(kinds)
+    profiles, resolutions, voxels, kinds, expected = zip(*rows)
+    voxel_size = np.asarray(voxels, np.float32)
+    log2_voxels, log2_expected = (
+        np.log2(np.asarray(values) / voxel_size).astype(np.float32) for values in (resolutions, expected)
     )
+    return Table(np.stack(profiles), log2_voxels, voxel_size, list(kinds), log2_expected)
 
 
 def _is_map_set(path: PathLike) -> bool:
@@ -110,7 +128,7 @@ def _is_map_set(path: PathLike) -> bool:
 
 def _item_rows(
     path: PathLike, split: str, local_model: Any, limit: Optional[int]
-) -> Iterator[Tuple[np.ndarray, float, float, str]]:
+) -> Iterator[Tuple[np.ndarray, float, float, str, float]]:
     """Rows of a feature set; a set without the split gives none."""
     try:
         items = load_split([path], split, limit)
@@ -120,8 +138,9 @@ def _item_rows(
         kind = item.info.get("kind", "realistic")
         variants = VARIANTS if kind == "realistic" else VARIANTS[:1]
         for variant in variants:
-            voxel = item.info["voxel_size_A"]
-            yield profile_of(item, variant, local_model), _known_resolution(item), voxel, f"{kind} {variant}"
+            voxel, expected = item.info["voxel_size_A"], item.info["global_fsc0143_A"]
+            profile = profile_of(item, variant, local_model)
+            yield profile, _known_resolution(item), voxel, f"{kind} {variant}", expected
 
 
 def _known_resolution(item: Item) -> float:
@@ -134,7 +153,7 @@ def _known_resolution(item: Item) -> float:
 
 def _map_rows(
     path: PathLike, split: str, local_model: Any, limit: Optional[int]
-) -> Iterator[Tuple[np.ndarray, float, float, str]]:
+) -> Iterator[Tuple[np.ndarray, float, float, str, float]]:
     """Rows of a set of whole maps; a noiseless map cannot show more than its sampling: Nyquist at best."""
     with dataset_store.DatasetFile(path) as handle:
         resolutions, voxels = handle.column("resolution"), handle.column("voxel_size")
@@ -147,7 +166,8 @@ def _map_rows(
             spread = inference.calibrated_spread(spread, local_model.card.get("calibration", {}))
             inside = found.mask_cells
             profile = inference.global_profile(found.summary, median[inside], spread[inside])
-            yield profile, max(float(resolutions[number]), 2.0 * voxel), voxel, "clean single"
+            known = max(float(resolutions[number]), 2.0 * voxel)
+            yield profile, known, voxel, "clean single", known
 
 
 def cached_table(
@@ -159,7 +179,11 @@ def cached_table(
         with np.load(path) as stored:
             if str(stored["digest"]) == digest:
                 return Table(
-                    stored["profile"], stored["log2_voxels"], stored["voxel_size"], list(stored["kind"])
+                    stored["profile"],
+                    stored["log2_voxels"],
+                    stored["voxel_size"],
+                    list(stored["kind"]),
+                    stored["expected"],
                 )
     made = table(data, split, local_model, report=report)
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
@@ -170,6 +194,7 @@ def cached_table(
             log2_voxels=made.log2_voxels,
             voxel_size=made.voxel_size,
             kind=np.asarray(made.kind),
+            expected=made.expected,
         )
     return made
 
@@ -250,7 +275,7 @@ def train_global(
     def loss(truth: Any, logits: Any) -> Any:
         return _loss_of(tf, logits, truth[:, 0], truth[:, 1], recipe.angstrom_weight)
 
-    noisy = keras.Sequential([keras.layers.GaussianNoise(recipe.noise), model])
+    noisy = _with_noise(keras, model, recipe.noise)
     steps = recipe.epochs * -(-len(train.profile) // recipe.batch)
     warm = min(200, steps // 4)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -276,47 +301,35 @@ def train_global(
     return {**weights, **scaling}, final
 
 
-def distributions(model: Any, rows: Table, temperature: Any = 1.0) -> np.ndarray:
-    """Bin probabilities of every row by an ``Ensemble``; ``temperature`` is one number or (n, 1)."""
-    return backend.profile_distribution(model.network, model.weights, rows.profile, temperature)
+def _with_noise(keras: Any, model: Any, noise: float) -> Any:
+    """The model behind noise on its inputs, except what half maps measure: that is exact, and blurring it costs a class."""
+    size = model.input_shape[-1]
+    blurred = np.ones(size, np.float32)
+    blurred[inference.MEASURED_INPUTS.start : inference.MEASURED_INPUTS.stop] = 0.0
+    rows = keras.Input((size,))
+    added = keras.layers.GaussianNoise(noise)(rows) - rows
+    return keras.Model(rows, model(rows + added * blurred))
 
 
-def calibrated(
-    model: Any, rows: Table, calibration: Dict[str, Any]
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What users would see of every row: bin probabilities (n, bins), and low end, middle and high end in log2 voxels."""
-    temperature, spread = inference.global_calibration(calibration, rows.profile)
-    p = distributions(model, rows, temperature)
-    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
-    return p, middle - spread[:, 0] * (middle - low), middle, middle + spread[:, 0] * (high - middle)
-
-
-def three_classes(p: np.ndarray, voxel_size: np.ndarray) -> np.ndarray:
-    """Class probabilities (n, 3) of bin distributions of maps with different voxels."""
-    return np.concatenate(
-        [
-            resolution_bins.class_probabilities(row[None], constants.GLOBAL_EDGES_A, float(v))
-            for row, v in zip(p, voxel_size)
-        ]
-    )
+def calibrated(model: Any, rows: Table, calibration: Dict[str, Any]) -> inference.GlobalAnswers:
+    """What users would be told of every row."""
+    return inference.global_answers(model.network, model.weights, rows.profile, rows.voxel_size, calibration)
 
 
 def true_classes(rows: Table) -> np.ndarray:
     """Class index 0..2 of every row's true resolution; both edges are medium."""
-    angstroms = 2.0**rows.log2_voxels * rows.voxel_size
-    low, high = constants.GLOBAL_EDGES_A
-    return np.where(angstroms < low, 0, np.where(angstroms <= high, 1, 2))
+    return resolution.global_class_of(2.0**rows.log2_voxels * rows.voxel_size)
 
 
 def measure(model: Any, rows: Table, calibration: Dict[str, Any]) -> Dict[str, Any]:
     """Accuracy, error and calibration of the global network on a table."""
-    p, low, middle, high = calibrated(model, rows, calibration)
-    three, truth = three_classes(p, rows.voxel_size), true_classes(rows)
-    covered = (rows.log2_voxels >= low) & (rows.log2_voxels <= high)
+    told, truth = calibrated(model, rows, calibration), true_classes(rows)
+    three = told.probabilities
+    covered = (rows.interval_target >= told.low) & (rows.interval_target <= told.high)
     return {
         "rows": int(len(truth)),
         "accuracy": float((three.argmax(1) == truth).mean()),
-        "median_relative_error": float(np.median(np.abs(2.0 ** (middle - rows.log2_voxels) - 1))),
+        "median_relative_error": float(np.median(np.abs(2.0 ** (told.middle - rows.log2_voxels) - 1))),
         "coverage68": float(covered.mean()),
         "ece": reliability(three / three.sum(1, keepdims=True), truth)["ece"],
     }
@@ -329,18 +342,24 @@ LEAST_ROWS = 30
 def calibrate(model: Any, rows: Table) -> Dict[str, Any]:
     """Temperature and spread on held-out maps, for one map and (``half_maps``) for half maps; one distance limit."""
     halves = inference.has_half_maps(rows.profile)
+    noisy = np.array(["clean" not in kind for kind in rows.kind])
+    # Noiseless maps are easier than any that a user has: they would promise too much.
+    alone = ~halves & noisy if (~halves & noisy).sum() >= LEAST_ROWS else ~halves
     distance = np.sqrt(np.square(backend.scaled_profile(model.weights, rows.profile)).mean(1))
     found: Dict[str, Any] = {"distance_limit": float(np.quantile(distance, 0.995) * 1.15)}
-    if min(halves.sum(), (~halves).sum()) < LEAST_ROWS:
+    if min(halves.sum(), alone.sum()) < LEAST_ROWS:
         return {**_calibrate_kind(model, rows), **found}
-    found["half_maps"] = _calibrate_kind(model, rows_of(rows, halves))
-    return {**_calibrate_kind(model, rows_of(rows, ~halves)), **found}
+    measured = rows_of(rows, halves)
+    found["half_maps"] = _calibrate_kind(model, measured)
+    found["half_maps"]["doubt"] = _doubt(model, measured, found["half_maps"])
+    return {**_calibrate_kind(model, rows_of(rows, alone)), **found}
 
 
 def rows_of(rows: Table, chosen: np.ndarray) -> Table:
     """The rows of a table where ``chosen`` (bool) says so."""
     kinds = [kind for kind, kept in zip(rows.kind, chosen) if kept]
-    return Table(rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], kinds)
+    expected = None if rows.expected is None else rows.expected[chosen]
+    return Table(rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], kinds, expected)
 
 
 def _calibrate_kind(model: Any, rows: Table) -> Dict[str, float]:
@@ -349,17 +368,26 @@ def _calibrate_kind(model: Any, rows: Table) -> Dict[str, float]:
     The Brier score, because a handful of maps far off would alone decide a temperature by log loss.
     """
     truth = true_classes(rows)
-    temperatures = np.exp(np.linspace(np.log(0.5), np.log(2.5), 25))
+    temperatures = np.exp(np.linspace(np.log(0.05), np.log(2.5), 50))
     losses = []
     for temperature in temperatures:
-        three = three_classes(distributions(model, rows, float(temperature)), rows.voxel_size)
-        losses.append(brier(three, truth))
+        told = calibrated(model, rows, {"temperature": float(temperature)})
+        losses.append(brier(told.probabilities, truth))
     best = float(temperatures[int(np.argmin(losses))])
-    p = distributions(model, rows, best)
-    low, middle, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
-    gap = rows.log2_voxels - middle
-    ratio = np.abs(gap) / np.maximum(np.where(gap < 0, middle - low, high - middle), 1e-4)
-    return {"temperature": best, "spread": float(np.quantile(ratio, 0.683))}
+    told = calibrated(model, rows, {"temperature": best})
+    gap = rows.interval_target - told.middle
+    side = np.where(gap < 0, told.middle - told.low, told.high - told.middle)
+    return {"temperature": best, "spread": float(np.quantile(np.abs(gap) / np.maximum(side, 1e-4), 0.683))}
+
+
+def _doubt(model: Any, rows: Table, calibration: Dict[str, float]) -> float:
+    """Share of the network's distribution in the class probabilities of half maps that scores best on held-out ones."""
+    doubts = np.linspace(0.02, 1.0, 50)
+    scores = [
+        brier(calibrated(model, rows, {**calibration, "doubt": doubt}).probabilities, true_classes(rows))
+        for doubt in doubts
+    ]
+    return float(doubts[int(np.argmin(scores))])
 
 
 def save_global(
@@ -379,7 +407,7 @@ def save_global(
     for kind in sorted(set(test.kind)):
         chosen = np.asarray([k == kind for k in test.kind])
         metrics[kind] = measure(model, rows_of(test, chosen), calibration)
-    three = three_classes(calibrated(model, test, calibration)[0], test.voxel_size)
+    three = calibrated(model, test, calibration).probabilities
     calibration["reliability"] = reliability(three / three.sum(1, keepdims=True), true_classes(test))
     card = {
         "kind": "global",

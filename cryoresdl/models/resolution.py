@@ -60,6 +60,12 @@ def class_of(resolution: np.ndarray) -> np.ndarray:
     return np.where(estimated(values), classes, np.int8(NOT_ESTIMATED_CLASS))
 
 
+def global_class_of(resolution_A: np.ndarray) -> np.ndarray:
+    """Index of the global class of many resolutions in angstroms; edges as in :func:`global_class`."""
+    low, high = GLOBAL_EDGES_A
+    return np.where(resolution_A < low, 0, np.where(resolution_A <= high, 1, 2))
+
+
 def global_class(resolution_A: float) -> str:
     """``high`` below 5 A, ``medium`` from 5 to 10 A with both edges, ``low`` above 10 A (paper, section 4.1).
 

@@ -77,12 +77,12 @@ def test_the_global_model_learns_what_the_half_maps_measure():
 def profile_rows(count, seed, halves):
     """An untrained global network and rows of either kind, whose truth scatters more from one map."""
     rng = np.random.default_rng(seed)
-    inputs = features.HALVES_FLAG + 3
+    inputs = inference.MEASURED_INPUTS.stop
     profile = rng.normal(size=(count, inputs)).astype(np.float32)
-    profile[:, features.HALVES_FLAG] = halves
+    profile[:, inference.MEASURED_INPUTS] = np.where(halves, 1.0, 0.0)[:, None] * (1.0, 99.0)
     model = profile_training.Ensemble(fn.global_network(inputs, (4,)), random_global_weights(inputs, (4,), 3))
     rows = profile_training.Table(profile, np.zeros(count), np.ones(count), ["x"] * count)
-    middle = profile_training.calibrated(model, rows, {})[2]
+    middle = profile_training.calibrated(model, rows, {}).middle
     return model, replace(rows, log2_voxels=middle + rng.normal(0, np.where(halves, 0.1, 0.8), count))
 
 
@@ -99,12 +99,27 @@ def test_half_maps_are_calibrated_apart_from_single_maps():
 
 
 def test_models_of_one_calibration_serve_both_kinds():
-    rows = np.zeros((2, features.HALVES_FLAG + 1))
-    rows[1, features.HALVES_FLAG] = 1
-    temperature, spread = inference.global_calibration({"temperature": 1.5, "spread": 0.7}, rows)
-    assert temperature.tolist() == [[1.5], [1.5]] and spread.tolist() == [[0.7], [0.7]]
-    temperature, spread = inference.global_calibration({"spread": 0.7, "half_maps": {"spread": 0.2}}, rows)
-    assert temperature.tolist() == [[1.0], [1.0]] and spread.tolist() == [[0.7], [0.2]]
+    model, rows = profile_rows(2, 1, np.array([False, True]))
+    plain, wide, apart = (
+        profile_training.calibrated(model, rows, calibration)
+        for calibration in ({}, {"spread": 2.0}, {"spread": 2.0, "half_maps": {"spread": 0.5}})
+    )
+    width = plain.high - plain.low
+    assert wide.high - wide.low == pytest.approx(2 * width)
+    assert apart.high - apart.low == pytest.approx(width * (2.0, 0.5))
+
+
+def test_half_maps_that_are_always_right_leave_no_doubt():
+    model, rows = profile_rows(60, 2, np.ones(60, bool))
+    # Blind to what half maps measure, the network's own answer stays while the measurement is moved.
+    model.weights["dense0/kernel"][inference.MEASURED_INPUTS] = 0
+    own = profile_training.calibrated(model, rows, {}).own
+    rows.profile[:, inference.MEASURED_INPUTS.stop - 1] = own - 2.0 + 0.2
+    right = replace(rows, log2_voxels=own + 0.2)
+    assert profile_training._doubt(model, right, {}) == pytest.approx(0.02)
+    other = np.where(profile_training.true_classes(right) == 2, 2.0, 4.5)
+    wrong = replace(rows, log2_voxels=np.where(np.arange(60) % 3, own + 0.2, other))
+    assert profile_training._doubt(model, wrong, {}) > 0.2
 
 
 def test_crops_keep_features_and_truth_together():
@@ -406,3 +421,17 @@ def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):
         pt.train_members(rows, rows, recipe, lambda _: None, tmp_path / "history.csv", members=2)
         with open(tmp_path / "history.csv", newline="") as handle:
             assert [row["epoch"] for row in csv.DictReader(handle)] == ["0", "1", "0", "1"]
+
+
+def test_noise_spares_what_half_maps_measure(tf):
+    import keras
+
+    size = inference.MEASURED_INPUTS.stop + 3
+    model = keras.Sequential([keras.Input((size,)), keras.layers.Identity()])
+    rows = np.ones((50, size), np.float32)
+    noisy = np.asarray(profile_training._with_noise(keras, model, 0.5)(rows, training=True))
+    spread = noisy.std(0)
+    assert (spread[inference.MEASURED_INPUTS] == 0).all() and (
+        np.delete(spread, inference.MEASURED_INPUTS) > 0.2
+    ).all()
+    assert np.array_equal(profile_training._with_noise(keras, model, 0.5)(rows, training=False), rows)

@@ -13,13 +13,14 @@ from cryoresdl.models import (
     model_file,
     outputs,
     realistic,
+    resolution,
     resolution_bins,
 )
 from cryoresdl.models import feature_networks as fn
 from cryoresdl.models.errors import InputError
 from cryoresdl.models.maps import DensityMap
 
-from .small_maps import ball, save_global_model, save_local_model
+from .small_maps import ball, random_global_weights, save_global_model, save_local_model
 
 VOXEL = 1.5
 SHAPE = (48, 48, 48)
@@ -487,3 +488,42 @@ def test_tiles_of_an_axis_share_it_evenly():
         overlaps = [before[1] - after[0] for before, after in zip(pieces, pieces[1:])]
         assert all(overlap >= 2 * inference.TILE_HALO - 1 for overlap in overlaps)
     assert sum(stop - start for start, stop in inference.axis_tiles(89)) <= 120
+
+
+def test_what_half_maps_measure_lies_where_it_is_looked_for():
+    summary, cells = np.zeros(features.summary_length()), np.ones(2)
+    alone = inference.global_profile(summary, cells, cells)
+    measured = inference.global_profile(summary, cells, cells, 8.0)
+    assert alone[inference.MEASURED_INPUTS].tolist() == [0.0, 0.0]
+    assert measured[inference.MEASURED_INPUTS].tolist() == [1.0, 1.0]
+    assert np.flatnonzero(alone != measured).tolist() == list(range(alone.size))[inference.MEASURED_INPUTS]
+
+
+def test_half_maps_have_the_last_word_unless_the_map_contradicts_them():
+    network, inputs = fn.global_network(PROFILE_LENGTH, (16, 8)), PROFILE_LENGTH
+    weights = random_global_weights(inputs)
+    rows = np.zeros((4, inputs))
+    # The network is blind to what half maps measure here, so that its own answer stays.
+    weights["dense0/kernel"][inference.MEASURED_INPUTS] = 0
+    own = inference.global_answers(network, weights, rows, np.full(4, 1.5), {}).own[0]
+    rows[1:, inference.MEASURED_INPUTS.start] = 1
+    rows[1:, inference.MEASURED_INPUTS.start + 1] = own - 2 + np.array([0.1, -0.25, 0.5])
+    told = inference.global_answers(network, weights, rows, np.full(4, 1.5), {"doubt": 0.1})
+    assert told.own == pytest.approx(np.full(4, own), abs=1e-5)
+    assert told.middle - own == pytest.approx([0.0, 0.1, -0.25, 0.0], abs=1e-5)
+    assert told.high - told.middle == pytest.approx(np.full(4, told.high[0] - own), abs=1e-5)
+    assert told.probabilities.sum(1) == pytest.approx(np.ones(4), abs=1e-5)
+    measured = resolution.global_class_of(2.0 ** told.middle[1:3] * 1.5)
+    assert (told.probabilities[[1, 2], measured] >= 0.9).all()
+    assert told.probabilities[3] == pytest.approx(told.probabilities[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(("cutoff", "said"), [(None, False), (4.4, False), (2.9, True), (6.0, True)])
+def test_contradicting_half_maps_are_named(cutoff, said):
+    local = inference.LocalResult(
+        *(np.zeros((2, 2, 2), np.float32) for _ in range(4)), {"half_map_fsc0143_A": cutoff}
+    )
+    found = inference._contradicts_half_maps(local, 2.0, 1.0)
+    assert bool(found) == said
+    if said:
+        assert f"{cutoff:.1f} A" in found[0] and "4.0 A" in found[0] and "mask" in found[0]
