@@ -75,3 +75,29 @@ def masked_cutoff(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, voxel_
     """
     frequency, fsc = half_map_fsc(half1, half2, soft_edge(mask, max(3.0, 3.0 / voxel_size)))
     return float(voxel_size / first_crossing(frequency[1:], fsc[1:]))
+
+
+CLEAR_OF_MASK = 5
+"""Voxels between the mask and the background that half maps are compared in."""
+LEAST_BACKGROUND = 1000
+
+
+def background_correlation(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray) -> Optional[float]:
+    """Correlation of two half maps outside the molecule, of the differences of neighbouring voxels.
+
+    Noise of independent half maps does not correlate; differences leave out slow density such as ice or a micelle.
+
+    Args:
+        half1: float32 (z, y, x).
+        half2: float32 (z, y, x).
+        mask: bool (z, y, x).
+
+    Returns:
+        -1 to 1; None where too little background is left, or none that varies (masked half maps).
+    """
+    near = ndimage.maximum_filter(mask.astype(np.uint8), 2 * CLEAR_OF_MASK + 1)[1:] > 0
+    a, b = np.diff(half1, axis=0), np.diff(half2, axis=0)
+    chosen = ~near & (a != 0) & (b != 0)
+    if chosen.sum() < LEAST_BACKGROUND:
+        return None
+    return float(np.corrcoef(a[chosen], b[chosen])[0, 1])

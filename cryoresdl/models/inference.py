@@ -302,10 +302,12 @@ def _band_localres(
     inside = mask[region]
     voxel = density.voxel_size
     cutoff: Optional[float] = None
+    alike: Optional[float] = None
     if has_halves and half1 is not None and half2 is not None:
         a, b = half1.data[region], half2.data[region]
         feats = features.compute((a + b) / 2, inside, voxel, (a - b) / 2)
         cutoff = fsc.masked_cutoff(a, b, inside, voxel)
+        alike = fsc.background_correlation(a, b, inside)
     else:
         feats = features_of(density.data, mask, voxel)
     timings["features"] = time.perf_counter() - clock
@@ -346,6 +348,8 @@ def _band_localres(
             "the molecule's own spectrum and is less certain; give the half maps or an unmasked map."
         )
     result.info["half_map_fsc0143_A"] = None if cutoff is None else round(cutoff, 4)
+    result.info["half_map_background_correlation"] = None if alike is None else round(alike, 4)
+    result.info["warnings"] += _suspect_inputs(mask, alike)
     result.profile = global_profile(
         feats.summary,
         median[feats.mask_cells],
@@ -353,6 +357,28 @@ def _band_localres(
         None if cutoff is None else cutoff / voxel,
     )
     return result
+
+
+LARGEST_MASK = 0.95
+"""A mask that covers more of the box is none."""
+ALIKE_BACKGROUND = 0.5
+"""Independent half maps correlate by about 0 outside the molecule."""
+
+
+def _suspect_inputs(mask: np.ndarray, alike: Optional[float]) -> List[str]:
+    """One sentence for a mask of everything, one for half maps that share their noise."""
+    found = []
+    share = float(mask.mean())
+    if share > LARGEST_MASK:
+        found.append(
+            f"The mask covers {100 * share:.0f} % of the box, solvent and all: give a mask of the molecule, or none."
+        )
+    if alike is not None and alike > ALIKE_BACKGROUND:
+        found.append(
+            f"The half maps are alike outside the mask, too (correlation {alike:.2f}): they are not independent, or the "
+            "mask leaves out part of the molecule."
+        )
+    return found
 
 
 def _finish(
@@ -620,7 +646,7 @@ def _band_classify(
             "in_distribution": not problems,
             "warnings": list(density.warnings)
             + problems
-            + [w for w in local.info.get("warnings", []) if w not in density.warnings],
+            + [w for w in local.info.get("warnings", []) if w not in density.warnings + problems],
         }
     )
     if claimed is not None:
@@ -668,6 +694,7 @@ def _unlike_training(profile: np.ndarray, local: LocalResult, calibration: Dict[
             f"The map's spectrum is unlike every training map's (distance {distance:.1f}, limit {limit:.1f}): "
             "extreme sharpening, filtering or an unusual voxel size."
         )
+    problems += _suspect_inputs(local.mask, local.info.get("half_map_background_correlation"))
     signal = local.info.get("signal_over_noise")
     contrast = local.info["mask"].get("contrast")
     if (signal is not None and signal < LEAST_SIGNAL) or (contrast is not None and contrast < LEAST_CONTRAST):

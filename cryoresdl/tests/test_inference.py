@@ -8,6 +8,7 @@ import pytest
 from cryoresdl.models import (
     constants,
     features,
+    fsc,
     inference,
     maps,
     model_file,
@@ -527,3 +528,34 @@ def test_contradicting_half_maps_are_named(cutoff, said):
     assert bool(found) == said
     if said:
         assert f"{cutoff:.1f} A" in found[0] and "4.0 A" in found[0] and "mask" in found[0]
+
+
+def test_half_maps_that_share_their_noise_are_found():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(3, 40, 40, 40)).astype(np.float32)
+    mask = np.zeros((40, 40, 40), bool)
+    mask[12:28, 12:28, 12:28] = True
+    signal = np.where(mask, 50.0, 0.0).astype(np.float32)
+    assert abs(fsc.background_correlation(signal + noise[0], signal + noise[1], mask)) < 0.05
+    shared = signal + noise[0] * 0.9 + noise[1] * 0.1
+    assert fsc.background_correlation(signal + noise[0], shared, mask) > 0.9
+    # Ice is in both half maps and varies slowly.
+    ice = 3 * np.sin(np.linspace(0, 6, 40, dtype=np.float32))[:, None, None]
+    assert abs(fsc.background_correlation(noise[0] + ice, noise[1] + ice, mask)) < 0.2
+    assert fsc.background_correlation((signal + noise[0]) * mask, (signal + noise[1]) * mask, mask) is None
+    assert fsc.background_correlation(noise[0], noise[1], np.ones_like(mask)) is None
+
+
+def test_suspect_inputs_make_the_verdict_cannot_tell(models, simulated):
+    mask = np.ones((8, 8, 8), bool)
+    found = inference._suspect_inputs(mask, 0.97)
+    assert len(found) == 2 and "100 %" in found[0] and "0.97" in found[1] and "independent" in found[1]
+    mask[:4] = False
+    assert inference._suspect_inputs(mask, 0.1) == [] and inference._suspect_inputs(mask, None) == []
+    shared = 0.95 * simulated.half1 + 0.05 * simulated.half2
+    first, second = density(simulated.half1), density(shared)
+    entry = inference.classify(
+        first, mask=simulated.mask, claimed=6.0, model=models["global"], half1=first, half2=second
+    )
+    assert entry["claim"]["verdict"] == "cannot tell" and not entry["in_distribution"]
+    assert sum("alike outside" in warning for warning in entry["warnings"]) == 1
