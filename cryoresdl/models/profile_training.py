@@ -177,7 +177,7 @@ def cached_table(
     digest = model_file.digest(local_model)
     if resume and path.exists():
         with np.load(path) as stored:
-            if str(stored["digest"]) == digest:
+            if str(stored["digest"]) == digest and "expected" in stored.files:
                 return Table(
                     stored["profile"],
                     stored["log2_voxels"],
@@ -194,7 +194,7 @@ def cached_table(
             log2_voxels=made.log2_voxels,
             voxel_size=made.voxel_size,
             kind=np.asarray(made.kind),
-            expected=made.expected,
+            expected=np.asarray(made.log2_voxels if made.expected is None else made.expected),
         )
     return made
 
