@@ -1,10 +1,12 @@
 """Accuracy, calibration and false alarms of the global model on data never trained on.
 
-Usage: python benchmarks/global_accuracy.py [--features SET.h5 ...] [--maps GLOBAL.h5] [--real SHARED] [--json FILE]
+Usage: python benchmarks/global_accuracy.py [--features SET.h5 ...] [--maps GLOBAL.h5] [--real SHARED] [--known SHARED]
+    [--limit N] [--json FILE]
 
 --features: feature sets with a test split (`cryoresdl dataset features`): realistic and clean simulated maps, class and
 error by the FSC 0.143 measured between the half maps inside the molecule (the interval of half maps against the
-expected FSC, since their estimate is the measurement). --maps: the paper's noiseless maps (`cryoresdl dataset global`), masks made
+expected FSC, since their estimate is the measurement). --known: the 56 maps of another generator in local_resolution/, each with
+its mask, against the resolution in their index. --maps: the paper's noiseless maps (`cryoresdl dataset global`), masks made
 from the maps. --real: the folder with maps/index.csv. Intervals are 95 % (Wilson, or bootstrap over maps).
 """
 
@@ -72,6 +74,32 @@ def evaluate(rows: profile_training.Table, model: model_file.Model, seed: int = 
     return found
 
 
+def known_maps(shared: Path) -> None:
+    """Class and error on the 56 maps of local_resolution/, from one map and from half maps."""
+    folder = shared / "local_resolution"
+    index = json.loads((folder / "index.json").read_text())
+    entries = index if isinstance(index, list) else next(v for v in index.values() if isinstance(v, list))
+    found: dict = {"one map": [], "half maps": []}
+    for entry in entries:
+        place, truth = folder / entry["id"], entry["global_fsc0143_A"]
+        density = maps.read(str(place / "map.mrc.gz"))
+        mask = maps.read_mask(str(place / "mask.mrc.gz"), density)
+        answers = {"one map": inference.classify(density, mask=mask)}
+        if entry["has_half_maps"]:
+            halves = [maps.read(str(place / f"half{k}.mrc.gz")) for k in (1, 2)]
+            answers["half maps"] = inference.classify(density, mask=mask, half1=halves[0], half2=halves[1])
+        for kind, told in answers.items():
+            low, high = told["interval_A"]
+            right = told["class"] == resolution.global_class(truth)
+            found[kind].append((right, abs(told["resolution_A"] / truth - 1), low <= truth <= high))
+    print("\nthe maps of the other generator")
+    for kind, rows in found.items():
+        right, error, inside = (np.asarray(column) for column in zip(*rows))
+        print(
+            f"  {kind}: class {share(right)}; median relative error {np.median(error):.3f}; covered {share(inside)}"
+        )
+
+
 def real_maps(shared: Path) -> list:
     """Every real map with a class in the index: class, estimate, interval, in or out of distribution."""
     rows = []
@@ -92,6 +120,7 @@ def main() -> None:
     parser.add_argument("--features", nargs="+", default=[])
     parser.add_argument("--maps")
     parser.add_argument("--real", type=Path)
+    parser.add_argument("--known", type=Path)
     parser.add_argument("--model", default="default")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--json", type=Path)
@@ -111,6 +140,8 @@ def main() -> None:
         print(f"\n{name}")
         for key, value in figures.items():
             print(f"  {key}: {value if not isinstance(value, float) else round(value, 4)}")
+    if args.known:
+        known_maps(args.known)
     if args.real:
         rows = real_maps(args.real)
         print("\nreal maps")

@@ -349,7 +349,8 @@ def _band_localres(
         )
     result.info["half_map_fsc0143_A"] = None if cutoff is None else round(cutoff, 4)
     result.info["half_map_background_correlation"] = None if alike is None else round(alike, 4)
-    result.info["warnings"] += _suspect_inputs(mask, alike)
+    result.info["problems"] = _suspect_inputs(mask, alike)
+    result.info["warnings"] += result.info["problems"]
     result.profile = global_profile(
         feats.summary,
         median[feats.mask_cells],
@@ -444,6 +445,7 @@ class GlobalAnswers:
         middle: (n,) the estimate.
         high: (n,) upper end.
         own: (n,) the network's estimate, whatever the half maps measure.
+        contradicted: (n,) bool: half maps and network are too far apart.
     """
 
     probabilities: np.ndarray
@@ -451,6 +453,7 @@ class GlobalAnswers:
     middle: np.ndarray
     high: np.ndarray
     own: np.ndarray
+    contradicted: np.ndarray
 
 
 def global_answers(
@@ -498,6 +501,7 @@ def global_answers(
         middle,
         middle + factors["spread"] * (high - own),
         own,
+        halves & ~trusted,
     )
 
 
@@ -636,9 +640,12 @@ def _band_classify(
     entry = _entry(density, loaded, three)
     estimate = max(2.0**middle * voxel, finest)
     interval = [max(2.0**low * voxel, finest), max(2.0**high * voxel, finest)]
-    problems = _contradicts_half_maps(local, float(answers.own[0]), voxel) + _unlike_training(
-        backend.scaled_profile(loaded.weights, rows)[0], local, calibration
-    )
+    problems = _unlike_training(backend.scaled_profile(loaded.weights, rows)[0], local, calibration)
+    problems += local.info.get("problems", [])
+    if answers.contradicted[0]:
+        problems.append(
+            _contradiction(local.info["half_map_fsc0143_A"], 2.0 ** float(answers.own[0]) * voxel)
+        )
     entry.update(
         {
             "resolution_A": round(estimate, 4),
@@ -656,16 +663,12 @@ def _band_classify(
     return entry
 
 
-def _contradicts_half_maps(local: LocalResult, middle: float, voxel: float) -> List[str]:
-    """The sentence that says so when half maps and network do not tell the same resolution."""
-    cutoff = local.info.get("half_map_fsc0143_A")
-    if cutoff is None or abs(np.log2(cutoff / voxel) - middle) <= HALF_MAP_TRUST:
-        return []
-    return [
-        f"The half maps agree to {cutoff:.1f} A inside the mask, but the signal there is that of a map of "
-        f"{2.0**middle * voxel:.1f} A: the mask is too tight or too loose, or the half maps are not "
-        "independent; give another mask."
-    ]
+def _contradiction(measured: float, own: float) -> str:
+    """The sentence that says so when half maps and network do not tell the same resolution (both in angstroms)."""
+    return (
+        f"The half maps agree to {measured:.1f} A inside the mask, but the signal there is that of a map of {own:.1f} A: "
+        "the mask is too tight or too loose, or the half maps are not independent; give another mask."
+    )
 
 
 def _not_finer_than(three: np.ndarray, finest: float) -> np.ndarray:
@@ -694,7 +697,6 @@ def _unlike_training(profile: np.ndarray, local: LocalResult, calibration: Dict[
             f"The map's spectrum is unlike every training map's (distance {distance:.1f}, limit {limit:.1f}): "
             "extreme sharpening, filtering or an unusual voxel size."
         )
-    problems += _suspect_inputs(local.mask, local.info.get("half_map_background_correlation"))
     signal = local.info.get("signal_over_noise")
     contrast = local.info["mask"].get("contrast")
     if (signal is not None and signal < LEAST_SIGNAL) or (contrast is not None and contrast < LEAST_CONTRAST):

@@ -83,8 +83,7 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
     spread = inference.calibrated_spread(spread, local_model.card.get("calibration", {}))
     cutoff = None
     if variant == "halves":
-        measured = item.info["measured_fsc0143_masked_A"]
-        cutoff = item.info.get("measured_fsc0143_given_mask_A", measured) / item.info["voxel_size_A"]
+        cutoff = _measured_in_mask(item) / item.info["voxel_size_A"]
     return inference.global_profile(item.summary[variant], median[inside], spread[inside], cutoff)
 
 
@@ -136,11 +135,21 @@ def _item_rows(
         return
     for item in items:
         kind = item.info.get("kind", "realistic")
-        variants = VARIANTS if kind == "realistic" else VARIANTS[:1]
+        variants = VARIANTS if kind == "realistic" and _measured_in_mask(item) else VARIANTS[:1]
         for variant in variants:
             voxel, expected = item.info["voxel_size_A"], item.info["global_fsc0143_A"]
             profile = profile_of(item, variant, local_model)
             yield profile, _known_resolution(item), voxel, f"{kind} {variant}", expected
+
+
+def _measured_in_mask(item: Item) -> float:
+    """FSC 0.143 of the half maps in the mask of the item, in angstroms; 0 where an older set did not keep it.
+
+    The FSC inside the molecule would stand for it only where that is the mask: elsewhere it is the answer.
+    """
+    automatic = item.info.get("options", {}).get("auto_mask", False)
+    inside = 0.0 if automatic else item.info["measured_fsc0143_masked_A"]
+    return float(item.info.get("measured_fsc0143_given_mask_A", inside))
 
 
 def _known_resolution(item: Item) -> float:

@@ -74,6 +74,16 @@ def test_the_global_model_learns_what_the_half_maps_measure():
     assert profile_training._known_resolution(item) == 4.4
 
 
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [({}, 4.4), ({"options": {"auto_mask": True}}, 0.0), ({"measured_fsc0143_given_mask_A": 5.0}, 5.0)],
+)
+def test_half_maps_enter_with_the_correlation_in_the_mask_of_the_map(info, expected):
+    item = make_item(0)
+    item.info.update({"measured_fsc0143_masked_A": 4.4, **info})
+    assert profile_training._measured_in_mask(item) == expected
+
+
 def profile_rows(count, seed, halves):
     """An untrained global network and rows of either kind, whose truth scatters more from one map."""
     rng = np.random.default_rng(seed)
