@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Union
 
 from .errors import InputError, OutputError
 
@@ -17,6 +17,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 RUN_JSON = "run.json"
 _LOCKS: Dict[str, int] = {}
+_MADE: Set[str] = set()
 
 
 def shown(path: PathLike) -> str:
@@ -244,6 +245,8 @@ def prepare_out(
             another run is writing in it.
     """
     folder = Path(folder)
+    if not folder.exists():
+        _MADE.add(os.path.realpath(folder))
     make_folder(folder)
     if not os.access(folder, os.W_OK):
         raise InputError(f"Cannot write in {shown(folder)}: it is read-only; choose another --out.")
@@ -290,6 +293,10 @@ def lock_folder(folder: PathLike) -> None:
 
 
 def unlock_folders() -> None:
-    """Free every folder that `prepare_out` locked."""
+    """Free every folder that `prepare_out` locked, and remove those that it made and nothing was written to."""
     while _LOCKS:
         os.close(_LOCKS.popitem()[1])
+    while _MADE:
+        # A folder with anything in it stays.
+        with contextlib.suppress(OSError):
+            os.rmdir(_MADE.pop())

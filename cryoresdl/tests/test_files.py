@@ -66,6 +66,15 @@ class TestFolders:
         assert files.prepare_out(out, ["a"], resume=True) == out
         files.unlock_folders()
 
+    def test_a_run_that_wrote_nothing_leaves_no_folder(self, tmp_path):
+        empty, full, old = (tmp_path / name for name in ("empty", "full", "old"))
+        old.mkdir()
+        for folder in (empty, full, old):
+            files.prepare_out(folder, [])
+        (full / "a").write_text("")
+        files.unlock_folders()
+        assert not empty.exists() and (full / "a").exists() and old.exists()
+
     def test_not_a_folder_and_read_only(self, tmp_path, monkeypatch):
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match="Cannot create"):
