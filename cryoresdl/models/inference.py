@@ -372,7 +372,7 @@ def _suspect_inputs(mask: np.ndarray, alike: Optional[float]) -> List[str]:
     share = float(mask.mean())
     if share > LARGEST_MASK:
         found.append(
-            f"The mask covers {100 * share:.0f} % of the box, solvent and all: give a mask of the molecule, or none."
+            f"The mask covers {100 * share:.0f} % of the box, solvent and all: give a mask of the molecule."
         )
     if alike is not None and alike > ALIKE_BACKGROUND:
         found.append(
