@@ -948,6 +948,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
     grid: Any = figure.subplots(down, across, squeeze=False).ravel()
     for ax, quantity in zip(grid, shown):
         for curve, name in panels[quantity]:
+            several = f" ({len(starts)} networks)" if len(starts) > 1 else ""
             for number, part in enumerate(starts):
                 ax.plot(
                     x[part],
@@ -956,7 +957,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "") -> 
                     linestyle="--" if curve.endswith("half maps") else "-",
                     marker="." if length < 30 else None,
                     alpha=1.0 if number == len(starts) - 1 else 0.45,
-                    label=None if number else curve + (f" ({len(starts)} starts)" if len(starts) > 1 else ""),
+                    label=None if number else curve + several,
                 )
         ax.legend(fontsize=8)
         ax.set_xlabel(step or "epoch", fontsize=9)

@@ -306,7 +306,7 @@ def test_histories_show_every_start_and_both_kinds_of_input():
     twice = plots.training_curves({"epoch": [0, 1, 0, 1], "loss": [4, 3, 5, 2], "val_loss": [4, 3, 5, 2]})
     lines = twice.axes[0].lines
     assert [line.get_xdata().tolist() for line in lines] == [[1, 2]] * 4
-    assert lines[1].get_ydata().tolist() == [5, 2] and lines[0].get_label() == "training (2 starts)"
+    assert lines[1].get_ydata().tolist() == [5, 2] and lines[0].get_label() == "training (2 networks)"
     both = plots.training_curves({"step": [1, 2], "val_single_rho": [0, 1], "val_halves_rho": [0, 1]})
     assert [line.get_label() for line in both.axes[0].lines] == [
         "validation, one map",
