@@ -28,7 +28,7 @@ from pathlib import Path
 import common
 import numpy as np
 
-from cryoresdl.models import inference
+from cryoresdl.models import features, inference
 
 START_MB, TILE_MB, TILE_BYTES, REGION_BYTES, BOX_BYTES = 200, 750, 130, 28, 12
 """The stated bound: MB of the program, MB of the largest tile, and bytes per voxel of a tile, the region and the box."""
@@ -58,7 +58,7 @@ def points(args: argparse.Namespace, folder: Path) -> list[dict]:
             # Fraction 1 is a mask of every voxel: the most that a box can ask for.
             mask = np.ones((box,) * 3, bool) if fraction >= 1 else common.ball(box, int(fraction * box**3))
             path, given = common.noise_map(folder, box, mask)
-            region = int(np.prod([edge.stop - edge.start for edge in inference.region_of(mask)]))
+            region = int(np.prod([edge.stop - edge.start for edge in features.region_of(mask)]))
             jobs = {"localres": ["localres", path, "--mask", given]}
             if args.halves:
                 halves = [common.noise_map(folder, box, mask, f"half{k}", k)[0] for k in (1, 2)]
@@ -130,7 +130,7 @@ def common_peak() -> float:
 
 def backends() -> dict:
     """Seconds of one 64^3-cell input on each backend, the largest difference, and GFLOP/s beside the matrix product."""
-    from cryoresdl.models import backend, inference
+    from cryoresdl.models import backend
 
     model = inference.load_model("truth", "local")
     config = model.card["network"]["config"]

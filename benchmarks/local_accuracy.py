@@ -1,9 +1,11 @@
 """Accuracy of a local-resolution model against truth, beside MonoRes, ResMap and the trivial baselines.
 
-Usage: python benchmarks/local_accuracy.py SHARED [--model truth] [--own SET.h5 ...] [--limit N] [--json FILE]
+Usage: python benchmarks/local_accuracy.py SHARED [--model truth] [--simulated 100] [--own SET.h5 ...] [--json FILE]
 
 SHARED is the data folder with local_resolution/ (56 maps of an independent generator with recorded MonoRes and ResMap
-results) and structures/. --own is a feature set with a test split made by the project's own simulator. Every figure is a
+results) and structures/. --simulated makes that many maps of test-split structures as `cryoresdl simulate --mode
+realistic` makes them (default options, 2.5 to 10 A, 2.2 to 5 voxels); --own is a feature set's test split, with all that
+`dataset features` draws: masks, filters, sharpening, noise inside the molecule, 1 to 22 A. Every figure is a
 mean over maps with a 95 % bootstrap interval over maps. "Corrected" errors are what is left after the best affine map
 from the method's values to the truth, fitted per map.
 """
@@ -17,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from cryoresdl.models import inference, maps, resolution
+from cryoresdl.models import feature_sets, inference, maps, realistic, resolution
 from cryoresdl.models.feature_training import load_split
 from cryoresdl.models.maps import DensityMap
+from cryoresdl.models.structures import read_structure
 
 
 def affine_corrected(values: np.ndarray, truth: np.ndarray) -> float:
@@ -84,15 +87,11 @@ def independent(shared: Path, model: str, limit: int | None, splits: tuple) -> d
             rows.setdefault(name, []).append(figures(values[chosen], truth[chosen]))
 
         result = inference.localres(density, mask=mask, model=model)
-        add("network, one map", result.resolution, inside)
-        hits = np.abs(result.resolution - truth)[inside] <= result.halfwidth[inside]
-        rows["network, one map"][-1]["coverage68"] = float(hits.mean())
+        rows.setdefault("network, one map", []).append(estimate_row(result, truth, inside))
         if entry["has_half_maps"]:
             h1, h2 = load(folder, "half1", voxel), load(folder, "half2", voxel)
             halves = inference.localres(density, h1, h2, mask, model)
-            add("network, half maps", halves.resolution, inside)
-            hits = np.abs(halves.resolution - truth)[inside] <= halves.halfwidth[inside]
-            rows["network, half maps"][-1]["coverage68"] = float(hits.mean())
+            rows.setdefault("network, half maps", []).append(estimate_row(halves, truth, inside))
         rows.setdefault("best constant", []).append(
             {"mae": float(np.abs(t - np.median(t)).mean()), "within1": constant_within(t)}
         )
@@ -114,6 +113,47 @@ def independent(shared: Path, model: str, limit: int | None, splits: tuple) -> d
 def constant_within(truth: np.ndarray) -> float:
     classes = resolution.class_of(truth).astype(int)
     return float((np.abs(classes - np.median(classes)) <= 1).mean())
+
+
+def estimate_row(result: inference.LocalResult, truth: np.ndarray, inside: np.ndarray) -> dict:
+    """Figures of one result on a map's voxels, with the coverage of its interval."""
+    row = figures(result.resolution[inside], truth[inside])
+    hits = np.abs(result.resolution - truth)[inside] <= result.halfwidth[inside]
+    row["coverage68"] = float(hits.mean())
+    row["log2"] = float(np.abs(np.log2(result.resolution[inside] / truth[inside])).mean())
+    return row
+
+
+def simulated(shared: Path, model: str, count: int) -> dict:
+    """Maps of the simulator's default options: structures of the test split, resolution and sampling log-uniform."""
+    manifest = feature_sets.read_manifest(shared / "structures", "test")
+    rows: dict = {}
+    index = 0
+    while len(rows.get("best constant", [])) < count:
+        rng = np.random.default_rng((991, index))
+        index += 1
+        entry = manifest[int(rng.integers(len(manifest)))]
+        target = float(np.exp(rng.uniform(np.log(2.5), np.log(10.0))))
+        voxel = max(target / float(np.exp(rng.uniform(np.log(2.2), np.log(5.0)))), 0.6)
+        if not 40 <= float(entry["max_extent_A"]) * 1.4 / voxel <= 128:
+            continue
+        made = realistic.simulate(read_structure(entry["path"]), target, None, voxel, index)
+        truth, inside = made.truth, made.mask & (made.truth > 0)
+        density, *halves = (DensityMap(data, voxel) for data in (made.map, made.half1, made.half2))
+        for name, given in (("network, one map", []), ("network, half maps", halves)):
+            result = inference.localres(density, *given, mask=made.mask, model=model)
+            row = estimate_row(result, truth, inside)
+            rows.setdefault(name, []).append(row)
+            if target < 5:
+                rows.setdefault(f"{name}, finer than 5 A", []).append(row)
+        t = truth[inside]
+        rows.setdefault("best constant", []).append(
+            {"mae": float(np.abs(t - np.median(t)).mean()), "within1": constant_within(t)}
+        )
+        rows.setdefault("global FSC value", []).append(
+            {"mae": float(np.abs(t - made.info["global_fsc0143_A"]).mean())}
+        )
+    return rows
 
 
 def groups(info: dict) -> list:
@@ -145,7 +185,7 @@ def own(paths: list, model: str, limit: int | None) -> dict:
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
             median, spread, _ = cell_estimates(loaded, feats)
-            u, s = median[inside], calibrated_spread(spread[inside], calibration)
+            u, s = median[inside], calibrated_spread(spread[inside], calibration, variant == "halves")
             values = np.exp2(np.maximum(u, 1.0)) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2
             row = figures(values, truth)
@@ -170,12 +210,16 @@ def main() -> None:
     parser.add_argument("shared", type=Path)
     parser.add_argument("--model", default="truth")
     parser.add_argument("--own", metavar="SET.h5", nargs="+")
+    parser.add_argument("--simulated", metavar="N", type=int)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--splits", nargs="+", default=["train", "validation", "test"])
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     found = {"independent": independent(args.shared, args.model, args.limit, tuple(args.splits))}
     table(found["independent"], "Independent generator (56 maps, none used for training), voxels in the mask")
+    if args.simulated:
+        found["simulated"] = simulated(args.shared, args.model, args.simulated)
+        table(found["simulated"], "The simulator's default maps of test-split structures, voxels in the mask")
     if args.own:
         found["own"] = own(args.own, args.model, args.limit)
         table(found["own"], "Own simulator, test split, cells in the mask")

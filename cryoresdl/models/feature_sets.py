@@ -142,6 +142,7 @@ def _packed(
     truth: np.ndarray,
     info: Dict[str, Any],
 ) -> Dict[str, Any]:
+    """The arrays of an item; ``truth`` is on the cells of the features' region."""
     window = crop_window(single.mask_cells)
     return {
         "single": single.local[(slice(None),) + window].astype(np.float16),
@@ -184,7 +185,7 @@ def make_item(recipe: Recipe) -> Dict[str, Any]:
     single = features.compute(result.map, result.mask, recipe.voxel_size)
     halves = features.compute(mean, result.mask, recipe.voxel_size, difference)
     info = {k: v for k, v in result.info.items() if k != "fsc"}
-    return _packed(recipe, single, halves, result.truth, info)
+    return _packed(recipe, single, halves, result.truth[single.cell_region()], info)
 
 
 def label_cells(label: np.ndarray, keep: np.ndarray) -> np.ndarray:
@@ -213,7 +214,7 @@ def item_of_triple(triple: Any, labels: str) -> Dict[str, Any]:
     mask = maps.read_mask(triple.mask, density)
     label = maps.read_values(triple.label, density).data
     found = features.compute(density.data, mask, density.voxel_size)
-    truth = label_cells(label, found.mask_cells)
+    truth = label_cells(label[found.region], found.mask_cells)
     if not (truth > 0).any():
         raise InputError(f"{triple.label} estimates nothing inside the mask of {triple.name}; leave it out.")
     info = {

@@ -16,12 +16,13 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from . import feature_networks as fn
+from . import features
 from .constants import MODEL_SUFFIX
 from .errors import InputError
 from .feature_sets import KNOWN, Item, read_items
 from .files import PathLike, atomic_path
 
-VALIDATION_MAPS = 20
+VALIDATION_MAPS = 30
 """Maps of each feature set that a training is watched on."""
 
 
@@ -365,22 +366,29 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
     Returns:
         ``spread`` (one factor for all), ``spread_knots`` and ``spread_factors`` (factors by predicted half-width in
         log2: narrow intervals of easy maps and wide ones of hard maps are not wrong by the same factor), and
-        ``coverage_before``.
+        ``coverage_before``; of single maps, and under ``half_maps`` the same of half maps where there are any.
     """
+    found = _calibrate_variant(model, items, "single")
+    halved = [item for item in items if item.summary["halves"][features.HALF_MAPS_FLAG] > 0.5]
+    if halved:
+        found["half_maps"] = _calibrate_variant(model, halved, "halves")
+    return found
+
+
+def _calibrate_variant(model: Any, items: Sequence[Item], variant: str) -> Dict[str, Any]:
     from .resolution_bins import quantile
 
     ratios, weights, widths, before = [], [], [], []
     for item in items:
         u = np.log2(item.truth[item.truth > 0] / item.info["voxel_size_A"])
-        for variant in ("single", "halves"):
-            p = predict_item(model, item, variant)
-            low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
-            width = np.maximum((high - low) / 2, 1e-3)
-            ratio = np.abs(u - middle) / width
-            ratios.append(ratio)
-            widths.append(width)
-            weights.append(np.full(ratio.size, 1.0 / ratio.size))
-            before.append(float((ratio <= 1).mean()))
+        p = predict_item(model, item, variant)
+        low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
+        width = np.maximum((high - low) / 2, 1e-3)
+        ratio = np.abs(u - middle) / width
+        ratios.append(ratio)
+        widths.append(width)
+        weights.append(np.full(ratio.size, 1.0 / ratio.size))
+        before.append(float((ratio <= 1).mean()))
     ratio, weight, width = (np.concatenate(parts) for parts in (ratios, weights, widths))
     order = np.argsort(width, kind="stable")
     group = np.minimum(np.cumsum(weight[order]) / weight.sum() * WIDTH_BINS, WIDTH_BINS - 1).astype(int)
@@ -513,7 +521,7 @@ def train_local(
         resume: go on from the checkpoint.
         overwrite: replace an earlier model in ``out``.
         seed: of batches and weights.
-        epochs: passes over the maps; None takes 6,000 steps (600 when starting from a trained model).
+        epochs: passes over the maps; None takes 6,000 steps (from a trained model 3,000 for "truth", 600 for others).
         batch: crops per step.
         name: of the model; None takes ``labels``.
         start: model to start from; "none" starts from scratch.
@@ -540,7 +548,9 @@ def train_local(
             raise InputError(f"{start} is no default local model; start from one, or from 'none'.")
         weights = dict(first.weights)
         channels = tuple(first.card["network"]["config"]["channels"])
-        recipe = replace(recipe, channels=channels, rate=2e-4, steps=600, halves_share=0.0)
+        recipe = replace(recipe, channels=channels, rate=4e-4, steps=3000)
+        if labels != "truth":
+            recipe = replace(recipe, rate=2e-4, steps=600, halves_share=0.0)
     if epochs:
         maps_there = _set_facts(data)["maps"].get("train", 0)
         recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))

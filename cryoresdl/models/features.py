@@ -3,8 +3,9 @@
 Local resolution is local signal against noise, frequency by frequency. A bank of band-passes gives the energy of
 the map per band in a Gaussian window that scales with the wavelength; the noise level of each band comes from
 outside the mask or, where half maps exist, from their difference. The ratio does not change when a map is sharpened,
-blurred or scaled, because any radial filter multiplies signal and noise alike. Bands are spaced in cycles per voxel,
-so the same bank serves every voxel size.
+blurred or scaled, because any radial filter multiplies signal and noise alike. So that it holds for steep spectra too, the
+whole map's spectrum is made flat first (``Whitening``): a strong band would otherwise leak into weak ones through the
+faces of the region that is cut out. Bands are spaced in cycles per voxel, so the same bank serves every voxel size.
 
 The same bank gives the truth of the simulator (``realistic``), with the exact signal and noise in place of estimates.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 import scipy.fft as sf
@@ -35,6 +36,8 @@ STRIDE = 2
 # A coarser grid is enough for a band as long as its squared signal does not alias into the window's pass band.
 _GRID_HEADROOM = 0.34
 _FFT_WORKERS = 2
+REGION_MARGIN = 16
+"""Voxels kept around the mask: enough background for the noise level of all but the lowest bands."""
 
 
 def cell_count(length: int, stride: int = STRIDE) -> int:
@@ -53,12 +56,18 @@ def _window_matrix(n_in: int, n_full: int, n_out: int, step: float, sigma: float
     x_out = np.arange(n_out) * step + (step - 1) / 2
     width = max(sigma, 0.5 * n_full / n_in)
     weights = np.exp(-0.5 * ((x_out[:, None] - x_in[None, :]) / width) ** 2)
+    # Numbers below float32's normal range would make the products twenty times slower.
+    weights[weights < 1e-12] = 0.0
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
 def _along(matrix: np.ndarray, volume: np.ndarray, axis: int) -> np.ndarray:
-    """Apply ``matrix`` (n_out, n_in) along one axis of a float32 volume."""
-    return np.moveaxis(np.tensordot(matrix, volume, axes=(1, axis)), 0, axis)
+    """Apply ``matrix`` (n_out, n_in) along one axis of a contiguous float32 volume, without copies of it."""
+    if axis == 2:
+        return volume.reshape(-1, volume.shape[2]) @ matrix.T
+    if axis == 1:
+        return matrix @ volume
+    return matrix @ volume.reshape(volume.shape[0], -1)
 
 
 def smooth_resample(
@@ -68,12 +77,15 @@ def smooth_resample(
 
     Three matrix products, which on these sizes is many times faster than a filter followed by interpolation.
     """
+    volume = np.ascontiguousarray(volume, np.float32)
     for axis in (2, 1, 0):
         matrix = _window_matrix(
             volume.shape[axis], int(full_shape[axis]), int(out_shape[axis]), float(step), float(sigma)
         )
-        volume = _along(matrix, volume, axis)
-    return np.ascontiguousarray(volume)
+        left = list(volume.shape)
+        left[axis] = int(out_shape[axis])
+        volume = _along(matrix, volume, axis).reshape(left)
+    return volume
 
 
 class Spectrum:
@@ -125,6 +137,84 @@ class Spectrum:
         return smooth_resample(point, self.shape, out_shape, step, sigma), point
 
 
+STEEPEST = 30.0
+"""A spectrum is not made flat where it falls faster than f^-30: beyond a filter's edge there is rounding to be raised."""
+
+
+@dataclass
+class Whitening:
+    """A radial filter that makes the spectrum of a map flat, as far as there is anything in it.
+
+    Attributes:
+        power: mean power of every shell of the map as it is; shell ``s`` lies at ``s * step`` cycles per voxel.
+        gain: amplitude factor of every shell.
+        step: distance of the shells in cycles per voxel.
+    """
+
+    power: np.ndarray
+    gain: np.ndarray
+    step: float
+
+    def frequencies(self) -> np.ndarray:
+        """Radius of every shell, cycles per voxel."""
+        return np.arange(self.power.size) * self.step
+
+    def apply(self, volume: np.ndarray) -> np.ndarray:
+        """The filtered volume: float32 (z, y, x) of any box that the filter was measured on."""
+        transform = sf.rfftn(np.asarray(volume, np.float32), workers=_FFT_WORKERS)
+        return self._filtered(transform, volume.shape)
+
+    def _filtered(self, transform: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        for plane, radius in zip(transform, _plane_radii(shape)):
+            plane *= np.interp(radius, self.frequencies(), self.gain).astype(np.float32)
+        return sf.irfftn(transform, s=tuple(shape), workers=_FFT_WORKERS, overwrite_x=True)
+
+
+def _plane_radii(shape: Sequence[int]) -> Iterator[np.ndarray]:
+    """Distance from the origin of Fourier space, cycles per voxel, plane by plane along z: large boxes fit no third copy."""
+    plane = sf.fftfreq(shape[1])[:, None] ** 2 + sf.rfftfreq(shape[2])[None, :] ** 2
+    for z in sf.fftfreq(shape[0]):
+        yield np.sqrt(plane + z * z).astype(np.float32)
+
+
+def _over_bands(power: np.ndarray, frequencies: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Mean power density of shells in bands like the features' around ``centres``."""
+    width = np.maximum(RELATIVE_WIDTH * centres, MIN_WIDTH)
+    weights = np.exp(-(((frequencies[None, :] - centres[:, None]) / width[:, None]) ** 2))
+    weights *= frequencies[None, :] ** 2 + 1e-9
+    return weights @ power / weights.sum(1)
+
+
+def whiten(volume: np.ndarray) -> Tuple[np.ndarray, Whitening]:
+    """Make the spectrum of a whole map flat.
+
+    Args:
+        volume: float32 (z, y, x): the whole box, which reconstruction programs make periodic.
+
+    Returns:
+        the filtered volume and the filter.
+    """
+    transform = sf.rfftn(np.asarray(volume, np.float32), workers=_FFT_WORKERS)
+    step = 0.5 / (min(volume.shape) // 2)
+    shells = int(np.ceil(0.5 * np.sqrt(3) / step)) + 1
+    total, count = np.zeros(shells), np.zeros(shells)
+    for plane, radius in zip(transform, _plane_radii(volume.shape)):
+        index = (radius / step + 0.5).astype(np.int32).ravel()
+        total += np.bincount(index, (plane.real**2 + plane.imag**2).ravel(), minlength=shells)
+        count += np.bincount(index, minlength=shells)
+    power = total / np.maximum(count, 1)
+    found = Whitening(power, np.ones(shells), step)
+    frequencies = found.frequencies()
+    # Smoothing overestimates a steep spectrum, so what is left of it is smoothed again.
+    place = STEEPEST * np.log2(np.maximum(frequencies, step))
+    left = np.log2(np.maximum(power, np.finfo(np.float32).tiny))
+    left[0] = left[1]
+    left = np.exp2(np.maximum.accumulate(left + place) - place)
+    for _ in range(2):
+        found.gain /= np.sqrt(_over_bands(left * found.gain**2, frequencies, frequencies))
+    return found._filtered(transform, volume.shape), found
+
+
 def _fourier_crop(transform: np.ndarray, shape: Sequence[int], grid: Sequence[int]) -> np.ndarray:
     """The low-frequency part of a half-complex transform that a smaller grid can hold."""
     if tuple(shape) == tuple(grid):
@@ -158,6 +248,7 @@ class Features:
         has_noise: whether the noise level came from the map (outside or half maps) and not from inside the mask.
         background_constant: fraction of exactly constant background voxels.
         finest: wavelength in voxels below which a filter has left nothing; 2 for a map that reaches Nyquist.
+        region: the part of the box (z, y, x) that the cells cover, from an even voxel on.
     """
 
     local: np.ndarray
@@ -166,11 +257,21 @@ class Features:
     has_noise: bool
     background_constant: float
     finest: float = 2.0
+    region: Tuple[slice, ...] = (slice(None),) * 3
+
+    def cell_region(self) -> Tuple[slice, ...]:
+        """Where the cells lie among those of the whole box."""
+        return tuple(
+            slice(edge.start // STRIDE, edge.start // STRIDE + n)
+            for edge, n in zip(self.region, self.mask_cells.shape)
+        )
 
 
 N_LOCAL = N_BANDS + 2
 SUMMARY_BLOCKS = 6
 SUMMARY_FLAGS = 5
+HALF_MAPS_FLAG = SUMMARY_BLOCKS * N_BANDS + 1
+"""Place in ``Features.summary`` that is 1 when the noise comes from half maps."""
 
 
 def summary_length() -> int:
@@ -186,44 +287,30 @@ FILTERED_LOG2 = 30.0
 """So much under the lower shells' there is nothing, not even the fall-off of a low-resolution map or 16-bit rounding."""
 
 
-@lru_cache(maxsize=1)
-def _log2_gains() -> np.ndarray:
-    return np.log2([band_noise_gain(c) for c in BAND_CENTRES])
-
-
-def filter_edge(spectrum: Spectrum) -> float:
-    """Wavelength in voxels of the last shell that a low-pass filter has left anything in; 2 at least."""
-    shells = min(spectrum.shape) // 2
-    axes = [sf.fftfreq(n) for n in spectrum.shape[:2]] + [sf.rfftfreq(spectrum.shape[2])]
-    radius = np.sqrt(axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + axes[2][None, None, :] ** 2)
-    index = np.minimum((radius * 2 * shells + 0.5).astype(np.int32), shells + 1).ravel()
-    power = np.bincount(index, (np.abs(spectrum.transform) ** 2).ravel(), minlength=shells + 2)[: shells + 1]
-    power = power / np.maximum(np.bincount(index, minlength=shells + 2)[: shells + 1], 1)
+def filter_edge(whitening: Whitening) -> float:
+    """Wavelength in voxels of the last shell up to Nyquist that a low-pass filter has left anything in; 2 at least."""
+    power = whitening.power[: int(round(0.5 / whitening.step)) + 1]
     left = power > np.maximum.accumulate(power) * 2.0**-FILTERED_LOG2
-    last = int(np.flatnonzero(left).max())
-    return max(2.0, 2.0 * shells / (last + 0.5))
+    last = int(np.flatnonzero(left).max(initial=0))
+    return max(2.0, 1.0 / ((last + 0.5) * whitening.step))
 
 
-def blank_empty_bands(local: np.ndarray, summary: np.ndarray) -> np.ndarray:
-    """Set the bands that a filter has emptied to "signal equals noise", in place.
+def empty_bands(whitening: Whitening) -> np.ndarray:
+    """Bands that a filter has emptied: bool (bands).
 
     What is left there is the rounding of the file's number format (float16 maps keep 3 digits), which follows the
     density and would look like signal.
-
-    Args:
-        local: as in :class:`Features`.
-        summary: as in :class:`Features`; its slope block tells which bands are empty.
-
-    Returns:
-        bool (bands): which are empty.
     """
+    density = _over_bands(whitening.power, whitening.frequencies(), np.asarray(BAND_CENTRES))
+    return np.logical_or.accumulate(density < np.maximum.accumulate(density) * 2.0**-EMPTY_LOG2)
+
+
+def _blank(local: np.ndarray, summary: np.ndarray, empty: np.ndarray) -> None:
+    """Set the empty bands to "signal equals noise", in place (arrays as in :class:`Features`)."""
     blocks = summary[: SUMMARY_BLOCKS * N_BANDS].reshape(SUMMARY_BLOCKS, N_BANDS)
-    density = np.cumsum(4.0 * blocks[_BLOCK_SLOPE]) - _log2_gains()
-    empty = np.logical_or.accumulate(density < np.maximum.accumulate(density) - EMPTY_LOG2)
     local[:N_BANDS][empty] = -0.5
     blocks[:_BLOCK_SLOPE, empty] = 0.0
     blocks[_BLOCK_SLOPE:, empty] = -2.5
-    return empty
 
 
 def _log2(x: np.ndarray) -> np.ndarray:
@@ -282,6 +369,21 @@ def background_fraction(data: np.ndarray, mask: np.ndarray) -> float:
     return float(counts[values == np.float32(0)].sum() if (values == 0).any() else counts.max()) / sample.size
 
 
+def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Tuple[slice, slice, slice]:
+    """The mask's bounding box with a margin, grown to lengths that Fourier transforms quickly; it begins at a cell."""
+    window = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        length = mask.shape[axis]
+        low, high = (used[0], used[-1] + 1) if used.size else (0, length)
+        low, high = max(int(low) - margin, 0), min(int(high) + margin, length)
+        size = min(sf.next_fast_len(high - low, real=True), length)
+        low = max(0, min(low - (size - (high - low)) // 2, length - size))
+        low -= low % STRIDE
+        window.append(slice(low, low + size))
+    return (window[0], window[1], window[2])
+
+
 def compute(
     data: np.ndarray,
     mask: np.ndarray,
@@ -291,21 +393,25 @@ def compute(
     """Features of a map, or of the mean of two half maps with half their difference beside it.
 
     Args:
-        data: float32 (z, y, x); the map, or (half1 + half2) / 2.
+        data: float32 (z, y, x), the whole box; the map, or (half1 + half2) / 2.
         mask: bool (z, y, x).
         voxel_size: angstroms.
         half_difference: (half1 - half2) / 2, same shape: its energy is the noise of ``data``, voxel by voxel.
 
     Returns:
-        Features on a grid of every second voxel.
+        Features on a grid of every second voxel of the mask's region (:func:`region_of`).
     """
     data = np.asarray(data, np.float32)
+    region = region_of(mask)
+    flat, whitening = whiten(data - data[mask].mean() if mask.any() else data)
+    signal = Spectrum(flat[region])
+    del flat
+    noise = Spectrum(whitening.apply(half_difference)[region]) if half_difference is not None else signal
+    data, mask = data[region], mask[region]
     cells = tuple(cell_count(n) for n in data.shape)
     mask_cells = cells_of_mask(mask)
     constant = 0.0 if half_difference is not None else background_fraction(data, mask)
     distance = _distance_outside(data, mask_cells, constant) if half_difference is None else None
-    signal = Spectrum(data - data[mask].mean() if mask.any() else data)
-    noise = Spectrum(half_difference) if half_difference is not None else signal
 
     local = np.empty((N_LOCAL,) + cells, np.float32)
     raw_inside = np.empty(N_BANDS, np.float32)
@@ -341,8 +447,12 @@ def compute(
     local[N_BANDS] = np.clip(low / (low[mask_cells].std() + 1e-30), -4, 4) / 2
     local[N_BANDS + 1] = mask_cells
 
-    slope = np.diff(_log2(np.maximum(raw_inside, floor)), prepend=_log2(np.maximum(raw_inside, floor))[:1])
-    noise_slope = np.diff(_log2(reference), prepend=_log2(reference)[:1])
+    # The slopes are those of the map as it is; everything else is a ratio in one band.
+    tilt = 2 * np.log2(np.interp(BAND_CENTRES, whitening.frequencies(), whitening.gain))
+    slope, noise_slope = (
+        np.diff(level, prepend=level[:1])
+        for level in (_log2(np.maximum(raw_inside, floor)) - tilt, _log2(reference) - tilt)
+    )
     relative = _log2(np.maximum(raw_inside, floor)) - _log2(reference)
     spread = [_log2(np.maximum(q, floor)) - _log2(reference) for q in quantiles]
     blocks = [np.clip(b, -14, 14) / 4 for b in (relative, *spread)]
@@ -356,9 +466,10 @@ def compute(
         np.log2(max(size, 1.0)) / 4,
     ]
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
-    empty = blank_empty_bands(local, summary)
-    finest = filter_edge(signal) if empty[-1] else 2.0
-    return Features(local, summary, mask_cells, has_noise, constant, finest)
+    empty = empty_bands(whitening)
+    _blank(local, summary, empty)
+    finest = filter_edge(whitening) if empty[-1] else 2.0
+    return Features(local, summary, mask_cells, has_noise, constant, finest, region)
 
 
 CROSSING_RATIOS = (1.1, 1.2, 1.33, 1.6, 2.2, 4.0, 10.0)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-import scipy.fft as sf
 from scipy import ndimage
 
 from . import backend, constants, features, fsc, maps, model_file, resolution, resolution_bins
@@ -20,8 +19,6 @@ from . import feature_networks as fn
 from .errors import InputError
 from .maps import DensityMap
 
-REGION_MARGIN = 16
-"""Voxels kept around the mask: enough background for the noise level of all but the lowest bands."""
 TILE_CELLS = 64
 TILE_HALO = 12
 _SMALLEST_MASK = 100
@@ -118,19 +115,6 @@ def _blend_weights(shape: Sequence[int], tile: Sequence[slice], whole: Sequence[
     return weight
 
 
-def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Tuple[slice, slice, slice]:
-    """The mask's bounding box with a margin, each edge grown to a length that Fourier transforms quickly."""
-    window = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        length = mask.shape[axis]
-        low, high = max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, length)
-        size = min(sf.next_fast_len(high - low, real=True), length)
-        low = max(0, min(low - (size - (high - low)) // 2, length - size))
-        window.append(slice(low, low + size))
-    return (window[0], window[1], window[2])
-
-
 def _expand(values: np.ndarray, mask_cells: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Cells -> voxels by linear interpolation; cells outside the mask take their nearest masked neighbour's value."""
     if not mask_cells.all():
@@ -179,25 +163,22 @@ def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np
     return median, spread, total / max(count, 1)
 
 
-def calibrated_spread(spread: np.ndarray, calibration: Dict[str, Any]) -> np.ndarray:
+def calibrated_spread(spread: np.ndarray, calibration: Dict[str, Any], half_maps: bool = False) -> np.ndarray:
     """Half-widths of 68 % intervals from the network's own, by a factor that depends on the width.
 
     Args:
         spread: half-widths in log2, any shape.
         calibration: of the model's card: ``spread`` is one factor for all; ``spread_knots`` (widths, ascending) with
-            ``spread_factors`` replace it where they are given.
+            ``spread_factors`` replace it where they are given; ``half_maps`` holds the same for half maps.
+        half_maps: whether the noise came from half maps.
     """
+    if half_maps:
+        calibration = calibration.get("half_maps", calibration)
     if not calibration.get("spread_knots"):
         return spread * np.float32(calibration.get("spread", 1.0))
     knots = np.log(calibration["spread_knots"])
     factors = np.interp(np.log(np.maximum(spread, 1e-4)), knots, calibration["spread_factors"])
     return spread * factors.astype(np.float32)
-
-
-def features_of(data: np.ndarray, mask: np.ndarray, voxel_size: float) -> features.Features:
-    """Features of the mask's region of one map, as :func:`localres` sees it."""
-    region = region_of(mask)
-    return features.compute(data[region], mask[region], voxel_size)
 
 
 def _check_halves(density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]) -> bool:
@@ -298,23 +279,23 @@ def _band_localres(
 ) -> LocalResult:
     """The default network: features of the region, then the U-Net over its cells."""
     clock = time.perf_counter()
-    region = region_of(mask)
-    inside = mask[region]
     voxel = density.voxel_size
     cutoff: Optional[float] = None
     alike: Optional[float] = None
     if has_halves and half1 is not None and half2 is not None:
-        a, b = half1.data[region], half2.data[region]
-        feats = features.compute((a + b) / 2, inside, voxel, (a - b) / 2)
+        a, b = half1.data, half2.data
+        feats = features.compute((a + b) / 2, mask, voxel, (a - b) / 2)
+        a, b, inside = a[feats.region], b[feats.region], mask[feats.region]
         cutoff = fsc.masked_cutoff(a, b, inside, voxel)
         alike = fsc.background_correlation(a, b, inside)
     else:
-        feats = features_of(density.data, mask, voxel)
+        feats = features.compute(density.data, mask, voxel)
+    region, inside = feats.region, mask[feats.region]
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
     median, spread, mean_distribution = cell_estimates(model, feats)
     calibration = model.card.get("calibration", {})
-    spread = calibrated_spread(spread, calibration)
+    spread = calibrated_spread(spread, calibration, has_halves)
     u = _expand(median, feats.mask_cells, inside.shape)[inside]
     filtered = _filtered_to(feats, u)
     u = np.maximum(u, np.float32(np.log2(filtered or 2.0)))

@@ -80,7 +80,8 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
         item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
     )
     median, spread, _ = inference.cell_estimates(local_model, found)
-    spread = inference.calibrated_spread(spread, local_model.card.get("calibration", {}))
+    calibration = local_model.card.get("calibration", {})
+    spread = inference.calibrated_spread(spread, calibration, variant == "halves")
     cutoff = None
     if variant == "halves":
         cutoff = _measured_in_mask(item) / item.info["voxel_size_A"]
@@ -170,7 +171,7 @@ def _map_rows(
             voxel = float(voxels[number])
             density = maps.DensityMap(handle.read("maps", np.asarray([number]))[0].astype(np.float32), voxel)
             mask = maps.auto_mask(density)[0]
-            found = inference.features_of(density.data, mask, voxel)
+            found = features.compute(density.data, mask, voxel)
             median, spread, _ = inference.cell_estimates(local_model, found)
             spread = inference.calibrated_spread(spread, local_model.card.get("calibration", {}))
             inside = found.mask_cells

@@ -58,6 +58,56 @@ def test_the_voxel_size_enters_only_as_a_number(noisy, found):
     assert again.summary[n] - found.summary[n] == pytest.approx(1.0)
 
 
+def test_a_steep_spectrum_does_not_leak_through_the_faces_of_the_region():
+    """A molecule in a box much larger than its region, sharpened until the corners of Fourier space hold 2^32.
+
+    Cut out before its spectrum is flat, the strong high bands would jump at the faces and fill the weak ones.
+    """
+    made = realistic.simulate(ball(500, 9.0), 3.5, 72, 1.0, 1, realistic.Options(b_base=20.0, b_range=40.0))
+    plain = features.compute(made.map, made.mask, 1.0)
+    assert all(edge.stop - edge.start < 66 for edge in plain.region)
+    f = realistic.frequency_grid(made.map.shape)
+    steep = sf.irfftn(sf.rfftn(made.map) * np.exp(0.25 * 60.0 * f**2), s=made.map.shape)
+    found = features.compute(steep.astype(np.float32), made.mask, 1.0)
+    n = features.N_BANDS
+    shift = 4 * (found.summary - plain.summary)[1:n]
+    assert np.abs(shift).max() < 0.1
+    slopes = 4 * (found.summary - plain.summary)[4 * n : 5 * n]
+    centres = np.asarray(features.BAND_CENTRES)
+    expected = np.diff(0.5 * 60.0 * centres**2) / np.log(2)  # what the filter really added, band to band
+    assert np.allclose(slopes[1:], expected, atol=0.1)
+
+
+def test_a_white_spectrum_is_left_alone_and_a_tilted_one_made_flat():
+    noise = np.random.default_rng(11).standard_normal((48, 40, 56)).astype(np.float32)
+    flat, filtered = features.whiten(noise)
+    inner = filtered.gain[3:20] / filtered.gain[12]
+    assert np.abs(np.log(inner)).max() < 0.15
+    f = realistic.frequency_grid(noise.shape)
+    tilted = sf.irfftn(sf.rfftn(noise) * np.exp(-30 * f**2), s=noise.shape).astype(np.float32)
+    again, found = features.whiten(tilted)
+    power = realistic.shell_power(sf.rfftn(again), f, 20)[3:20]
+    assert power.max() / power.min() < 2.5
+    assert np.allclose(found.apply(tilted), again, atol=1e-4 * np.abs(again).max())
+
+
+def test_what_a_filter_has_emptied_is_not_raised():
+    noise = np.random.default_rng(12).standard_normal((48, 48, 48)).astype(np.float32)
+    f = realistic.frequency_grid(noise.shape)
+    cut = sf.irfftn(sf.rfftn(noise) * (f < 0.2), s=noise.shape).astype(np.float16).astype(np.float32)
+    flat, found = features.whiten(cut)
+    power = realistic.shell_power(sf.rfftn(flat), f, 24)
+    assert power[11:14].max() < 2e-3 * power[3:9].mean()
+    empty = features.empty_bands(found)
+    assert not empty[: np.searchsorted(features.BAND_CENTRES, 0.18)].any() and empty[-3:].all()
+    assert features.filter_edge(found) == pytest.approx(5.0, rel=0.1)
+
+
+def test_windows_hold_no_numbers_below_the_normal_range():
+    weights = features._window_matrix(96, 96, 48, 2.0, 1.1)
+    assert weights[weights > 0].min() > np.finfo(np.float32).tiny
+
+
 # --- shapes ---------------------------------------------------------------------------------------------------------
 
 
@@ -66,12 +116,14 @@ def test_odd_and_oblong_boxes_have_one_cell_for_every_two_voxels(shape):
     data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     mask = sphere(shape, 9)
     result = features.compute(data, mask, 1.3)
-    cells = tuple(-(-n // 2) for n in shape)
+    mask = mask[result.region]
+    cells = tuple(-(-n // 2) for n in mask.shape)
+    assert all(edge.start % 2 == 0 for edge in result.region)
     assert result.local.shape == (features.N_LOCAL,) + cells and result.local.dtype == np.float32
     assert result.mask_cells.shape == cells
     assert result.summary.shape == (features.summary_length(),) and result.summary.dtype == np.float32
     assert np.isfinite(result.local).all() and np.isfinite(result.summary).all()
-    padded = np.pad(mask, [(0, n % 2) for n in shape])
+    padded = np.pad(mask, [(0, n % 2) for n in mask.shape])
     assert np.array_equal(
         result.mask_cells, padded.reshape(cells[0], 2, cells[1], 2, cells[2], 2).any((1, 3, 5))
     )
@@ -133,7 +185,7 @@ def test_a_signal_band_stands_out_by_its_energy():
     result = features.compute(noise + amplitude * wave * sphere(shape, 13), sphere(shape, 14), 1.0)
     ratio = (4 * result.local + 2)[: features.N_BANDS, 10:14, 10:14, 10:14].mean((1, 2, 3))
     assert ratio.argmax() == features.N_BANDS - 3
-    assert ratio.max() == pytest.approx(4.0, abs=0.3)
+    assert ratio.max() == pytest.approx(4.0, abs=0.4)
     assert abs(ratio[-1]) < 1.0 and abs(ratio[8]) < 1.0
 
 

@@ -122,8 +122,7 @@ def test_one_map_has_no_fsc(result):
 
 def test_the_network_is_really_asked(result, simulated, models):
     """The median volume is the quantile of what the network says, cell by cell, spread over the voxels."""
-    region = inference.region_of(simulated.mask)
-    feats = features.compute(simulated.map[region], simulated.mask[region], VOXEL)
+    feats = features.compute(simulated.map, simulated.mask, VOXEL)
     model = inference.load_model(models["local"], "local")
     median, spread, mean = inference.cell_estimates(model, feats)
     assert mean.sum() == pytest.approx(1, abs=1e-4)
@@ -169,16 +168,28 @@ def test_an_oblong_odd_box_with_the_molecule_at_its_edge(simulated, models):
 
 def test_time_goes_to_the_mask_not_to_the_box(simulated, models, monkeypatch):
     seen = []
-    original = features.compute
-    monkeypatch.setattr(
-        features, "compute", lambda data, *rest: seen.append(data.shape) or original(data, *rest)
-    )
+    original = features.Spectrum
+    monkeypatch.setattr(features, "Spectrum", lambda data: seen.append(data.shape) or original(data))
     data = np.random.default_rng(1).standard_normal((96, 96, 96)).astype(np.float32)
     mask = np.zeros(data.shape, bool)
     mask[40:50, 40:50, 40:50] = True
     found = inference.localres(density(data), mask=mask, model=models["local"])
-    assert max(seen[0]) <= 10 + 2 * inference.REGION_MARGIN + 3
+    assert max(seen[0]) <= 10 + 2 * features.REGION_MARGIN + 3
     check_conventions(found, mask, VOXEL)
+
+
+def test_half_maps_have_a_calibration_of_their_own(simulated, models, tmp_path):
+    factors = {"spread": 1.0, "half_maps": {"spread": 3.0}}
+    own = save_local_model(tmp_path / "own.cryoresdl", calibration=factors)
+    one, two = density(simulated.half1), density(simulated.half2)
+    inside = simulated.mask
+    spreads = {}
+    for name, model in (("plain", models["local"]), ("own", own)):
+        for count, given in ((1, ()), (2, (one, two))):
+            found = inference.localres(density(simulated.map), *given, mask=inside, model=model)
+            spreads[name, count] = np.arcsinh(found.halfwidth[inside] / found.resolution[inside])
+    assert np.allclose(spreads["own", 1], spreads["plain", 1], rtol=1e-4)
+    assert np.allclose(spreads["own", 2], 3 * spreads["plain", 2], rtol=1e-4)
 
 
 def test_the_automatic_mask_is_used_and_named(simulated, models):
@@ -317,7 +328,7 @@ def test_cells_become_voxels_by_linear_interpolation():
 def test_the_region_holds_the_mask_with_a_margin():
     mask = np.zeros((100, 60, 40), bool)
     mask[50:60, 5:20, 0:40] = True
-    z, y, x = inference.region_of(mask)
+    z, y, x = features.region_of(mask)
     assert z.start <= 34 and z.stop >= 76 and z.stop - z.start < 60
     assert y.start == 0 and y.stop >= 36 and (x.start, x.stop) == (0, 40)
     assert mask[z, y, x].sum() == mask.sum()
