@@ -4,7 +4,7 @@ Usage: python benchmarks/local_accuracy.py SHARED [--model truth] [--simulated 1
 
 SHARED is the data folder with local_resolution/ (56 maps of an independent generator with recorded MonoRes and ResMap
 results) and structures/. --simulated makes that many maps of test-split structures as `cryoresdl simulate --mode
-realistic` makes them (default options, 2.5 to 10 A, 2.2 to 5 voxels); --own is a feature set's test split, with all that
+realistic` makes them (default options, 2.5 to 10 A in voxels of 0.6 A and more, 2.2 to 5 of them); --own is a feature set's test split, with all that
 `dataset features` draws: masks, filters, sharpening, noise inside the molecule, 1 to 22 A. Every figure is a
 mean over maps with a 95 % bootstrap interval over maps. "Corrected" errors are what is left after the best affine map
 from the method's values to the truth, fitted per map.
@@ -185,8 +185,9 @@ def own(paths: list, model: str, limit: int | None) -> dict:
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
             median, spread, _ = cell_estimates(loaded, feats)
-            u, s = median[inside], calibrated_spread(spread[inside], calibration, variant == "halves")
-            values = np.exp2(np.maximum(u, 1.0)) * voxel
+            u, s = median[inside], calibrated_spread(spread[inside], calibration, item.has_half_maps(variant))
+            u = np.maximum(u, 1.0)
+            values = np.exp2(u) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2
             row = figures(values, truth)
             row["coverage68"] = float((np.abs(values - truth) <= width).mean())

@@ -234,7 +234,9 @@ def _local_features(
                 voxel = float(item.info["voxel_size_A"])
                 low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
                 estimate = np.maximum(2.0**middle, 2.0) * voxel
-                spread = inference.calibrated_spread((high - low) / 2, calibration, variant == "halves")
+                spread = inference.calibrated_spread(
+                    (high - low) / 2, calibration, item.has_half_maps(variant)
+                )
                 half = (2.0 ** (middle + spread) - 2.0 ** (middle - spread)) / 2 * voxel
                 known = item.info.get("global_fsc0143_A") or None
                 found = evaluation.local_metrics(truth, estimate, None, half, known)

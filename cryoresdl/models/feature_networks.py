@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from . import features
+from .errors import InputError
 
 BIN_LOW, BIN_HIGH, BIN_STEP = 1.0, 6.16, 0.12
 N_BINS = int(round((BIN_HIGH - BIN_LOW) / BIN_STEP))
@@ -35,6 +36,7 @@ def local_network(channels: Tuple[int, ...] = (32, 64, 128)) -> Dict[str, Any]:
             "inputs": features.N_LOCAL,
             "summary": features.summary_length(),
             "bins": N_BINS,
+            "features": features.VERSION,
         },
     }
 
@@ -45,8 +47,31 @@ def global_network(
     """Description of the global network, or of several whose distributions are averaged, as kept in a model's card."""
     return {
         "name": GLOBAL_NETWORK,
-        "config": {"widths": list(widths), "inputs": int(inputs), "bins": N_BINS, "members": int(members)},
+        "config": {
+            "widths": list(widths),
+            "inputs": int(inputs),
+            "bins": N_BINS,
+            "members": int(members),
+            "features": features.VERSION,
+        },
     }
+
+
+def check_features(card: Dict[str, Any], path: Any) -> None:
+    """Refuse a default model that was trained on features of another version: it would answer, and wrongly.
+
+    Raises:
+        InputError: such a model.
+    """
+    network = card["network"]
+    if network["name"] not in (LOCAL_NETWORK, GLOBAL_NETWORK):
+        return
+    version = network["config"].get("features", 1)
+    if version != features.VERSION:
+        raise InputError(
+            f"{path} was trained on features of version {version}, and this program computes version {features.VERSION}: "
+            "train it again, or use the shipped model."
+        )
 
 
 def member_prefixes(config: Dict[str, Any]) -> List[str]:

@@ -22,7 +22,7 @@ from .errors import CryoResError, InputError
 from .files import PathLike
 from .structures import Atoms, random_rotation, read_structure
 
-FORMAT = "cryoresdl-feature-set-1"
+FORMAT = f"cryoresdl-feature-set-{features.VERSION}"
 MARGIN_CELLS = 3
 """Cells kept around the mask's bounding box."""
 LARGEST_BOX = 112
@@ -262,6 +262,18 @@ def item_of_known_map(known: Any) -> Dict[str, Any]:
     return _packed(recipe, found, found, truth, info)
 
 
+def _begin(handle: h5py.File, out: PathLike, seed: int) -> None:
+    """Label a new set; refuse to go on with one of another version."""
+    found = handle.attrs.get("format", FORMAT)
+    if found != FORMAT:
+        raise InputError(
+            f"{out} was begun by another version ({found}, now {FORMAT}); give another name or delete it."
+        )
+    handle.attrs["format"] = FORMAT
+    handle.attrs["seed"] = seed
+    handle.attrs["band_centres"] = np.asarray(features.BAND_CENTRES)
+
+
 def build_from_triples(
     triples: Sequence[Any], out: PathLike, labels: str, seed: int = 0, progress: Any = None
 ) -> Dict[str, Any]:
@@ -280,9 +292,7 @@ def build_from_triples(
     drawn = np.random.default_rng(seed).permutation(len(triples))
     skipped: List[str] = []
     with h5py.File(out, "a") as handle:
-        handle.attrs["format"] = FORMAT
-        handle.attrs["seed"] = seed
-        handle.attrs["band_centres"] = np.asarray(features.BAND_CENTRES)
+        _begin(handle, out, seed)
         there = {f"{s}/{n}" for s in handle for n in handle[s] if handle[s][n].attrs.get("complete", False)}
     for index, triple in enumerate(triples):
         place = drawn[index] / max(len(triples), 1)
@@ -337,9 +347,7 @@ def build(
     """
     jobs: List[Tuple[int, Recipe]] = []
     with h5py.File(out, "a") as handle:
-        handle.attrs["format"] = FORMAT
-        handle.attrs["seed"] = seed
-        handle.attrs["band_centres"] = np.asarray(features.BAND_CENTRES)
+        _begin(handle, out, seed)
         for split, count in counts.items():
             rows = read_manifest(structures, split)
             group = handle.require_group(split)
@@ -395,6 +403,10 @@ class Item:
     summary: Dict[str, np.ndarray]
     truth: np.ndarray
     info: Dict[str, Any]
+
+    def has_half_maps(self, variant: str) -> bool:
+        """Whether the noise of that variant came from half maps; without any, "halves" repeats "single"."""
+        return bool(self.summary[variant][features.HALF_MAPS_FLAG] > 0.5)
 
 
 def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[Item]:

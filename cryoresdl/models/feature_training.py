@@ -16,7 +16,6 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from . import feature_networks as fn
-from . import features
 from .constants import MODEL_SUFFIX
 from .errors import InputError
 from .feature_sets import KNOWN, Item, read_items
@@ -369,7 +368,7 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
         ``coverage_before``; of single maps, and under ``half_maps`` the same of half maps where there are any.
     """
     found = _calibrate_variant(model, items, "single")
-    halved = [item for item in items if item.summary["halves"][features.HALF_MAPS_FLAG] > 0.5]
+    halved = [item for item in items if item.has_half_maps("halves")]
     if halved:
         found["half_maps"] = _calibrate_variant(model, halved, "halves")
     return found
@@ -546,6 +545,7 @@ def train_local(
         first = model_file.load(start)
         if first.card["network"]["name"] != fn.LOCAL_NETWORK:
             raise InputError(f"{start} is no default local model; start from one, or from 'none'.")
+        fn.check_features(first.card, start)
         weights = dict(first.weights)
         channels = tuple(first.card["network"]["config"]["channels"])
         recipe = replace(recipe, channels=channels, rate=4e-4, steps=3000)

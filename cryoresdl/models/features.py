@@ -20,6 +20,8 @@ import numpy as np
 import scipy.fft as sf
 from scipy import ndimage
 
+from .errors import InputError
+
 BAND_TOP = 0.46
 BAND_RATIO = 1.2
 N_BANDS = 17
@@ -36,6 +38,10 @@ STRIDE = 2
 # A coarser grid is enough for a band as long as its squared signal does not alias into the window's pass band.
 _GRID_HEADROOM = 0.34
 _FFT_WORKERS = 2
+VERSION = 2
+"""Of the features: models and feature sets of another version are refused."""
+Region = Tuple[slice, ...]
+WHOLE: Region = (slice(None),) * 3
 REGION_MARGIN = 16
 """Voxels kept around the mask: enough background for the noise level of all but the lowest bands."""
 
@@ -138,7 +144,7 @@ class Spectrum:
 
 
 STEEPEST = 30.0
-"""A spectrum is not made flat where it falls faster than f^-30: beyond a filter's edge there is rounding to be raised."""
+"""A spectrum is not made flat where it falls faster than f^-30: next to a filter's edge there is rounding to be raised."""
 
 
 @dataclass
@@ -159,15 +165,22 @@ class Whitening:
         """Radius of every shell, cycles per voxel."""
         return np.arange(self.power.size) * self.step
 
-    def apply(self, volume: np.ndarray) -> np.ndarray:
-        """The filtered volume: float32 (z, y, x) of any box that the filter was measured on."""
+    def apply(self, volume: np.ndarray, region: Region) -> np.ndarray:
+        """The filtered volume inside ``region``: float32, of a whole box (z, y, x) like the one measured."""
         transform = sf.rfftn(np.asarray(volume, np.float32), workers=_FFT_WORKERS)
-        return self._filtered(transform, volume.shape)
+        return self.filtered(transform, volume.shape, region)
 
-    def _filtered(self, transform: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    def filtered(self, transform: np.ndarray, shape: Sequence[int], region: Region) -> np.ndarray:
+        """The inverse transform of a filtered volume inside ``region``; ``transform`` is overwritten.
+
+        Axis by axis, so that what lies outside the region is left out as early as possible.
+        """
         for plane, radius in zip(transform, _plane_radii(shape)):
             plane *= np.interp(radius, self.frequencies(), self.gain).astype(np.float32)
-        return sf.irfftn(transform, s=tuple(shape), workers=_FFT_WORKERS, overwrite_x=True)
+        part = sf.ifft(transform, axis=0, overwrite_x=True, workers=_FFT_WORKERS)[region[0]]
+        part = sf.ifft(part, axis=1, workers=_FFT_WORKERS)[:, region[1]]
+        part = sf.irfft(part, n=shape[2], axis=2, workers=_FFT_WORKERS)[:, :, region[2]]
+        return np.ascontiguousarray(part)
 
 
 def _plane_radii(shape: Sequence[int]) -> Iterator[np.ndarray]:
@@ -185,34 +198,38 @@ def _over_bands(power: np.ndarray, frequencies: np.ndarray, centres: np.ndarray)
     return weights @ power / weights.sum(1)
 
 
-def whiten(volume: np.ndarray) -> Tuple[np.ndarray, Whitening]:
+def whiten(volume: np.ndarray, region: Region = WHOLE, offset: float = 0.0) -> Tuple[np.ndarray, Whitening]:
     """Make the spectrum of a whole map flat.
 
     Args:
         volume: float32 (z, y, x): the whole box, which reconstruction programs make periodic.
+        region: the part of the filtered volume that is wanted.
+        offset: subtracted from every voxel first.
 
     Returns:
-        the filtered volume and the filter.
+        the filtered volume inside ``region`` and the filter.
     """
-    transform = sf.rfftn(np.asarray(volume, np.float32), workers=_FFT_WORKERS)
+    transform = sf.rfftn(np.asarray(volume, np.float32) - np.float32(offset), workers=_FFT_WORKERS)
     step = 0.5 / (min(volume.shape) // 2)
     shells = int(np.ceil(0.5 * np.sqrt(3) / step)) + 1
     total, count = np.zeros(shells), np.zeros(shells)
     for plane, radius in zip(transform, _plane_radii(volume.shape)):
         index = (radius / step + 0.5).astype(np.int32).ravel()
-        total += np.bincount(index, (plane.real**2 + plane.imag**2).ravel(), minlength=shells)
+        square = plane.real.astype(np.float64) ** 2 + plane.imag.astype(np.float64) ** 2
+        total += np.bincount(index, square.ravel(), minlength=shells)
         count += np.bincount(index, minlength=shells)
     power = total / np.maximum(count, 1)
+    # The mean of the box says nothing of its noise, and a large box's would stand above everything.
+    power[0] = power[1]
     found = Whitening(power, np.ones(shells), step)
     frequencies = found.frequencies()
     # Smoothing overestimates a steep spectrum, so what is left of it is smoothed again.
     place = STEEPEST * np.log2(np.maximum(frequencies, step))
     left = np.log2(np.maximum(power, np.finfo(np.float32).tiny))
-    left[0] = left[1]
     left = np.exp2(np.maximum.accumulate(left + place) - place)
     for _ in range(2):
         found.gain /= np.sqrt(_over_bands(left * found.gain**2, frequencies, frequencies))
-    return found._filtered(transform, volume.shape), found
+    return found.filtered(transform, volume.shape, region), found
 
 
 def _fourier_crop(transform: np.ndarray, shape: Sequence[int], grid: Sequence[int]) -> np.ndarray:
@@ -257,14 +274,12 @@ class Features:
     has_noise: bool
     background_constant: float
     finest: float = 2.0
-    region: Tuple[slice, ...] = (slice(None),) * 3
+    region: Region = WHOLE
 
-    def cell_region(self) -> Tuple[slice, ...]:
+    def cell_region(self) -> Region:
         """Where the cells lie among those of the whole box."""
-        return tuple(
-            slice(edge.start // STRIDE, edge.start // STRIDE + n)
-            for edge, n in zip(self.region, self.mask_cells.shape)
-        )
+        first = [(edge.start or 0) // STRIDE for edge in self.region]
+        return tuple(slice(low, low + n) for low, n in zip(first, self.mask_cells.shape))
 
 
 N_LOCAL = N_BANDS + 2
@@ -369,19 +384,18 @@ def background_fraction(data: np.ndarray, mask: np.ndarray) -> float:
     return float(counts[values == np.float32(0)].sum() if (values == 0).any() else counts.max()) / sample.size
 
 
-def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Tuple[slice, slice, slice]:
+def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Region:
     """The mask's bounding box with a margin, grown to lengths that Fourier transforms quickly; it begins at a cell."""
     window = []
     for axis in range(3):
         used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         length = mask.shape[axis]
-        low, high = (used[0], used[-1] + 1) if used.size else (0, length)
-        low, high = max(int(low) - margin, 0), min(int(high) + margin, length)
+        low, high = max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, length)
+        low -= low % STRIDE
         size = min(sf.next_fast_len(high - low, real=True), length)
         low = max(0, min(low - (size - (high - low)) // 2, length - size))
-        low -= low % STRIDE
-        window.append(slice(low, low + size))
-    return (window[0], window[1], window[2])
+        window.append(slice(low - low % STRIDE, low + size))
+    return tuple(window)
 
 
 def compute(
@@ -400,13 +414,17 @@ def compute(
 
     Returns:
         Features on a grid of every second voxel of the mask's region (:func:`region_of`).
+
+    Raises:
+        InputError: an empty mask.
     """
+    if not mask.any():
+        raise InputError("The mask is empty; give one that covers the molecule.")
     data = np.asarray(data, np.float32)
     region = region_of(mask)
-    flat, whitening = whiten(data - data[mask].mean() if mask.any() else data)
-    signal = Spectrum(flat[region])
-    del flat
-    noise = Spectrum(whitening.apply(half_difference)[region]) if half_difference is not None else signal
+    flat, whitening = whiten(data, region, float(data[mask].mean()))
+    signal = Spectrum(flat)
+    noise = signal if half_difference is None else Spectrum(whitening.apply(half_difference, region))
     data, mask = data[region], mask[region]
     cells = tuple(cell_count(n) for n in data.shape)
     mask_cells = cells_of_mask(mask)

@@ -2,7 +2,7 @@
 
 The default models run on features (``features``) through ``backend`` without TensorFlow. The paper's networks run as the
 paper says. Work is done on the mask's bounding box, in overlapping tiles when that is large, so that time grows with the
-molecule and not with the box.
+molecule; of the whole box only the spectrum is made flat (a Fourier transform and back for every map).
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ def load_model(name_or_path: Any, kind: str) -> Any:
     """A model by name or file, loaded once per process.
 
     Raises:
-        InputError: no such model, or it is of the other kind.
+        InputError: no such model, it is of the other kind, or for features of another version.
     """
     path = str(model_file.resolve(name_or_path))
     if path not in _LOADED:
-        _LOADED[path] = model_file.load(path)
+        loaded = model_file.load(path)
+        fn.check_features(loaded.card, path)
+        _LOADED[path] = loaded
     model = _LOADED[path]
     if model.card["kind"] != kind:
         wanted = "whole maps" if kind == "global" else "local resolution"

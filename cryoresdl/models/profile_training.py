@@ -81,7 +81,7 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
     )
     median, spread, _ = inference.cell_estimates(local_model, found)
     calibration = local_model.card.get("calibration", {})
-    spread = inference.calibrated_spread(spread, calibration, variant == "halves")
+    spread = inference.calibrated_spread(spread, calibration, item.has_half_maps(variant))
     cutoff = None
     if variant == "halves":
         cutoff = _measured_in_mask(item) / item.info["voxel_size_A"]

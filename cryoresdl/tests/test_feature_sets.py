@@ -207,6 +207,31 @@ def triples(tmp_path_factory):
     return found
 
 
+def test_labels_stay_with_their_voxels_when_a_region_is_cut_out(tmp_path):
+    """A molecule far from the corner of its box: every cell has the label of its own voxels."""
+    shape = (80, 72, 66)
+    z, y, x = np.ogrid[tuple(slice(0, n) for n in shape)]
+    label = (3 + 0.04 * z + 0.03 * y + 0.02 * x).astype(np.float32)
+    mask = (z - 58) ** 2 + (y - 50) ** 2 + (x - 45) ** 2 < 64
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    like = DensityMap(noise, 1.2)
+    for name, data in (("map", noise), ("label", label), ("mask", mask.astype(np.int8))):
+        maps.write(tmp_path / f"{name}.mrc", data, like)
+    paths = {name: str(tmp_path / f"{name}.mrc") for name in ("map", "label", "mask")}
+    triple = Triple(name="far", voxel_size=1.2, split="train", **paths)
+    cells = features.cells_of_mask(mask)
+    expected = feature_sets.label_cells(label, cells)[feature_sets.crop_window(cells)]
+    assert np.array_equal(feature_sets.item_of_triple(triple, "truth")["truth"], expected)
+
+
+def test_a_set_of_another_version_is_not_continued(structures, tmp_path):
+    out = tmp_path / "old.h5"
+    with h5py.File(out, "w") as handle:
+        handle.attrs["format"] = "cryoresdl-feature-set-1"
+    with pytest.raises(InputError, match="another version.*delete it"):
+        feature_sets.build(structures, out, COUNTS, seed=5)
+
+
 def test_triples_become_a_set(triples, tmp_path):
     out = tmp_path / "own.h5"
     steps = []

@@ -351,6 +351,43 @@ def test_calibration_makes_the_interval_cover_two_thirds(tf):
     assert found["spread_factors"] == [pytest.approx(2.0, rel=0.08)]  # one width: one factor
 
 
+def test_half_maps_are_calibrated_apart_where_there_are_any(tf):
+    """Half maps twice as certain as the model says; the second item has none, and its copy must not count."""
+    rng = np.random.default_rng(2)
+    items = [make_item(k, (20, 20, 20)) for k in range(2)]
+    for item in items:
+        inside = item.truth > 0
+        item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
+    items[0].summary["halves"][features.HALF_MAPS_FLAG] = 1.0
+    centres = resolution_bins.centres()
+    narrow, wide = (-0.5 * ((centres - 3.0) / width) ** 2 for width in (0.4, 0.8))
+
+    def model(inputs, training=False):
+        flag = inputs[1][:, features.HALF_MAPS_FLAG, None, None, None, None] > 0.5
+        logits = np.where(flag, wide, narrow).astype(np.float32)
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    found = feature_training.calibrate_local(model, items)
+    assert found["spread"] == pytest.approx(1.0, rel=0.08)
+    assert found["half_maps"]["spread"] == pytest.approx(0.5, rel=0.08)
+    assert "half_maps" not in feature_training.calibrate_local(model, items[1:])
+
+
+def test_a_model_for_other_features_is_no_start(data, tmp_path):
+    card = {
+        "kind": "local",
+        "name": "old",
+        "network": fn.local_network((4, 6)),
+        "calibration": {"spread": 1.0},
+    }
+    del card["network"]["config"]["features"]
+    path = model_file.save(tmp_path / "old.cryoresdl", card, {"logits/bias": np.zeros(2, np.float32)})
+    with pytest.raises(InputError, match="version 1.*train it again"):
+        feature_training.train_local(data, tmp_path / "out", "monores", start=str(path))
+    with pytest.raises(InputError, match="old.cryoresdl was trained on features of version 1"):
+        inference.load_model(path, "local")
+
+
 def test_narrow_and_wide_intervals_get_factors_of_their_own(tf):
     """Half of the cells too sure by 3, half too cautious by 2: each kind is covered by two thirds afterwards."""
 

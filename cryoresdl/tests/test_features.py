@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import scipy.fft as sf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cryoresdl.models import features, realistic
+from cryoresdl.models.errors import InputError
 
 from .small_maps import ball
 
@@ -88,10 +91,10 @@ def test_a_white_spectrum_is_left_alone_and_a_tilted_one_made_flat():
     again, found = features.whiten(tilted)
     power = realistic.shell_power(sf.rfftn(again), f, 20)[3:20]
     assert power.max() / power.min() < 2.5
-    assert np.allclose(found.apply(tilted), again, atol=1e-4 * np.abs(again).max())
+    assert np.allclose(found.apply(tilted, features.WHOLE), again, atol=1e-4 * np.abs(again).max())
 
 
-def test_what_a_filter_has_emptied_is_not_raised():
+def test_next_to_a_filters_edge_rounding_is_not_raised():
     noise = np.random.default_rng(12).standard_normal((48, 48, 48)).astype(np.float32)
     f = realistic.frequency_grid(noise.shape)
     cut = sf.irfftn(sf.rfftn(noise) * (f < 0.2), s=noise.shape).astype(np.float16).astype(np.float32)
@@ -101,6 +104,44 @@ def test_what_a_filter_has_emptied_is_not_raised():
     empty = features.empty_bands(found)
     assert not empty[: np.searchsorted(features.BAND_CENTRES, 0.18)].any() and empty[-3:].all()
     assert features.filter_edge(found) == pytest.approx(5.0, rel=0.1)
+
+
+def test_the_mean_of_the_box_hides_no_noise():
+    """A mean of 2^18 standard deviations of the noise stands 2^50 above it; the noise still reaches Nyquist."""
+    noise = np.random.default_rng(13).standard_normal((40, 40, 40)).astype(np.float32)
+    _, found = features.whiten(noise * np.float32(0.5) + np.float32(2.0**17))
+    assert features.filter_edge(found) == 2.0 and not features.empty_bands(found).any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(30, 90), st.integers(0, 89), st.integers(1, 60)), min_size=3, max_size=3)
+)
+def test_the_region_holds_every_masked_voxel_from_an_even_one_on(axes):
+    shape = tuple(n for n, _, _ in axes)
+    mask = np.zeros(shape, bool)
+    window = tuple(slice(low % n, low % n + size) for n, low, size in axes)
+    mask[window] = True
+    region = features.region_of(mask)
+    assert mask[region].sum() == mask.sum()
+    for edge, part, n in zip(region, window, shape):
+        assert edge.start % features.STRIDE == 0 and edge.stop <= n
+        assert edge.start <= max(part.start - features.REGION_MARGIN, 0)
+        assert edge.stop >= min(min(part.stop, n) + features.REGION_MARGIN, n)
+
+
+def test_the_cells_of_the_region_lie_where_it_says():
+    shape = (81, 70, 66)
+    mask = np.zeros(shape, bool)
+    mask[55:70, 31:40, 20:35] = True
+    found = features.compute(np.random.default_rng(14).standard_normal(shape).astype(np.float32), mask, 1.0)
+    assert found.region[0].start > 0
+    assert np.array_equal(features.cells_of_mask(mask)[found.cell_region()], found.mask_cells)
+
+
+def test_an_empty_mask_is_refused():
+    with pytest.raises(InputError, match="mask is empty"):
+        features.compute(np.zeros((20, 20, 20), np.float32), np.zeros((20, 20, 20), bool), 1.0)
 
 
 def test_windows_hold_no_numbers_below_the_normal_range():

@@ -174,7 +174,7 @@ def test_time_goes_to_the_mask_not_to_the_box(simulated, models, monkeypatch):
     mask = np.zeros(data.shape, bool)
     mask[40:50, 40:50, 40:50] = True
     found = inference.localres(density(data), mask=mask, model=models["local"])
-    assert max(seen[0]) <= 10 + 2 * features.REGION_MARGIN + 3
+    assert max(seen[0]) <= 10 + 2 * features.REGION_MARGIN + 4
     check_conventions(found, mask, VOXEL)
 
 
