@@ -3,9 +3,10 @@
 Local resolution is local signal against noise, frequency by frequency. A bank of band-passes gives the energy of
 the map per band in a Gaussian window that scales with the wavelength; the noise level of each band comes from
 outside the mask or, where half maps exist, from their difference. The ratio does not change when a map is sharpened,
-blurred or scaled, because any radial filter multiplies signal and noise alike. So that it holds for steep spectra too, the
-whole map's spectrum is made flat first (``Whitening``): a strong band would otherwise leak into weak ones through the
-faces of the region that is cut out. Bands are spaced in cycles per voxel, so the same bank serves every voxel size.
+blurred or scaled, because any radial filter multiplies signal and noise alike. So that it holds for strongly sharpened
+maps too, a spectrum that rises is levelled before the region is cut out of the box (``Levelling``): the strong high
+bands would otherwise leak into the weak low ones through the region's faces. Bands are spaced in cycles per voxel, so the
+same bank serves every voxel size.
 
 The same bank gives the truth of the simulator (``realistic``), with the exact signal and noise in place of estimates.
 """
@@ -38,7 +39,7 @@ STRIDE = 2
 # A coarser grid is enough for a band as long as its squared signal does not alias into the window's pass band.
 _GRID_HEADROOM = 0.34
 _FFT_WORKERS = 2
-VERSION = 2
+VERSION = 1
 """Of the features: models and feature sets of another version are refused."""
 Region = Tuple[slice, ...]
 WHOLE: Region = (slice(None),) * 3
@@ -143,13 +144,12 @@ class Spectrum:
         return smooth_resample(point, self.shape, out_shape, step, sigma), point
 
 
-STEEPEST = 30.0
-"""A spectrum is not made flat where it falls faster than f^-30: next to a filter's edge there is rounding to be raised."""
-
-
 @dataclass
-class Whitening:
-    """A radial filter that makes the spectrum of a map flat, as far as there is anything in it.
+class Levelling:
+    """A radial filter that takes the rise out of a map's spectrum; what falls with frequency is left as it is.
+
+    What sharpening has raised comes down, and what a low-pass filter has emptied, or rounding has left there, is never
+    brought up.
 
     Attributes:
         power: mean power of every shell of the map as it is; shell ``s`` lies at ``s * step`` cycles per voxel.
@@ -198,8 +198,10 @@ def _over_bands(power: np.ndarray, frequencies: np.ndarray, centres: np.ndarray)
     return weights @ power / weights.sum(1)
 
 
-def whiten(volume: np.ndarray, region: Region = WHOLE, offset: float = 0.0) -> Tuple[np.ndarray, Whitening]:
-    """Make the spectrum of a whole map flat.
+def level_spectrum(
+    volume: np.ndarray, region: Region = WHOLE, offset: float = 0.0
+) -> Tuple[np.ndarray, Levelling]:
+    """Level the rise of a whole map's spectrum.
 
     Args:
         volume: float32 (z, y, x): the whole box, which reconstruction programs make periodic.
@@ -221,12 +223,10 @@ def whiten(volume: np.ndarray, region: Region = WHOLE, offset: float = 0.0) -> T
     power = total / np.maximum(count, 1)
     # The mean of the box says nothing of its noise, and a large box's would stand above everything.
     power[0] = power[1]
-    found = Whitening(power, np.ones(shells), step)
+    found = Levelling(power, np.ones(shells), step)
     frequencies = found.frequencies()
+    left = np.maximum.accumulate(np.maximum(power, np.finfo(np.float32).tiny))
     # Smoothing overestimates a steep spectrum, so what is left of it is smoothed again.
-    place = STEEPEST * np.log2(np.maximum(frequencies, step))
-    left = np.log2(np.maximum(power, np.finfo(np.float32).tiny))
-    left = np.exp2(np.maximum.accumulate(left + place) - place)
     for _ in range(2):
         found.gain /= np.sqrt(_over_bands(left * found.gain**2, frequencies, frequencies))
     return found.filtered(transform, volume.shape, region), found
@@ -302,21 +302,21 @@ FILTERED_LOG2 = 30.0
 """So much under the lower shells' there is nothing, not even the fall-off of a low-resolution map or 16-bit rounding."""
 
 
-def filter_edge(whitening: Whitening) -> float:
+def filter_edge(levelling: Levelling) -> float:
     """Wavelength in voxels of the last shell up to Nyquist that a low-pass filter has left anything in; 2 at least."""
-    power = whitening.power[: int(round(0.5 / whitening.step)) + 1]
+    power = levelling.power[: int(round(0.5 / levelling.step)) + 1]
     left = power > np.maximum.accumulate(power) * 2.0**-FILTERED_LOG2
     last = int(np.flatnonzero(left).max(initial=0))
-    return max(2.0, 1.0 / ((last + 0.5) * whitening.step))
+    return max(2.0, 1.0 / ((last + 0.5) * levelling.step))
 
 
-def empty_bands(whitening: Whitening) -> np.ndarray:
+def empty_bands(levelling: Levelling) -> np.ndarray:
     """Bands that a filter has emptied: bool (bands).
 
     What is left there is the rounding of the file's number format (float16 maps keep 3 digits), which follows the
     density and would look like signal.
     """
-    density = _over_bands(whitening.power, whitening.frequencies(), np.asarray(BAND_CENTRES))
+    density = _over_bands(levelling.power, levelling.frequencies(), np.asarray(BAND_CENTRES))
     return np.logical_or.accumulate(density < np.maximum.accumulate(density) * 2.0**-EMPTY_LOG2)
 
 
@@ -422,9 +422,9 @@ def compute(
         raise InputError("The mask is empty; give one that covers the molecule.")
     data = np.asarray(data, np.float32)
     region = region_of(mask)
-    flat, whitening = whiten(data, region, float(data[mask].mean()))
+    flat, levelling = level_spectrum(data, region, float(data[mask].mean()))
     signal = Spectrum(flat)
-    noise = signal if half_difference is None else Spectrum(whitening.apply(half_difference, region))
+    noise = signal if half_difference is None else Spectrum(levelling.apply(half_difference, region))
     data, mask = data[region], mask[region]
     cells = tuple(cell_count(n) for n in data.shape)
     mask_cells = cells_of_mask(mask)
@@ -466,7 +466,7 @@ def compute(
     local[N_BANDS + 1] = mask_cells
 
     # The slopes are those of the map as it is; everything else is a ratio in one band.
-    tilt = 2 * np.log2(np.interp(BAND_CENTRES, whitening.frequencies(), whitening.gain))
+    tilt = 2 * np.log2(np.interp(BAND_CENTRES, levelling.frequencies(), levelling.gain))
     slope, noise_slope = (
         np.diff(level, prepend=level[:1])
         for level in (_log2(np.maximum(raw_inside, floor)) - tilt, _log2(reference) - tilt)
@@ -484,9 +484,9 @@ def compute(
         np.log2(max(size, 1.0)) / 4,
     ]
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
-    empty = empty_bands(whitening)
+    empty = empty_bands(levelling)
     _blank(local, summary, empty)
-    finest = filter_edge(whitening) if empty[-1] else 2.0
+    finest = filter_edge(levelling) if empty[-1] else 2.0
     return Features(local, summary, mask_cells, has_noise, constant, finest, region)
 
 

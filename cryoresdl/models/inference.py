@@ -2,7 +2,7 @@
 
 The default models run on features (``features``) through ``backend`` without TensorFlow. The paper's networks run as the
 paper says. Work is done on the mask's bounding box, in overlapping tiles when that is large, so that time grows with the
-molecule; of the whole box only the spectrum is made flat (a Fourier transform and back for every map).
+molecule; of the whole box only the spectrum is levelled (a Fourier transform, and part of one back, for every map).
 """
 
 from __future__ import annotations

@@ -566,28 +566,8 @@ def _post_process(
     return volume.astype(np.float32)
 
 
-PLAIN_SHARE = 0.2
-"""Share of the drawn maps that are as most simulators make them."""
-
-
-def _plain_options(rng: np.random.Generator, resolution: float) -> Options:
-    """White noise, the same everywhere, outside and inside: simulated maps are mostly so, and people test with them."""
-    scale = (max(resolution, 2.0) / 3.0) ** 2
-    return Options(
-        b_base=float(rng.uniform(0.1, 1.5)) * 40.0 * scale,
-        b_range=float(np.exp(rng.normal(0.0, 0.7))) * 50.0 * scale,
-        field_length=float(rng.uniform(8.0, 35.0)),
-        solvent=float(rng.choice([0.0, rng.uniform(0.2, 0.65)], p=[0.5, 0.5])),
-        weighting=bool(rng.random() < 0.3),
-        mask_margin=float(rng.uniform(2.0, 5.5) + 0.15 * resolution),
-        auto_mask=bool(rng.random() < 0.25),
-    )
-
-
 def random_options(rng: np.random.Generator, resolution: float) -> Options:
     """Draw options across what users have; the spread of the training set (``docs/simulation.md``)."""
-    if rng.random() < PLAIN_SHARE:
-        return _plain_options(rng, resolution)
     scale = (max(resolution, 2.0) / 3.0) ** 2
     weighting = bool(rng.random() < 0.35)
     sharpen = 0.0
@@ -602,7 +582,7 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
         b_source=str(rng.choice(["field", "file", "radial", "none"], p=[0.72, 0.1, 0.12, 0.06])),
         field_length=float(rng.uniform(8.0, 35.0)),
         solvent=float(rng.choice([0.0, rng.uniform(0.2, 0.65)], p=[0.45, 0.55])),
-        noise_slope=float(rng.choice([0.0, rng.uniform(-0.8, 1.2)], p=[0.2, 0.8])),
+        noise_slope=float(rng.choice([0.0, rng.uniform(-0.8, 1.2)], p=[0.5, 0.5])),
         noise_bump=(
             float(rng.choice([0.0, rng.normal(0, 0.5)], p=[0.6, 0.4])),
             float(rng.uniform(0.05, 0.4)),

@@ -227,7 +227,7 @@ def test_labels_stay_with_their_voxels_when_a_region_is_cut_out(tmp_path):
 def test_a_set_of_another_version_is_not_continued(structures, tmp_path):
     out = tmp_path / "old.h5"
     with h5py.File(out, "w") as handle:
-        handle.attrs["format"] = "cryoresdl-feature-set-1"
+        handle.attrs["format"] = "cryoresdl-feature-set-0"
     with pytest.raises(InputError, match="another version.*delete it"):
         feature_sets.build(structures, out, COUNTS, seed=5)
 

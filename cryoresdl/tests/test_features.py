@@ -74,33 +74,35 @@ def test_a_steep_spectrum_does_not_leak_through_the_faces_of_the_region():
     found = features.compute(steep.astype(np.float32), made.mask, 1.0)
     n = features.N_BANDS
     shift = 4 * (found.summary - plain.summary)[1:n]
-    assert np.abs(shift).max() < 0.1
+    assert np.abs(shift).max() < 0.45  # 1 to 5 where the region is cut out first
     slopes = 4 * (found.summary - plain.summary)[4 * n : 5 * n]
     centres = np.asarray(features.BAND_CENTRES)
     expected = np.diff(0.5 * 60.0 * centres**2) / np.log(2)  # what the filter really added, band to band
-    assert np.allclose(slopes[1:], expected, atol=0.1)
+    assert np.allclose(slopes[1:], expected, atol=0.3)
 
 
-def test_a_white_spectrum_is_left_alone_and_a_tilted_one_made_flat():
+def test_a_rise_is_levelled_and_a_fall_left_alone():
     noise = np.random.default_rng(11).standard_normal((48, 40, 56)).astype(np.float32)
-    flat, filtered = features.whiten(noise)
-    inner = filtered.gain[3:20] / filtered.gain[12]
-    assert np.abs(np.log(inner)).max() < 0.15
     f = realistic.frequency_grid(noise.shape)
-    tilted = sf.irfftn(sf.rfftn(noise) * np.exp(-30 * f**2), s=noise.shape).astype(np.float32)
-    again, found = features.whiten(tilted)
-    power = realistic.shell_power(sf.rfftn(again), f, 20)[3:20]
-    assert power.max() / power.min() < 2.5
-    assert np.allclose(found.apply(tilted, features.WHOLE), again, atol=1e-4 * np.abs(again).max())
+    for b_factor, expected in ((-120.0, None), (0.0, 1.0), (120.0, 1.0)):
+        tilted = sf.irfftn(sf.rfftn(noise) * np.exp(-0.25 * b_factor * f**2), s=noise.shape)
+        again, found = features.level_spectrum(tilted.astype(np.float32))
+        power = realistic.shell_power(sf.rfftn(again), f, 20)[3:20]
+        if expected is None:
+            assert power.max() / power.min() < 2.5
+        else:
+            inner = found.gain[3:20] / found.gain[3]
+            assert np.abs(np.log(inner)).max() < 0.15
+        assert np.allclose(found.apply(tilted, features.WHOLE), again, atol=1e-4 * np.abs(again).max())
 
 
-def test_next_to_a_filters_edge_rounding_is_not_raised():
+def test_what_a_filter_has_emptied_stays_empty():
     noise = np.random.default_rng(12).standard_normal((48, 48, 48)).astype(np.float32)
     f = realistic.frequency_grid(noise.shape)
     cut = sf.irfftn(sf.rfftn(noise) * (f < 0.2), s=noise.shape).astype(np.float16).astype(np.float32)
-    flat, found = features.whiten(cut)
+    flat, found = features.level_spectrum(cut)
     power = realistic.shell_power(sf.rfftn(flat), f, 24)
-    assert power[11:14].max() < 2e-3 * power[3:9].mean()
+    assert power[11:].max() < 1e-5 * power[3:9].mean()
     empty = features.empty_bands(found)
     assert not empty[: np.searchsorted(features.BAND_CENTRES, 0.18)].any() and empty[-3:].all()
     assert features.filter_edge(found) == pytest.approx(5.0, rel=0.1)
@@ -109,7 +111,7 @@ def test_next_to_a_filters_edge_rounding_is_not_raised():
 def test_the_mean_of_the_box_hides_no_noise():
     """A mean of 2^18 standard deviations of the noise stands 2^50 above it; the noise still reaches Nyquist."""
     noise = np.random.default_rng(13).standard_normal((40, 40, 40)).astype(np.float32)
-    _, found = features.whiten(noise * np.float32(0.5) + np.float32(2.0**17))
+    _, found = features.level_spectrum(noise * np.float32(0.5) + np.float32(2.0**17))
     assert features.filter_edge(found) == 2.0 and not features.empty_bands(found).any()
 
 

@@ -520,18 +520,3 @@ def test_the_box_is_chosen_to_fit_when_none_is_given():
     edge = result.map.shape[0]
     assert edge >= 32 and edge == sf.next_fast_len(edge, real=True)
     assert not result.mask[[0, -1]].any() and not result.mask[:, [0, -1]].any()
-
-
-def test_a_fifth_of_the_drawn_maps_is_plain():
-    """White noise that is the same everywhere, nothing sharpened, filtered or cut: as most simulators make maps."""
-    rng = np.random.default_rng(8)
-    drawn = [realistic.random_options(rng, 4.0) for _ in range(600)]
-    plain = [
-        o
-        for o in drawn
-        if (o.noise_slope, o.noise_bump[0], o.noise_profile, o.noise_inside, o.b_sharpen, o.low_pass)
-        == (0,) * 6
-        and (o.background, o.band_limit, o.copies, o.b_source) == ("noise", 0.87, 1, "field")
-    ]
-    assert 0.16 < len(plain) / len(drawn) < 0.26
-    assert len({o.b_range for o in plain}) == len(plain) and any(o.weighting for o in plain)
