@@ -155,11 +155,13 @@ class Levelling:
         power: mean power of every shell of the map as it is; shell ``s`` lies at ``s * step`` cycles per voxel.
         gain: amplitude factor of every shell.
         step: distance of the shells in cycles per voxel.
+        mean_power: mean power over all of Fourier space, corners included.
     """
 
     power: np.ndarray
     gain: np.ndarray
     step: float
+    mean_power: float
 
     def frequencies(self) -> np.ndarray:
         """Radius of every shell, cycles per voxel."""
@@ -223,7 +225,7 @@ def level_spectrum(
     power = total / np.maximum(count, 1)
     # The mean of the box says nothing of its noise, and a large box's would stand above everything.
     power[0] = power[1]
-    found = Levelling(power, np.ones(shells), step)
+    found = Levelling(power, np.ones(shells), step, float(total.sum() / count.sum()))
     frequencies = found.frequencies()
     left = np.maximum.accumulate(np.maximum(power, np.finfo(np.float32).tiny))
     # Smoothing overestimates a steep spectrum, so what is left of it is smoothed again.
@@ -266,6 +268,7 @@ class Features:
         background_constant: fraction of exactly constant background voxels.
         finest: wavelength in voxels below which a filter has left nothing; 2 for a map that reaches Nyquist.
         region: the part of the box (z, y, x) that the cells cover, from an even voxel on.
+        drowned: whether bands are lost in the rounding of others that were sharpened too far.
     """
 
     local: np.ndarray
@@ -275,6 +278,7 @@ class Features:
     background_constant: float
     finest: float = 2.0
     region: Region = WHOLE
+    drowned: bool = False
 
     def cell_region(self) -> Region:
         """Where the cells lie among those of the whole box."""
@@ -318,6 +322,17 @@ def empty_bands(levelling: Levelling) -> np.ndarray:
     """
     density = _over_bands(levelling.power, levelling.frequencies(), np.asarray(BAND_CENTRES))
     return np.logical_or.accumulate(density < np.maximum.accumulate(density) * 2.0**-EMPTY_LOG2)
+
+
+ROUNDING_LOG2 = 48.0
+"""A band whose power density lies this many powers of two under the mean of all is the rounding of 32-bit numbers."""
+
+
+def drowned(levelling: Levelling) -> bool:
+    """Whether sharpening has raised the highest frequencies so far that lower bands are lost in their rounding."""
+    density = _over_bands(levelling.power, levelling.frequencies(), np.asarray(BAND_CENTRES))
+    lost = density < levelling.mean_power * 2.0**-ROUNDING_LOG2
+    return bool((lost & ~empty_bands(levelling)).any())
 
 
 def _blank(local: np.ndarray, summary: np.ndarray, empty: np.ndarray) -> None:
@@ -487,7 +502,7 @@ def compute(
     empty = empty_bands(levelling)
     _blank(local, summary, empty)
     finest = filter_edge(levelling) if empty[-1] else 2.0
-    return Features(local, summary, mask_cells, has_noise, constant, finest, region)
+    return Features(local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling))
 
 
 CROSSING_RATIOS = (1.1, 1.2, 1.33, 1.6, 2.2, 4.0, 10.0)

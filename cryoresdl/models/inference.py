@@ -333,6 +333,11 @@ def _band_localres(
     result.info["half_map_fsc0143_A"] = None if cutoff is None else round(cutoff, 4)
     result.info["half_map_background_correlation"] = None if alike is None else round(alike, 4)
     result.info["problems"] = _suspect_inputs(mask, alike)
+    if feats.drowned:
+        result.info["problems"].append(
+            "The map was sharpened so far that its lower frequencies are lost in rounding: give the unsharpened map or the "
+            "half maps."
+        )
     result.info["warnings"] += result.info["problems"]
     result.profile = global_profile(
         feats.summary,

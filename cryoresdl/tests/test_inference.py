@@ -479,6 +479,16 @@ def simulated_noise():
     return np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
 
 
+@pytest.mark.parametrize("b_factor, lost", [(-60.0, False), (-250.0, True)])
+def test_a_map_drowned_by_sharpening_is_not_judged(simulated, models, b_factor, lost):
+    f = realistic.frequency_grid(SHAPE)
+    data = np.fft.irfftn(np.fft.rfftn(simulated.map) * np.exp(-0.25 * b_factor * f**2), SHAPE)
+    entry = inference.classify(density(data), simulated.mask, 5.0, models["global"])
+    assert any("lost in rounding" in warning for warning in entry["warnings"]) == lost
+    if lost:
+        assert not entry["in_distribution"] and entry["claim"]["verdict"] == "cannot tell"
+
+
 def test_an_unfiltered_map_has_no_filter_edge(result):
     assert result.info["filtered_to_A"] is None and result.info["signal_over_noise"] > inference.LEAST_SIGNAL
 
