@@ -324,8 +324,8 @@ def empty_bands(levelling: Levelling) -> np.ndarray:
     return np.logical_or.accumulate(density < np.maximum.accumulate(density) * 2.0**-EMPTY_LOG2)
 
 
-ROUNDING_LOG2 = 48.0
-"""A band whose power density lies this many powers of two under the mean of all is the rounding of 32-bit numbers."""
+ROUNDING_LOG2 = 45.0
+"""A band so many powers of two under the mean of all is lost: the rounding of 32-bit numbers lies at 2^-48 of it."""
 
 
 def drowned(levelling: Levelling) -> bool:
