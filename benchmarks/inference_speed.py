@@ -10,7 +10,7 @@ White-noise maps of 1 A/voxel, three times louder in a ball that is the mask. Ev
     memory         = start + c * voxels of the box + d * voxels of the region
 
 beside the bound that is promised: 200 MB + 12 bytes per voxel of the box + 28 per voxel of the region + what one tile of the
-network takes, 130 bytes per voxel of the region but 750 MB at most (half maps: 8 bytes per voxel of the box and 12 of the
+network takes, 130 bytes per voxel of the region but 750 MB at most (half maps: 12 bytes per voxel of the box and of the
 region more). The region is the mask's bounding box with 16 voxels around it. `--backends` compares OpenVINO (f32, bf16), numpy and
 TensorFlow on one 64^3-cell input, beside a matrix product of the same machine in the same run.
 """
@@ -37,7 +37,7 @@ START_MB, TILE_MB, TILE_BYTES, REGION_BYTES, BOX_BYTES = 200, 750, 130, 28, 12
 def promised_mb(box_voxels: float, region_voxels: float, halves: bool = False) -> float:
     """The stated bound of `localres`' memory in MB (of 2^20 bytes)."""
     box, region = box_voxels / 2**20, region_voxels / 2**20
-    more = 8 * box + 12 * region if halves else 0
+    more = 12 * (box + region) if halves else 0
     return START_MB + BOX_BYTES * box + REGION_BYTES * region + min(TILE_BYTES * region, TILE_MB) + more
 
 

@@ -149,8 +149,8 @@ def test_sampling_report_tells_agreement_from_contradiction(form):
 def test_memory_report_tells_what_fits_and_how_much_to_bin():
     mask = np.zeros((400, 400, 400), bool)
     mask[150:250, 150:250, 150:250] = True
-    # 200 MB + 20 bytes for each of 400^3 voxels + 40 for each of (100 + 32)^3.
-    assert "up to 1.6 GB of memory; 4.0 GB are free here: it fits" in tools.memory_report(
+    # 200 MB + 28 bytes for each of 400^3 voxels + 40 for each of (100 + 32)^3.
+    assert "up to 2.1 GB of memory; 4.0 GB are free here: it fits" in tools.memory_report(
         (400,) * 3, mask, 4 * 10**9
     )
     short = tools.memory_report((400,) * 3, mask, 5 * 10**8)

@@ -16,7 +16,7 @@ BYTES_PER_NUMBER = 4
 FEATURE_MAPS = {networks.DNN: 1, networks.CNN: 80, networks.UNET: 500}
 """Copies of the input that a training step keeps in memory, as in the engine's own check before a training."""
 PAPER_BATCH = {networks.DNN: 150, networks.CNN: 75, networks.UNET: 32}
-START_BYTES, BYTES_PER_BOX_VOXEL, BYTES_PER_REGION_VOXEL, REGION_MARGIN = 200e6, 20, 40, 16
+START_BYTES, BYTES_PER_BOX_VOXEL, BYTES_PER_REGION_VOXEL, REGION_MARGIN = 200e6, 28, 40, 16
 """Upper bound of the memory of a validation, as ``benchmarks/inference_speed.py`` measures it."""
 USABLE = 0.7
 """Part of the free memory that a training may plan with."""
