@@ -86,3 +86,11 @@ def _where_we_were():
     here = os.getcwd()
     yield
     os.chdir(here)
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """A command run with ``--quiet`` in one test silences no other."""
+    from cryoresdl.models import progress
+
+    progress.set_quiet(False)
