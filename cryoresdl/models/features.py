@@ -321,11 +321,11 @@ ROUNDING_LOG2 = 45.0
 """A band so many powers of two under the mean of all is lost: the rounding of 32-bit numbers lies at 2^-48 of it."""
 
 
-def drowned(levelling: Levelling) -> bool:
-    """Whether sharpening has raised the highest frequencies so far that lower bands are lost in their rounding."""
+def drowned(levelling: Levelling, empty: np.ndarray) -> bool:
+    """Whether sharpening has raised the highest frequencies so far that lower bands, not ``empty``, are lost in rounding."""
     density = _over_bands(levelling.power, levelling.frequencies(), np.asarray(BAND_CENTRES))
     lost = density < levelling.mean_power * 2.0**-ROUNDING_LOG2
-    return bool((lost & ~empty_bands(levelling)).any())
+    return bool((lost & ~empty).any())
 
 
 def _blank(local: np.ndarray, summary: np.ndarray, empty: np.ndarray) -> None:
@@ -495,7 +495,9 @@ def compute(
     empty = empty_bands(levelling)
     _blank(local, summary, empty)
     finest = filter_edge(levelling) if empty[-1] else 2.0
-    return Features(local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling))
+    return Features(
+        local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling, empty)
+    )
 
 
 CROSSING_RATIOS = (1.1, 1.2, 1.33, 1.6, 2.2, 4.0, 10.0)
