@@ -27,6 +27,8 @@ MARGIN_CELLS = 3
 """Cells kept around the mask's bounding box."""
 LARGEST_BOX = 112
 CLEAN_SHARE = 0.1
+PLAIN_SHARE = 0.15
+"""Maps in white noise that is the same everywhere: without them no noise would ever be what it looks like outside."""
 VARIANTS = ("single", "halves")
 
 
@@ -88,11 +90,19 @@ def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -
     else:
         resolution = float(np.exp(rng.uniform(np.log(4.0), np.log(22.0))))
         voxel = min(max(resolution / float(np.exp(rng.uniform(np.log(2.05), np.log(7.0)))), 0.5), 6.0)
-    options = realistic.random_options(rng, resolution)
+    options = _draw_options(rng, resolution)
     extent = float(row["max_extent_A"]) * (1.0 if options.copies == 1 else 1.9)
     box = int(extent * float(rng.uniform(1.15, 1.9)) / voxel)
     box = min(max(box + box % 2, 40), LARGEST_BOX)
     return Recipe(row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options)
+
+
+def _draw_options(rng: np.random.Generator, resolution: float) -> realistic.Options:
+    drawn = realistic.random_options(rng, resolution)
+    if rng.random() >= PLAIN_SHARE:
+        return drawn
+    kept = {name: getattr(drawn, name) for name in ("mask_margin", "copies", "auto_mask", "weighting")}
+    return replace(realistic.plain_options(resolution), **kept)
 
 
 def _clean_recipe(row: Dict[str, str], split: str, rng: np.random.Generator) -> Recipe:

@@ -48,6 +48,8 @@ def truth_frequencies(shape: Sequence[int]) -> np.ndarray:
 class Options:
     """Everything about a realistic map that is not its structure; drawn by :func:`random_options` for training.
 
+    The defaults are those of a map of 3 A (:func:`plain_options` for others).
+
     Attributes:
         b_base: isotropic B-factor of every atom, square angstroms.
         b_range: scale of the flexibility field's B-factors, square angstroms.
@@ -389,7 +391,7 @@ def simulate(
         box: edge in voxels; None takes the extent plus a margin.
         voxel_size: angstroms.
         seed: fixes orientation, shift, flexibility and noise.
-        options: None draws none: the defaults of :class:`Options`.
+        options: None draws none: :func:`plain_options`.
         truth_stride: truth on every ``truth_stride``-th voxel block (training uses 2).
         crop: allow the box to cut a piece out of a larger molecule (training only).
 
@@ -399,7 +401,7 @@ def simulate(
     Raises:
         InputError: the molecule does not fit the box, the resolution lies beyond Nyquist, or too few atoms.
     """
-    options = options or Options()
+    options = options or plain_options(resolution)
     rng = np.random.default_rng(seed)
     if not np.isfinite(voxel_size) or voxel_size <= 0:
         raise InputError(
@@ -566,9 +568,24 @@ def _post_process(
     return volume.astype(np.float32)
 
 
+def _b_scale(resolution: float) -> float:
+    """B-factors over those at 3 A: what limits a reconstruction to ``resolution`` blurs it by about as much."""
+    return (max(resolution, 2.0) / 3.0) ** 2
+
+
+def plain_options(resolution: float) -> Options:
+    """The options of a map as it comes from the reconstruction, in white noise: the defaults of ``simulate``.
+
+    Args:
+        resolution: angstroms; B-factors grow with its square (``docs/simulation.md``).
+    """
+    scale = _b_scale(resolution)
+    return Options(b_base=Options.b_base * scale, b_range=Options.b_range * scale)
+
+
 def random_options(rng: np.random.Generator, resolution: float) -> Options:
     """Draw options across what users have; the spread of the training set (``docs/simulation.md``)."""
-    scale = (max(resolution, 2.0) / 3.0) ** 2
+    scale = _b_scale(resolution)
     weighting = bool(rng.random() < 0.35)
     sharpen = 0.0
     kind = rng.random()

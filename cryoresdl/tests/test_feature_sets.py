@@ -128,6 +128,23 @@ def test_a_larger_set_begins_with_the_smaller_one(structures, built):
     assert len({r.seed for r in recipes}) == 60
 
 
+def test_some_maps_are_plain(structures):
+    """White noise that is the same everywhere, background kept: what an interval may be narrow for."""
+    rows = feature_sets.read_manifest(structures, "train")
+    recipes = [feature_sets.draw_recipe(rows, "train", 5, k) for k in range(400)]
+    drawn = [r for r in recipes if r.kind == "realistic"]
+    plain = []
+    for recipe in drawn:
+        kept = {
+            name: getattr(recipe.options, name)
+            for name in ("mask_margin", "copies", "auto_mask", "weighting")
+        }
+        if recipe.options == dataclasses.replace(realistic.plain_options(recipe.resolution), **kept):
+            plain.append(recipe)
+    assert 0.09 < len(plain) / len(drawn) < 0.21
+    assert len({r.options.auto_mask for r in plain}) == 2
+
+
 def test_clean_maps_have_one_truth(structures):
     rows = feature_sets.read_manifest(structures, "train")
     options = realistic.Options(mask_margin=3.0)

@@ -462,6 +462,15 @@ def test_random_rotation_is_a_rotation():
     assert np.abs(np.mean(turns, axis=0)).max() < 0.15
 
 
+def test_b_factors_of_plain_maps_grow_with_the_square_of_the_resolution():
+    assert realistic.plain_options(3.0) == Options()
+    coarse = realistic.plain_options(9.0)
+    assert coarse == Options(b_base=9 * Options.b_base, b_range=9 * Options.b_range)
+    assert realistic.plain_options(1.0) == realistic.plain_options(2.0)  # nothing is sharper than this
+    made = realistic.simulate(ball(400, 11.0), 6.0, 40, 1.5, 1)
+    assert made.info["options"]["b_base"] == 4 * Options.b_base
+
+
 def test_drawn_options_are_valid_and_varied():
     drawn = [realistic.random_options(np.random.default_rng(k), 4.0) for k in range(200)]
     for options in drawn:

@@ -20,8 +20,12 @@ EXAMPLE = "cryoresdl simulate 1abc.cif.gz --resolution 4 --mode realistic --box 
 MAP, JSON = "map.mrc", "simulation.json"
 REALISTIC_FILES = (MAP, "half1.mrc", "half2.mrc", "mask.mrc", "truth.mrc", JSON)
 _REALISTIC = {
-    "b_base": (number, "A2", "B-factor of every atom"),
-    "b_range": (number, "A2", "scale of the B-factors' variation over the molecule"),
+    "b_base": (number, "A2", "B-factor of every atom (40 at 3 A, growing with the square of the resolution)"),
+    "b_range": (
+        number,
+        "A2",
+        "scale of the B-factors' variation over the molecule (120 at 3 A, growing likewise)",
+    ),
     "field_length": (positive, "A", "correlation length of the flexibility field"),
     "solvent": (number, "RATIO", "bulk-solvent density over the mean protein density, 0 = vacuum"),
     "noise_slope": (number, "P", "noise power spectrum (f + 0.02)^P"),
@@ -193,7 +197,7 @@ def _options(args: argparse.Namespace, realistic: Any) -> Any:
     drawn = (
         realistic.random_options(np.random.default_rng([args.seed, 1]), args.resolution)
         if args.draw_options
-        else realistic.Options()
+        else realistic.plain_options(args.resolution)
     )
     given = {
         name: getattr(args, name)
