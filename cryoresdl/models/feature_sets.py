@@ -7,9 +7,13 @@ run resumes, and any map can be made again from its row.
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import multiprocessing
 import os
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -329,9 +333,25 @@ def _make(job: Tuple[int, Recipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
 
 
 def _single_thread() -> None:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
     features._FFT_WORKERS = 1
+
+
+@contextmanager
+def _children_of_one_thread() -> Iterator[None]:
+    """Processes begun here use one thread each: sums split over threads differ in their last bit.
+
+    The libraries read the variables when they are loaded, which in a new process is before any code of ours.
+    """
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def build(
@@ -383,12 +403,33 @@ def build(
 def _results(
     jobs: List[Tuple[int, Recipe]], workers: int
 ) -> Iterator[Tuple[int, Optional[Dict[str, Any]], str]]:
-    if workers <= 1:
-        yield from map(_make, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, initializer=_single_thread, maxtasksperchild=200) as pool:
-        yield from pool.imap_unordered(_make, jobs, chunksize=1)
+    """Finished jobs in any order, one worker's in a process of its own too: its sums must be those of several.
+
+    Raises:
+        CryoResError: a worker was killed.
+    """
+    with _children_of_one_thread(), ProcessPoolExecutor(
+        max(1, workers), multiprocessing.get_context("spawn"), _single_thread
+    ) as pool:
+        try:
+            yield from _as_they_finish(pool, jobs, 2 * max(1, workers))
+        except BrokenProcessPool as error:
+            raise CryoResError(
+                "A worker was killed, most likely for want of memory; run the same command with fewer --workers: "
+                "the maps made so far are kept."
+            ) from error
+
+
+def _as_they_finish(
+    pool: ProcessPoolExecutor, jobs: List[Tuple[int, Recipe]], ahead: int
+) -> Iterator[Tuple[int, Optional[Dict[str, Any]], str]]:
+    """Results of the pool, with ``ahead`` jobs handed out: finished maps wait in memory until they are written."""
+    queue = iter(jobs)
+    waiting = {pool.submit(_make, job) for job in itertools.islice(queue, ahead)}
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        yield from (finished.result() for finished in done)
+        waiting |= {pool.submit(_make, job) for job in itertools.islice(queue, len(done))}
 
 
 def _append(out: PathLike, index: int, item: Dict[str, Any]) -> None:

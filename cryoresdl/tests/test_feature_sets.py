@@ -1,7 +1,10 @@
 """Feature sets: the same content on any number of workers, after a kill, and from users' own triples."""
 
+import dataclasses
 import gzip
 import json
+import os
+import signal
 
 import h5py
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 
 from cryoresdl.models import feature_sets, features, maps, realistic
 from cryoresdl.models.datasets import Triple
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.errors import CryoResError, InputError
 from cryoresdl.models.maps import DensityMap
 
 from .small_maps import ball
@@ -86,11 +89,25 @@ def test_a_set_holds_what_it_says(built):
         assert item.info["global_fsc0143_A"] >= 1.99 * voxel
 
 
-def test_two_workers_write_the_same(built, structures, tmp_path, monkeypatch):
+def test_two_workers_write_the_same(built, structures, tmp_path):
     """Workers are new processes: they get the recipe, and nothing of this one's settings."""
     out, _ = built
     feature_sets.build(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
     assert content(tmp_path / "two.h5") == content(out)
+
+
+def kill_oneself(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_said_and_costs_no_finished_map(built, structures, tmp_path, monkeypatch):
+    out = tmp_path / "killed.h5"
+    out.write_bytes(built[0].read_bytes())
+    monkeypatch.setattr(feature_sets, "_make", kill_oneself)
+    with pytest.raises(CryoResError, match="worker was killed.*fewer --workers"):
+        feature_sets.build(structures, out, {"train": 8}, seed=5)
+    assert len(feature_sets.read_items(out, "train")) == 2
+    assert "OPENBLAS_NUM_THREADS" not in os.environ or os.environ["OPENBLAS_NUM_THREADS"] != "1"
 
 
 def test_another_seed_writes_something_else(built, structures, tmp_path):
@@ -158,13 +175,16 @@ def test_clean_maps_have_one_truth(structures):
     assert beyond["truth"].max() == 2.0  # a map cannot show more than its voxels
 
 
-def test_maps_that_cannot_be_made_are_skipped_with_a_reason(structures, tmp_path, monkeypatch):
-    def fail(recipe):
-        raise InputError("no such molecule")
-
-    monkeypatch.setattr(feature_sets, "make_item", fail)
-    outcome = feature_sets.build(structures, tmp_path / "none.h5", {"train": 1}, seed=5)
-    assert outcome["made"] == 0 and "no such molecule" in outcome["skipped"][0]
+def test_maps_that_cannot_be_made_are_skipped_with_a_reason(tmp_path):
+    (tmp_path / "pdb").mkdir()
+    write_pdb(tmp_path / "pdb" / "tiny.pdb.gz", ball(2, 3.0, seed=0))
+    (tmp_path / "manifest.csv").write_text("id,split,max_extent_A\ntiny,train,24.0\n")
+    outcome = feature_sets.build(tmp_path, tmp_path / "none.h5", {"train": 1}, seed=5)
+    assert (
+        outcome["made"] == 0
+        and "tiny: " in outcome["skipped"][0]
+        and "3 usable atoms" in outcome["skipped"][0]
+    )
 
 
 def test_sets_and_manifests_that_are_not(tmp_path, structures):
