@@ -202,7 +202,8 @@ def own(paths: list, model: str, limit: int | None) -> dict:
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
             median, spread, _ = cell_estimates(loaded, feats)
-            u, s = median[inside], calibrated_spread(spread[inside], calibration, item.has_half_maps(variant))
+            u = median[inside]
+            s = calibrated_spread(spread[inside], calibration, features.noise_source(item.summary[variant]))
             u = np.maximum(u, 1.0)
             values = np.exp2(u) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2

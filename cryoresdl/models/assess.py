@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from . import constants, evaluation, model_file, networks, plots, progress, reproduce, resolution
+from . import constants, evaluation, features, model_file, networks, plots, progress, reproduce, resolution
 from . import feature_networks as fn
 from .errors import InputError
 from .files import shown, write_json
@@ -235,7 +235,7 @@ def _local_features(
                 low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
                 estimate = np.maximum(2.0**middle, 2.0) * voxel
                 spread = inference.calibrated_spread(
-                    (high - low) / 2, calibration, item.has_half_maps(variant)
+                    (high - low) / 2, calibration, features.noise_source(item.summary[variant])
                 )
                 half = (2.0 ** (middle + spread) - 2.0 ** (middle - spread)) / 2 * voxel
                 known = item.info.get("global_fsc0143_A") or None

@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from . import feature_networks as fn
+from . import features
 from .constants import MODEL_SUFFIX
 from .errors import InputError
 from .feature_sets import KNOWN, Item, read_items
@@ -296,7 +297,9 @@ def validate_local(model: Any, items: Sequence[Item]) -> Dict[str, float]:
             voxel = item.info["voxel_size_A"]
             estimate = 2.0 ** quantile(predict_item(model, item, variant), 0.5) * voxel
             found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
-            found.setdefault(f"val_{variant}_rho", []).append(float(spearmanr(estimate, truth)[0]))
+            varies = min(np.ptp(estimate), np.ptp(truth)) > 0
+            rho = float(spearmanr(estimate, truth)[0]) if varies else float("nan")
+            found.setdefault(f"val_{variant}_rho", []).append(rho)
             near = np.abs(class_of(estimate).astype(int) - class_of(truth)) <= 1
             found.setdefault(f"val_{variant}_within1", []).append(float(near.mean()))
             found.setdefault(f"val_{variant}_log2", []).append(
@@ -355,6 +358,8 @@ def _append_history(path: Path, row: Dict[str, Any]) -> None:
         writer.writerow(row)
 
 
+LEAST_MAPS = 20
+"""Maps of a kind that calibration factors of its own can rest on."""
 WIDTH_BINS = 8
 """Groups of equal weight, by predicted width, that get calibration factors of their own."""
 
@@ -364,13 +369,22 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
 
     Returns:
         ``spread`` (one factor for all), ``spread_knots`` and ``spread_factors`` (factors by predicted half-width in
-        log2: narrow intervals of easy maps and wide ones of hard maps are not wrong by the same factor), and
-        ``coverage_before``; of single maps, and under ``half_maps`` the same of half maps where there are any.
+        log2: narrow intervals of easy maps and wide ones of hard maps are not wrong by the same factor),
+        ``coverage_before`` and ``maps``; of single maps with noise outside the mask, and under ``half_maps`` and
+        ``no_background`` the same of half maps and of single maps without such noise. Single maps are taken
+        together where either kind has fewer than :data:`LEAST_MAPS`.
     """
-    found = _calibrate_variant(model, items, "single")
+    kinds: Dict[str, List[Item]] = {features.BACKGROUND: [], features.NO_BACKGROUND: []}
+    for item in items:
+        kinds[features.noise_source(item.summary["single"])].append(item)
+    if min(len(kind) for kind in kinds.values()) < LEAST_MAPS:
+        kinds = {features.BACKGROUND: list(items)}
+    found = _calibrate_variant(model, kinds[features.BACKGROUND], "single")
+    if features.NO_BACKGROUND in kinds:
+        found[features.NO_BACKGROUND] = _calibrate_variant(model, kinds[features.NO_BACKGROUND], "single")
     halved = [item for item in items if item.has_half_maps("halves")]
     if halved:
-        found["half_maps"] = _calibrate_variant(model, halved, "halves")
+        found[features.HALF_MAPS] = _calibrate_variant(model, halved, "halves")
     return found
 
 
@@ -404,6 +418,7 @@ def _calibrate_variant(model: Any, items: Sequence[Item], variant: str) -> Dict[
         "spread_knots": [round(k, 5) for k in knots],
         "spread_factors": [round(f, 4) for f in factors],
         "coverage_before": float(np.mean(before)),
+        "maps": len(items),
     }
 
 
@@ -452,6 +467,20 @@ def save_local(
     from . import model_file
 
     model = inference_model(weights, recipe.channels)
+    card = {
+        "kind": "local",
+        "name": name,
+        "network": fn.local_network(recipe.channels),
+        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
+        "training": {**asdict(recipe), **training},
+        **_held_out(model, data, limit),
+    }
+    model_file.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
+    return card
+
+
+def _held_out(model: Any, data: Any, limit: Optional[int] = None) -> Dict[str, Any]:
+    """The parts of a card that rest on held-out maps: ``calibration`` (validation split) and ``metrics`` (test split)."""
     calibration = calibrate_local(model, load_split(data, "validation", limit))
     metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
     try:
@@ -460,17 +489,45 @@ def save_local(
         metrics["maps"] = len(items)
     except InputError:
         metrics["note"] = "the data set has no test split"
-    card = {
-        "kind": "local",
-        "name": name,
-        "network": fn.local_network(recipe.channels),
-        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
-        "training": {**asdict(recipe), **training},
-        "metrics": metrics,
-        "calibration": calibration,
-    }
-    model_file.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
-    return card
+    return {"calibration": calibration, "metrics": metrics}
+
+
+def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = False) -> Path:
+    """A trained local model with intervals calibrated and figures measured on other maps; its weights stay.
+
+    Args:
+        data: feature set(s) with a validation and a test split.
+        start: name or file of the model.
+        out: folder for ``model.cryoresdl``.
+        overwrite: replace an earlier model in ``out``.
+
+    Returns:
+        path of the model file.
+
+    Raises:
+        InputError: another kind of model, or a set without a validation split.
+    """
+    from . import files, model_file
+
+    model = _local_start(start)
+    files.prepare_out(Path(out), ["model" + MODEL_SUFFIX], overwrite, False)
+    network = inference_model(model.weights, model.card["network"]["config"]["channels"])
+    found = _held_out(network, data)
+    found["calibration"]["data"] = {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)}
+    path = Path(out) / ("model" + MODEL_SUFFIX)
+    model_file.save(path, {**model.card, **found}, model.weights)
+    return path
+
+
+def _local_start(start: str) -> Any:
+    """The default local model of that name or file, to go on from."""
+    from . import model_file
+
+    model = model_file.load(start)
+    if model.card["network"]["name"] != fn.LOCAL_NETWORK:
+        raise InputError(f"{start} is no default local model; start from one, or from 'none'.")
+    fn.check_features(model.card, start)
+    return model
 
 
 def _json_figures(figures: Dict[str, float]) -> Dict[str, Optional[float]]:
@@ -529,7 +586,7 @@ def train_local(
     Returns:
         path of the model file.
     """
-    from . import files, model_file, progress
+    from . import files, progress
 
     out = Path(out)
     report = report or progress.note
@@ -542,10 +599,7 @@ def train_local(
     weights = None
     recipe = LocalRecipe(seed=seed, batch=batch or LocalRecipe.batch)
     if start != "none":
-        first = model_file.load(start)
-        if first.card["network"]["name"] != fn.LOCAL_NETWORK:
-            raise InputError(f"{start} is no default local model; start from one, or from 'none'.")
-        fn.check_features(first.card, start)
+        first = _local_start(start)
         weights = dict(first.weights)
         channels = tuple(first.card["network"]["config"]["channels"])
         recipe = replace(recipe, channels=channels, rate=4e-4, steps=3000)

@@ -284,11 +284,21 @@ SUMMARY_BLOCKS = 6
 SUMMARY_FLAGS = 5
 HALF_MAPS_FLAG = SUMMARY_BLOCKS * N_BANDS + 1
 """Place in ``Features.summary`` that is 1 when the noise comes from half maps."""
+NOISE_FLAG = HALF_MAPS_FLAG + 1
+"""Place that is 1 when the noise level comes from the map or its halves, 0 when only from inside the mask."""
+BACKGROUND, HALF_MAPS, NO_BACKGROUND = "background", "half_maps", "no_background"
 
 
 def summary_length() -> int:
     """Length of ``Features.summary``: six profiles over the bands and five flags."""
     return SUMMARY_BLOCKS * N_BANDS + SUMMARY_FLAGS
+
+
+def noise_source(summary: np.ndarray) -> str:
+    """Where a map's noise level comes from: ``BACKGROUND`` (outside the mask), ``HALF_MAPS``, or ``NO_BACKGROUND``."""
+    if summary[HALF_MAPS_FLAG] > 0.5:
+        return HALF_MAPS
+    return BACKGROUND if summary[NOISE_FLAG] > 0.5 else NO_BACKGROUND
 
 
 _BLOCK_SLOPE, _BLOCK_NOISE_SLOPE = 4, 5

@@ -165,17 +165,19 @@ def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np
     return median, spread, total / max(count, 1)
 
 
-def calibrated_spread(spread: np.ndarray, calibration: Dict[str, Any], half_maps: bool = False) -> np.ndarray:
+def calibrated_spread(
+    spread: np.ndarray, calibration: Dict[str, Any], noise: str = features.BACKGROUND
+) -> np.ndarray:
     """Half-widths of 68 % intervals from the network's own, by a factor that depends on the width.
 
     Args:
         spread: half-widths in log2, any shape.
         calibration: of the model's card: ``spread`` is one factor for all; ``spread_knots`` (widths, ascending) with
-            ``spread_factors`` replace it where they are given; ``half_maps`` holds the same for half maps.
-        half_maps: whether the noise came from half maps.
+            ``spread_factors`` replace it where they are given; ``half_maps`` and ``no_background`` hold the same for
+            maps whose noise comes from there.
+        noise: where it came from (``features.noise_source``).
     """
-    if half_maps:
-        calibration = calibration.get("half_maps", calibration)
+    calibration = calibration.get(noise, calibration)
     if not calibration.get("spread_knots"):
         return spread * np.float32(calibration.get("spread", 1.0))
     knots = np.log(calibration["spread_knots"])
@@ -297,7 +299,7 @@ def _band_localres(
     clock = time.perf_counter()
     median, spread, mean_distribution = cell_estimates(model, feats)
     calibration = model.card.get("calibration", {})
-    spread = calibrated_spread(spread, calibration, has_halves)
+    spread = calibrated_spread(spread, calibration, features.noise_source(feats.summary))
     u = _expand(median, feats.mask_cells, inside.shape)[inside]
     filtered = _filtered_to(feats, u)
     u = np.maximum(u, np.float32(np.log2(filtered or 2.0)))

@@ -373,6 +373,33 @@ def test_half_maps_are_calibrated_apart_where_there_are_any(tf):
     assert "half_maps" not in feature_training.calibrate_local(model, items[1:])
 
 
+def test_single_maps_without_background_are_calibrated_apart_where_there_are_enough(tf, monkeypatch):
+    """Cut-out maps err twice as far as the model says, the others half as far."""
+    monkeypatch.setattr(feature_training, "LEAST_MAPS", 2)
+    rng = np.random.default_rng(4)
+    items = [make_item(k, (16, 16, 16)) for k in range(4)]
+    for k, item in enumerate(items):
+        inside = item.truth > 0
+        item.summary["single"][features.HALF_MAPS_FLAG : features.NOISE_FLAG + 1] = 0.0, float(k % 2)
+        spread = 0.2 if k % 2 else 0.8
+        item.truth[inside] = 2.0 ** rng.normal(3.0, spread, inside.sum()) * item.info["voxel_size_A"]
+    logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.4) ** 2).astype(np.float32)
+
+    def model(inputs, training=False):
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    found = feature_training.calibrate_local(model, items)
+    assert found["spread"] == pytest.approx(0.5, rel=0.08) and found["maps"] == 2
+    assert found["no_background"]["spread"] == pytest.approx(2.0, rel=0.08)
+    widths = np.full(2, 0.4, np.float32)
+    for item, factor in zip(items, (2.0, 0.5)):
+        source = features.noise_source(item.summary["single"])
+        assert inference.calibrated_spread(widths, found, source) == pytest.approx(0.4 * factor, rel=0.08)
+    monkeypatch.setattr(feature_training, "LEAST_MAPS", 3)
+    together = feature_training.calibrate_local(model, items)
+    assert "no_background" not in together and together["maps"] == 4
+
+
 def test_a_model_for_other_features_is_no_start(data, tmp_path):
     card = {
         "kind": "local",
@@ -439,6 +466,32 @@ def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_pat
         p / p.sum(-1, keepdims=True), expected, atol=2e-3
     )  # weights are kept in half precision
     assert inference.load_model(path, "local").card["name"] == "mine"
+
+
+def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
+    from cryoresdl.models import model_file
+
+    _, weights = uninterrupted
+    first = tmp_path / "first.cryoresdl"
+    feature_training.save_local(weights, data, first, "mine", TINY, {"labels": "truth"})
+    path = feature_training.calibrate_again(data, str(first), tmp_path / "again")
+    again, before = model_file.load(path), model_file.load(first)
+    assert again.card["calibration"]["data"]["sets"] == [data.name]
+    for part in ("name", "network", "training", "data", "metrics"):
+        assert again.card[part] == before.card[part]
+    for name, values in before.weights.items():
+        assert values.dtype == again.weights[name].dtype and np.array_equal(values, again.weights[name])
+    with pytest.raises(InputError, match="no default local model"):
+        feature_training.calibrate_again(data, "paper-cnn", tmp_path / "other")
+
+
+@pytest.mark.parametrize("words", [["unet", "--epochs", "3"], ["cnn"], ["unet", "--start", "none"]])
+def test_calibrating_refuses_what_belongs_to_training(data, tmp_path, capsys, words):
+    from cryoresdl.models import cli
+
+    out = tmp_path / "none"
+    assert cli.main(["train", *words, "--calibrate-only", "--data", str(data), "--out", str(out)]) == 2
+    assert "--calibrate-only takes 'unet'" in capsys.readouterr().err and not out.exists()
 
 
 def test_fine_tuning_takes_the_width_of_its_start(tf, data, tmp_path):

@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="unet without --paper: go on from this model, or 'none' (see docs/models.md)",
     )
+    parser.add_argument(
+        "--calibrate-only",
+        action="store_true",
+        help="unet without --paper: keep the weights of --start (truth); calibrate its intervals on the validation "
+        "maps of --data and measure it on the test maps",
+    )
     paper = parser.add_argument_group("with --paper")
     paper.add_argument(
         "--width", type=positive, metavar="F", help="factor on all filters and neurons, up to 1 (1)"
@@ -120,10 +126,22 @@ def run(args: argparse.Namespace) -> None:
     _train_default(args)
 
 
+def _calibrate(args: argparse.Namespace) -> Any:
+    from .. import feature_training
+
+    start = args.start or "truth"
+    useless = [name for name in ("labels", "name", "epochs", "batch", "resume") if getattr(args, name)]
+    if args.network != "unet" or start == "none" or useless:
+        raise InputError(
+            "--calibrate-only takes 'unet', a trained --start, --data and --out; nothing is trained: leave out the rest."
+        )
+    return feature_training.calibrate_again(args.data, start, args.out, args.overwrite)
+
+
 def _train_paper(args: argparse.Namespace) -> None:
     from .. import distributed, paper_training
 
-    if len(args.data) > 1 or args.start:
+    if len(args.data) > 1 or args.start or args.calibrate_only:
         raise InputError(
             "The paper's networks train on one --data file and from scratch; leave out the rest."
         )
@@ -175,7 +193,9 @@ def _train_default(args: argparse.Namespace) -> None:
     common = dict(
         resume=args.resume, overwrite=args.overwrite, seed=args.seed, report=progress.note, **chosen
     )
-    if args.network == "unet":
+    if args.calibrate_only:
+        path = _calibrate(args)
+    elif args.network == "unet":
         labels = args.labels or "truth"
         path = feature_training.train_local(args.data, args.out, labels=labels, start=args.start, **common)
     else:
