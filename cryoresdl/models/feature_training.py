@@ -507,12 +507,15 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     Raises:
         InputError: another kind of model, or a set without a validation split.
     """
-    from . import files, model_file
+    from . import files, inference, model_file
 
     model = _local_start(start)
     files.prepare_out(Path(out), ["model" + MODEL_SUFFIX], overwrite, False)
     network = inference_model(model.weights, model.card["network"]["config"]["channels"])
     found = _held_out(network, data)
+    before = model.card.get("calibration", {})
+    kept = {k: before[k] for k in ("spread", "spread_knots", "spread_factors") if k in before}
+    found["calibration"][inference.PROFILE] = before.get(inference.PROFILE, kept)
     found["calibration"]["data"] = {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)}
     path = Path(out) / ("model" + MODEL_SUFFIX)
     model_file.save(path, {**model.card, **found}, model.weights)

@@ -165,6 +165,10 @@ def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np
     return median, spread, total / max(count, 1)
 
 
+PROFILE = "profile"
+"""Key of the calibration that the global network's input was made with: calibrating intervals again must not move it."""
+
+
 def calibrated_spread(
     spread: np.ndarray, calibration: Dict[str, Any], noise: str = features.BACKGROUND
 ) -> np.ndarray:
@@ -174,8 +178,8 @@ def calibrated_spread(
         spread: half-widths in log2, any shape.
         calibration: of the model's card: ``spread`` is one factor for all; ``spread_knots`` (widths, ascending) with
             ``spread_factors`` replace it where they are given; ``half_maps`` and ``no_background`` hold the same for
-            maps whose noise comes from there.
-        noise: where it came from (``features.noise_source``).
+            maps whose noise comes from there, ``profile`` for the global network's input.
+        noise: where it came from (``features.noise_source``), or ``PROFILE``.
     """
     calibration = calibration.get(noise, calibration)
     if not calibration.get("spread_knots"):
@@ -299,6 +303,7 @@ def _band_localres(
     clock = time.perf_counter()
     median, spread, mean_distribution = cell_estimates(model, feats)
     calibration = model.card.get("calibration", {})
+    profile_spread = calibrated_spread(spread[feats.mask_cells], calibration, PROFILE)
     spread = calibrated_spread(spread, calibration, features.noise_source(feats.summary))
     u = _expand(median, feats.mask_cells, inside.shape)[inside]
     filtered = _filtered_to(feats, u)
@@ -344,7 +349,7 @@ def _band_localres(
     result.profile = global_profile(
         feats.summary,
         median[feats.mask_cells],
-        spread[feats.mask_cells],
+        profile_spread,
         None if cutoff is None else cutoff / voxel,
     )
     return result

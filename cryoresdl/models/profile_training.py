@@ -81,7 +81,7 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
     )
     median, spread, _ = inference.cell_estimates(local_model, found)
     calibration = local_model.card.get("calibration", {})
-    spread = inference.calibrated_spread(spread, calibration, features.noise_source(item.summary[variant]))
+    spread = inference.calibrated_spread(spread, calibration, inference.PROFILE)
     cutoff = None
     if variant == "halves":
         cutoff = _measured_in_mask(item) / item.info["voxel_size_A"]
@@ -174,7 +174,7 @@ def _map_rows(
             found = features.compute(density.data, mask, voxel)
             median, spread, _ = inference.cell_estimates(local_model, found)
             spread = inference.calibrated_spread(
-                spread, local_model.card.get("calibration", {}), features.noise_source(found.summary)
+                spread, local_model.card.get("calibration", {}), inference.PROFILE
             )
             inside = found.mask_cells
             profile = inference.global_profile(found.summary, median[inside], spread[inside])

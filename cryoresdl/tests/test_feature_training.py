@@ -477,6 +477,13 @@ def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
     path = feature_training.calibrate_again(data, str(first), tmp_path / "again")
     again, before = model_file.load(path), model_file.load(first)
     assert again.card["calibration"]["data"]["sets"] == [data.name]
+    was = before.card["calibration"]
+    assert again.card["calibration"]["profile"]["spread_factors"] == was["spread_factors"]
+    widths = np.linspace(0.05, 0.6, 9).astype(np.float32)  # what the global network reads stays as it was
+    profiles = [
+        inference.calibrated_spread(widths, m.card["calibration"], inference.PROFILE) for m in (before, again)
+    ]
+    assert np.array_equal(*profiles)
     for part in ("name", "network", "training", "data", "metrics"):
         assert again.card[part] == before.card[part]
     for name, values in before.weights.items():
