@@ -188,11 +188,10 @@ def groups(info: dict) -> list:
 
 def own(paths: list, model: str, limit: int | None) -> dict:
     """Test splits of feature sets: features and truth on the cell grid."""
-    from cryoresdl.models import features
-    from cryoresdl.models.inference import calibrated_spread, cell_estimates, load_model
+    from cryoresdl.models import features, intervals
+    from cryoresdl.models.inference import cell_estimates, load_model
 
     loaded = load_model(model, "local")
-    calibration = loaded.card.get("calibration", {})
     rows: dict = {}
     for item in load_split(paths, "test", limit):
         inside = item.truth > 0
@@ -203,8 +202,7 @@ def own(paths: list, model: str, limit: int | None) -> dict:
             )
             median, spread, _ = cell_estimates(loaded, feats)
             u = median[inside]
-            s = calibrated_spread(spread[inside], calibration, features.noise_source(item.summary[variant]))
-            u = np.maximum(u, 1.0)
+            s = intervals.halfwidths(loaded, item.summary[variant], u, spread[inside])
             values = np.exp2(u) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2
             row = figures(values, truth)

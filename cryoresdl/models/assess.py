@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from . import constants, evaluation, features, model_file, networks, plots, progress, reproduce, resolution
+from . import constants, evaluation, model_file, networks, plots, progress, reproduce, resolution
 from . import feature_networks as fn
 from .errors import InputError
 from .files import shown, write_json
@@ -214,7 +214,7 @@ def _global_features(
 def _local_features(
     model: Any, path: str, split: str, limit: int | None
 ) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-    from . import feature_training, inference
+    from . import feature_training, intervals
     from .resolution_bins import quantile
 
     items = feature_training.load_split([path], split, limit)
@@ -222,7 +222,6 @@ def _local_features(
         {k: v.astype(np.float32) for k, v in model.weights.items()},
         model.card["network"]["config"]["channels"],
     )
-    calibration = model.card.get("calibration", {})
     rows: List[Dict[str, Any]] = []
     count = len(constants.LOCAL_CLASSES)
     matrix = np.zeros((count, count), int)
@@ -234,9 +233,7 @@ def _local_features(
                 voxel = float(item.info["voxel_size_A"])
                 low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
                 estimate = np.maximum(2.0**middle, 2.0) * voxel
-                spread = inference.calibrated_spread(
-                    (high - low) / 2, calibration, features.noise_source(item.summary[variant])
-                )
+                spread = intervals.halfwidths(model, item.summary[variant], middle, (high - low) / 2)
                 half = (2.0 ** (middle + spread) - 2.0 ** (middle - spread)) / 2 * voxel
                 known = item.info.get("global_fsc0143_A") or None
                 found = evaluation.local_metrics(truth, estimate, None, half, known)

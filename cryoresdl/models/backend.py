@@ -210,12 +210,27 @@ def scaled_profile(weights: Dict[str, np.ndarray], profiles: np.ndarray) -> np.n
     return np.clip(scaled, -PROFILE_CLIP, PROFILE_CLIP).astype(np.float32)
 
 
+def profile_outputs(
+    config: Dict[str, Any], weights: Dict[str, np.ndarray], profiles: np.ndarray
+) -> List[np.ndarray]:
+    """What every member of a network on profiles answers: arrays (n, bins).
+
+    The networks are so small that numpy is through before any other engine has started.
+
+    Args:
+        config: of the network (``feature_networks``).
+        weights: its arrays.
+        profiles: (n, inputs), in the units of the training maps.
+    """
+    ops = NumpyOps({name: np.asarray(value, np.float32) for name, value in weights.items()})
+    rows = scaled_profile(weights, profiles)
+    return [fn.forward_global(ops, rows, config, prefix) for prefix in fn.member_prefixes(config)]
+
+
 def profile_distribution(
     network: Dict[str, Any], weights: Dict[str, np.ndarray], profiles: np.ndarray, temperature: Any = 1.0
 ) -> np.ndarray:
     """Distribution over the resolution bins that the global network gives, the mean of its members'.
-
-    The network is so small that numpy is through before any other engine has started.
 
     Args:
         network: a card's ``network`` entry.
@@ -226,12 +241,10 @@ def profile_distribution(
     Returns:
         (n, bins), rows of sum 1.
     """
-    ops = NumpyOps({name: np.asarray(value, np.float32) for name, value in weights.items()})
-    rows = scaled_profile(weights, profiles)
-    prefixes = fn.member_prefixes(network["config"])
-    total = np.zeros((len(rows), int(network["config"]["bins"])), np.float32)
-    for prefix in prefixes:
-        logits = fn.forward_global(ops, rows, network["config"], prefix) / temperature
+    outputs = profile_outputs(network["config"], weights, profiles)
+    total = np.zeros(outputs[0].shape, np.float32)
+    for logits in outputs:
+        logits = logits / temperature
         p = np.exp(logits - logits.max(-1, keepdims=True))
         total += p / p.sum(-1, keepdims=True)
-    return total / len(prefixes)
+    return total / len(outputs)

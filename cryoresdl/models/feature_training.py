@@ -16,7 +16,6 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from . import feature_networks as fn
-from . import features
 from .constants import MODEL_SUFFIX
 from .errors import InputError
 from .feature_sets import KNOWN, Item, read_items
@@ -358,76 +357,6 @@ def _append_history(path: Path, row: Dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-LEAST_MAPS = 20
-"""Maps of a kind that calibration factors of its own can rest on."""
-WIDTH_BINS = 8
-"""Groups of equal weight, by predicted width, that get calibration factors of their own."""
-
-
-def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
-    """Factors on the spread that give 68.3 % coverage on held-out maps, every map counting the same.
-
-    Returns:
-        ``spread`` (one factor for all), ``spread_knots`` and ``spread_factors`` (factors by predicted half-width in
-        log2: narrow intervals of easy maps and wide ones of hard maps are not wrong by the same factor),
-        ``coverage_before`` and ``maps``; of single maps with noise outside the mask, and under ``half_maps`` and
-        ``no_background`` the same of half maps and of single maps without such noise. Single maps are taken
-        together where either kind has fewer than :data:`LEAST_MAPS`.
-    """
-    kinds: Dict[str, List[Item]] = {features.BACKGROUND: [], features.NO_BACKGROUND: []}
-    for item in items:
-        kinds[features.noise_source(item.summary["single"])].append(item)
-    if min(len(kind) for kind in kinds.values()) < LEAST_MAPS:
-        kinds = {features.BACKGROUND: list(items)}
-    found = _calibrate_variant(model, kinds[features.BACKGROUND], "single")
-    if features.NO_BACKGROUND in kinds:
-        found[features.NO_BACKGROUND] = _calibrate_variant(model, kinds[features.NO_BACKGROUND], "single")
-    halved = [item for item in items if item.has_half_maps("halves")]
-    if halved:
-        found[features.HALF_MAPS] = _calibrate_variant(model, halved, "halves")
-    return found
-
-
-def _calibrate_variant(model: Any, items: Sequence[Item], variant: str) -> Dict[str, Any]:
-    from .resolution_bins import quantile
-
-    ratios, weights, widths, before = [], [], [], []
-    for item in items:
-        u = np.log2(item.truth[item.truth > 0] / item.info["voxel_size_A"])
-        p = predict_item(model, item, variant)
-        low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
-        width = np.maximum((high - low) / 2, 1e-3)
-        ratio = np.abs(u - middle) / width
-        ratios.append(ratio)
-        widths.append(width)
-        weights.append(np.full(ratio.size, 1.0 / ratio.size))
-        before.append(float((ratio <= 1).mean()))
-    ratio, weight, width = (np.concatenate(parts) for parts in (ratios, weights, widths))
-    order = np.argsort(width, kind="stable")
-    group = np.minimum(np.cumsum(weight[order]) / weight.sum() * WIDTH_BINS, WIDTH_BINS - 1).astype(int)
-    knots: List[float] = []
-    factors: List[float] = []
-    for number in range(WIDTH_BINS):
-        chosen = order[group == number]
-        knot = _weighted_quantile(width[chosen], weight[chosen], 0.5) if chosen.size else 0.0
-        if knot > (knots[-1] * 1.02 if knots else 0.0):
-            knots.append(knot)
-            factors.append(_weighted_quantile(ratio[chosen], weight[chosen], 0.683))
-    return {
-        "spread": _weighted_quantile(ratio, weight, 0.683),
-        "spread_knots": [round(k, 5) for k in knots],
-        "spread_factors": [round(f, 4) for f in factors],
-        "coverage_before": float(np.mean(before)),
-        "maps": len(items),
-    }
-
-
-def _weighted_quantile(values: np.ndarray, weights: np.ndarray, q: float) -> float:
-    order = np.argsort(values)
-    share = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][min(int(np.searchsorted(share, q)), values.size - 1)])
-
-
 def inference_model(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
     """The local network as users will run it (``backend``), called like the Keras model; float16 weights as shipped."""
     from . import backend
@@ -466,22 +395,30 @@ def save_local(
     """
     from . import model_file
 
-    model = inference_model(weights, recipe.channels)
+    found, arrays = _held_out(inference_model(weights, recipe.channels), data, limit)
     card = {
         "kind": "local",
         "name": name,
         "network": fn.local_network(recipe.channels),
         "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
         "training": {**asdict(recipe), **training},
-        **_held_out(model, data, limit),
+        **found,
     }
-    model_file.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
+    model_file.save(path, card, {k: v.astype(np.float16) for k, v in {**weights, **arrays}.items()})
     return card
 
 
-def _held_out(model: Any, data: Any, limit: Optional[int] = None) -> Dict[str, Any]:
-    """The parts of a card that rest on held-out maps: ``calibration`` (validation split) and ``metrics`` (test split)."""
-    calibration = calibrate_local(model, load_split(data, "validation", limit))
+def _held_out(
+    model: Any, data: Any, limit: Optional[int] = None
+) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """The parts of a card that rest on held-out maps, and the arrays of its intervals.
+
+    ``calibration`` comes from the validation split (and, where each map gets a factor of its own, from what the network
+    leaves on the training split), ``metrics`` from the test split.
+    """
+    from . import interval_training
+
+    calibration, arrays = interval_training.calibrate(model, data, limit)
     metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
     try:
         items = load_split(data, "test", limit)
@@ -489,7 +426,7 @@ def _held_out(model: Any, data: Any, limit: Optional[int] = None) -> Dict[str, A
         metrics["maps"] = len(items)
     except InputError:
         metrics["note"] = "the data set has no test split"
-    return {"calibration": calibration, "metrics": metrics}
+    return {"calibration": calibration, "metrics": metrics}, arrays
 
 
 def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = False) -> Path:
@@ -507,18 +444,20 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     Raises:
         InputError: another kind of model, or a set without a validation split.
     """
-    from . import files, inference, model_file
+    from . import files, intervals, model_file
 
     model = _local_start(start)
     files.prepare_out(Path(out), ["model" + MODEL_SUFFIX], overwrite, False)
     network = inference_model(model.weights, model.card["network"]["config"]["channels"])
-    found = _held_out(network, data)
+    found, arrays = _held_out(network, data)
     before = model.card.get("calibration", {})
     kept = {k: before[k] for k in ("spread", "spread_knots", "spread_factors") if k in before}
-    found["calibration"][inference.PROFILE] = before.get(inference.PROFILE, kept)
+    found["calibration"][intervals.PROFILE] = before.get(intervals.PROFILE, kept)
     found["calibration"]["data"] = {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)}
     path = Path(out) / ("model" + MODEL_SUFFIX)
-    model_file.save(path, {**model.card, **found}, model.weights)
+    weights = {k: v for k, v in model.weights.items() if not k.startswith(intervals.WEIGHTS)}
+    arrays = {k: v.astype(np.float16) for k, v in arrays.items()}
+    model_file.save(path, {**model.card, **found}, {**weights, **arrays})
     return path
 
 

@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy import ndimage
 
-from . import backend, constants, features, fsc, maps, model_file, resolution, resolution_bins
+from . import backend, constants, features, fsc, intervals, maps, model_file, resolution, resolution_bins
 from . import feature_networks as fn
 from .errors import InputError
 from .maps import DensityMap
@@ -165,30 +165,6 @@ def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np
     return median, spread, total / max(count, 1)
 
 
-PROFILE = "profile"
-"""Key of the calibration that the global network's input was made with: calibrating intervals again must not move it."""
-
-
-def calibrated_spread(
-    spread: np.ndarray, calibration: Dict[str, Any], noise: str = features.BACKGROUND
-) -> np.ndarray:
-    """Half-widths of 68 % intervals from the network's own, by a factor that depends on the width.
-
-    Args:
-        spread: half-widths in log2, any shape.
-        calibration: of the model's card: ``spread`` is one factor for all; ``spread_knots`` (widths, ascending) with
-            ``spread_factors`` replace it where they are given; ``half_maps`` and ``no_background`` hold the same for
-            maps whose noise comes from there, ``profile`` for the global network's input.
-        noise: where it came from (``features.noise_source``), or ``PROFILE``.
-    """
-    calibration = calibration.get(noise, calibration)
-    if not calibration.get("spread_knots"):
-        return spread * np.float32(calibration.get("spread", 1.0))
-    knots = np.log(calibration["spread_knots"])
-    factors = np.interp(np.log(np.maximum(spread, 1e-4)), knots, calibration["spread_factors"])
-    return spread * factors.astype(np.float32)
-
-
 def _check_halves(density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]) -> bool:
     if half1 is None and half2 is None:
         return False
@@ -302,9 +278,9 @@ def _band_localres(
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
     median, spread, mean_distribution = cell_estimates(model, feats)
-    calibration = model.card.get("calibration", {})
-    profile_spread = calibrated_spread(spread[feats.mask_cells], calibration, PROFILE)
-    spread = calibrated_spread(spread, calibration, features.noise_source(feats.summary))
+    own = spread[feats.mask_cells]
+    profile_spread = intervals.calibrated_spread(own, model.card.get("calibration", {}), intervals.PROFILE)
+    spread[feats.mask_cells] = intervals.halfwidths(model, feats.summary, median[feats.mask_cells], own)
     u = _expand(median, feats.mask_cells, inside.shape)[inside]
     filtered = _filtered_to(feats, u)
     u = np.maximum(u, np.float32(np.log2(filtered or 2.0)))

@@ -1,8 +1,10 @@
 """Small synthetic molecules and models that several test files share."""
 
+import h5py
 import numpy as np
 
-from cryoresdl.models import feature_networks, features, model_file
+from cryoresdl.models import feature_networks, feature_sets, features, model_file
+from cryoresdl.models.feature_sets import Item
 from cryoresdl.models.structures import Atoms
 
 
@@ -104,3 +106,37 @@ def save_global_model(path, inputs, widths=(16, 8), seed=0, name="tiny-global", 
         "calibration": calibration or {"spread": 1.0, "temperature": 1.0, "distance_limit": 1e9},
     }
     return model_file.save(path, card, random_global_weights(inputs, widths, seed))
+
+
+def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train"):
+    """An item whose truth can be read off its first feature."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(shape, bool)
+    mask[2:-2, 2:-2, 2:-2] = True
+    level = rng.uniform(0.2, 0.8, shape)
+    truth = np.where(mask, voxel * 2.0 ** (1 + 3 * level), 0).astype(np.float32)
+    local = {}
+    for variant in feature_sets.VARIANTS:
+        local[variant] = rng.normal(size=(features.N_LOCAL,) + shape).astype(np.float16) * np.float16(0.1)
+        local[variant][0] = level
+        local[variant][-1] = mask
+    summary = {v: np.zeros(features.summary_length(), np.float32) for v in feature_sets.VARIANTS}
+    info = {"voxel_size_A": voxel, "split": split, "global_fsc0143_A": 4.0, "kind": "realistic"}
+    return Item(local, summary, truth, info)
+
+
+def write_items(path, splits):
+    """A feature set of those items, by split."""
+    with h5py.File(path, "w") as handle:
+        handle.attrs["format"] = feature_sets.FORMAT
+        handle.attrs["seed"] = 0
+    for items in splits.values():
+        for index, item in enumerate(items):
+            entry = {
+                **item.local,
+                **{"summary_" + v: item.summary[v] for v in feature_sets.VARIANTS},
+                "truth": item.truth,
+                "info": item.info,
+            }
+            feature_sets._append(path, index, entry)
+    return path

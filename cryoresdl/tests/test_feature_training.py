@@ -9,59 +9,30 @@ import pytest
 
 from cryoresdl.models import feature_networks as fn
 from cryoresdl.models import (
-    feature_sets,
     feature_training,
     features,
     inference,
+    intervals,
     model_file,
     profile_training,
     resolution_bins,
 )
 from cryoresdl.models.errors import InputError
-from cryoresdl.models.feature_sets import Item
 from cryoresdl.models.feature_training import LocalRecipe
 
-from .small_maps import random_global_weights
+from .small_maps import make_item, random_global_weights, write_items
 
 TINY = LocalRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
 
 
-def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train"):
-    """An item whose truth can be read off its first feature."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros(shape, bool)
-    mask[2:-2, 2:-2, 2:-2] = True
-    level = rng.uniform(0.2, 0.8, shape)
-    truth = np.where(mask, voxel * 2.0 ** (1 + 3 * level), 0).astype(np.float32)
-    local = {}
-    for variant in feature_sets.VARIANTS:
-        local[variant] = rng.normal(size=(features.N_LOCAL,) + shape).astype(np.float16) * np.float16(0.1)
-        local[variant][0] = level
-        local[variant][-1] = mask
-    summary = {v: np.zeros(features.summary_length(), np.float32) for v in feature_sets.VARIANTS}
-    info = {"voxel_size_A": voxel, "split": split, "global_fsc0143_A": 4.0, "kind": "realistic"}
-    return Item(local, summary, truth, info)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("features") / "set.h5"
-    import h5py
-
-    with h5py.File(path, "w") as handle:
-        handle.attrs["format"] = feature_sets.FORMAT
-        handle.attrs["seed"] = 0
-    for split, count in (("train", 3), ("validation", 1), ("test", 1)):
-        for index in range(count):
-            item = make_item(index + 10 * len(split), split=split)
-            entry = {
-                **item.local,
-                **{"summary_" + v: item.summary[v] for v in feature_sets.VARIANTS},
-                "truth": item.truth,
-                "info": item.info,
-            }
-            feature_sets._append(path, index, entry)
-    return path
+    counts = {"train": 3, "validation": 1, "test": 1}
+    splits = {
+        split: [make_item(index + 10 * len(split), split=split) for index in range(count)]
+        for split, count in counts.items()
+    }
+    return write_items(tmp_path_factory.mktemp("features") / "set.h5", splits)
 
 
 # --- without TensorFlow ---------------------------------------------------------------------------------------------
@@ -333,73 +304,6 @@ def test_training_learns(tf, data, tmp_path):
     assert errors[-1] < 0.75 * errors[0]
 
 
-def test_calibration_makes_the_interval_cover_two_thirds(tf):
-    """A model that is always equally wrong and much too sure: the factor is what its errors ask for."""
-    rng = np.random.default_rng(0)
-    item = make_item(0, (20, 20, 20))
-    inside = item.truth > 0
-    item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
-    p = np.exp(-0.5 * ((resolution_bins.centres() - 3.0) / 0.2) ** 2)
-    logits = np.log(p / p.sum() + 1e-12).astype(np.float32)
-
-    def model(inputs, training=False):
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
-
-    found = feature_training.calibrate_local(model, [item, item])
-    assert found["spread"] == pytest.approx(2.0, rel=0.08)
-    assert found["coverage_before"] == pytest.approx(0.38, abs=0.04)  # half a sigma to either side
-    assert found["spread_factors"] == [pytest.approx(2.0, rel=0.08)]  # one width: one factor
-
-
-def test_half_maps_are_calibrated_apart_where_there_are_any(tf):
-    """Half maps twice as certain as the model says; the second item has none, and its copy must not count."""
-    rng = np.random.default_rng(2)
-    items = [make_item(k, (20, 20, 20)) for k in range(2)]
-    for item in items:
-        inside = item.truth > 0
-        item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
-    items[0].summary["halves"][features.HALF_MAPS_FLAG] = 1.0
-    centres = resolution_bins.centres()
-    narrow, wide = (-0.5 * ((centres - 3.0) / width) ** 2 for width in (0.4, 0.8))
-
-    def model(inputs, training=False):
-        flag = inputs[1][:, features.HALF_MAPS_FLAG, None, None, None, None] > 0.5
-        logits = np.where(flag, wide, narrow).astype(np.float32)
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
-
-    found = feature_training.calibrate_local(model, items)
-    assert found["spread"] == pytest.approx(1.0, rel=0.08)
-    assert found["half_maps"]["spread"] == pytest.approx(0.5, rel=0.08)
-    assert "half_maps" not in feature_training.calibrate_local(model, items[1:])
-
-
-def test_single_maps_without_background_are_calibrated_apart_where_there_are_enough(tf, monkeypatch):
-    """Cut-out maps err twice as far as the model says, the others half as far."""
-    monkeypatch.setattr(feature_training, "LEAST_MAPS", 2)
-    rng = np.random.default_rng(4)
-    items = [make_item(k, (16, 16, 16)) for k in range(4)]
-    for k, item in enumerate(items):
-        inside = item.truth > 0
-        item.summary["single"][features.HALF_MAPS_FLAG : features.NOISE_FLAG + 1] = 0.0, float(k % 2)
-        spread = 0.2 if k % 2 else 0.8
-        item.truth[inside] = 2.0 ** rng.normal(3.0, spread, inside.sum()) * item.info["voxel_size_A"]
-    logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.4) ** 2).astype(np.float32)
-
-    def model(inputs, training=False):
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
-
-    found = feature_training.calibrate_local(model, items)
-    assert found["spread"] == pytest.approx(0.5, rel=0.08) and found["maps"] == 2
-    assert found["no_background"]["spread"] == pytest.approx(2.0, rel=0.08)
-    widths = np.full(2, 0.4, np.float32)
-    for item, factor in zip(items, (2.0, 0.5)):
-        source = features.noise_source(item.summary["single"])
-        assert inference.calibrated_spread(widths, found, source) == pytest.approx(0.4 * factor, rel=0.08)
-    monkeypatch.setattr(feature_training, "LEAST_MAPS", 3)
-    together = feature_training.calibrate_local(model, items)
-    assert "no_background" not in together and together["maps"] == 4
-
-
 def test_a_model_for_other_features_is_no_start(data, tmp_path):
     card = {
         "kind": "local",
@@ -413,33 +317,6 @@ def test_a_model_for_other_features_is_no_start(data, tmp_path):
         feature_training.train_local(data, tmp_path / "out", "monores", start=str(path))
     with pytest.raises(InputError, match="old.cryoresdl was trained on features of version 0"):
         inference.load_model(path, "local")
-
-
-def test_narrow_and_wide_intervals_get_factors_of_their_own(tf):
-    """Half of the cells too sure by 3, half too cautious by 2: each kind is covered by two thirds afterwards."""
-
-    rng = np.random.default_rng(1)
-    item = make_item(0, (20, 20, 20))
-    inside = item.truth > 0
-    narrow = rng.random(item.truth.shape) < 0.5
-    error = np.where(narrow, 0.3, 0.2) * rng.normal(size=item.truth.shape)
-    item.truth[inside] = 2.0 ** (3.0 + error[inside]) * item.info["voxel_size_A"]
-    centres = resolution_bins.centres()
-    logits = np.where(
-        narrow[..., None],
-        -0.5 * ((centres - 3.0) / 0.1) ** 2,
-        -0.5 * ((centres - 3.0) / 0.4) ** 2,
-    ).astype(np.float32)
-
-    def model(inputs, training=False):
-        padded = np.zeros((1,) + inputs[0].shape[1:4] + (fn.N_BINS,), np.float32)
-        padded[0, : logits.shape[0], : logits.shape[1], : logits.shape[2]] = logits
-        return padded
-
-    found = feature_training.calibrate_local(model, [item])
-    widths = np.array([0.1, 0.4])
-    assert inference.calibrated_spread(widths, found) == pytest.approx([0.3, 0.2], rel=0.15)
-    assert inference.calibrated_spread(widths, {"spread": 2.0}) == pytest.approx([0.2, 0.8])
 
 
 def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_path):
@@ -481,7 +358,7 @@ def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
     assert again.card["calibration"]["profile"]["spread_factors"] == was["spread_factors"]
     widths = np.linspace(0.05, 0.6, 9).astype(np.float32)  # what the global network reads stays as it was
     profiles = [
-        inference.calibrated_spread(widths, m.card["calibration"], inference.PROFILE) for m in (before, again)
+        intervals.calibrated_spread(widths, m.card["calibration"], intervals.PROFILE) for m in (before, again)
     ]
     assert np.array_equal(*profiles)
     for part in ("name", "network", "training", "data", "metrics"):
