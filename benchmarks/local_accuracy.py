@@ -188,10 +188,11 @@ def groups(info: dict) -> list:
 
 def own(paths: list, model: str, limit: int | None) -> dict:
     """Test splits of feature sets: features and truth on the cell grid."""
-    from cryoresdl.models import features, intervals
+    from cryoresdl.models import corrections, features
     from cryoresdl.models.inference import cell_estimates, load_model
 
     loaded = load_model(model, "local")
+    known = corrections.Corrections.of(loaded)
     rows: dict = {}
     for item in load_split(paths, "test", limit):
         inside = item.truth > 0
@@ -201,8 +202,7 @@ def own(paths: list, model: str, limit: int | None) -> dict:
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
             median, spread, _ = cell_estimates(loaded, feats)
-            u = median[inside]
-            s = intervals.halfwidths(loaded, item.summary[variant], u, spread[inside])
+            u, s = corrections.corrected(known, item.summary[variant], median[inside], spread[inside])
             values = np.exp2(u) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2
             row = figures(values, truth)

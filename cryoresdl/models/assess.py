@@ -214,7 +214,7 @@ def _global_features(
 def _local_features(
     model: Any, path: str, split: str, limit: int | None
 ) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-    from . import feature_training, intervals
+    from . import corrections, feature_training
     from .resolution_bins import quantile
 
     items = feature_training.load_split([path], split, limit)
@@ -222,6 +222,7 @@ def _local_features(
         {k: v.astype(np.float32) for k, v in model.weights.items()},
         model.card["network"]["config"]["channels"],
     )
+    known_corrections = corrections.Corrections.of(model)
     rows: List[Dict[str, Any]] = []
     count = len(constants.LOCAL_CLASSES)
     matrix = np.zeros((count, count), int)
@@ -232,8 +233,10 @@ def _local_features(
                 p = feature_training.predict_item(network, item, variant)
                 voxel = float(item.info["voxel_size_A"])
                 low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
+                middle, spread = corrections.corrected(
+                    known_corrections, item.summary[variant], middle, (high - low) / 2
+                )
                 estimate = np.maximum(2.0**middle, 2.0) * voxel
-                spread = intervals.halfwidths(model, item.summary[variant], middle, (high - low) / 2)
                 half = (2.0 ** (middle + spread) - 2.0 ** (middle - spread)) / 2 * voxel
                 known = item.info.get("global_fsc0143_A") or None
                 found = evaluation.local_metrics(truth, estimate, None, half, known)

@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from . import corrections
 from . import feature_networks as fn
 from .constants import MODEL_SUFFIX
 from .errors import InputError
@@ -282,8 +283,16 @@ def predict_item(model: Any, item: Item, variant: str) -> np.ndarray:
     return e / e.sum(-1, keepdims=True)
 
 
-def validate_local(model: Any, items: Sequence[Item]) -> Dict[str, float]:
-    """Mean over maps of the MAE (A), Spearman and within-one-class share, per variant."""
+def validate_local(
+    model: Any, items: Sequence[Item], known: Optional[corrections.Corrections] = None
+) -> Dict[str, float]:
+    """Mean over maps of the MAE (A), Spearman and within-one-class share, per variant.
+
+    Args:
+        model: the network.
+        items: maps with truth.
+        known: corrections of its answers, which a network in training has none of.
+    """
     from scipy.stats import spearmanr
 
     from .resolution import class_of
@@ -294,7 +303,11 @@ def validate_local(model: Any, items: Sequence[Item]) -> Dict[str, float]:
         truth = item.truth[item.truth > 0]
         for variant in ("single", "halves"):
             voxel = item.info["voxel_size_A"]
-            estimate = 2.0 ** quantile(predict_item(model, item, variant), 0.5) * voxel
+            p = predict_item(model, item, variant)
+            low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
+            if known is not None:
+                middle = corrections.corrected(known, item.summary[variant], middle, (high - low) / 2)[0]
+            estimate = 2.0**middle * voxel
             found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
             varies = min(np.ptp(estimate), np.ptp(truth)) > 0
             rho = float(spearmanr(estimate, truth)[0]) if varies else float("nan")
@@ -411,22 +424,24 @@ def save_local(
 def _held_out(
     model: Any, data: Any, limit: Optional[int] = None
 ) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """The parts of a card that rest on held-out maps, and the arrays of its intervals.
+    """The parts of a card that rest on held-out maps, and the arrays of its corrections.
 
-    ``calibration`` comes from the validation split (and, where each map gets a factor of its own, from what the network
+    ``calibration`` comes from the validation split (and, where maps are corrected one by one, from what the network
     leaves on the training split), ``metrics`` from the test split.
     """
-    from . import interval_training
+    from . import correction_training
 
-    calibration, arrays = interval_training.calibrate(model, data, limit)
+    calibration, arrays = correction_training.calibrate(model, data, limit)
+    known = corrections.Corrections(calibration, arrays)
     metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
     try:
         items = load_split(data, "test", limit)
-        metrics.update(_json_figures(validate_local(model, items)))
+        metrics.update(_json_figures(validate_local(model, items, known)))
         metrics["maps"] = len(items)
     except InputError:
         metrics["note"] = "the data set has no test split"
-    return {"calibration": calibration, "metrics": metrics}, arrays
+    named = {f"{corrections.WEIGHTS}/{name}": value for name, value in arrays.items()}
+    return {"calibration": calibration, "metrics": metrics}, named
 
 
 def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = False) -> Path:
@@ -444,7 +459,7 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     Raises:
         InputError: another kind of model, or a set without a validation split.
     """
-    from . import files, intervals, model_file
+    from . import files, model_file
 
     model = _local_start(start)
     files.prepare_out(Path(out), ["model" + MODEL_SUFFIX], overwrite, False)
@@ -452,10 +467,10 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     found, arrays = _held_out(network, data)
     before = model.card.get("calibration", {})
     kept = {k: before[k] for k in ("spread", "spread_knots", "spread_factors") if k in before}
-    found["calibration"][intervals.PROFILE] = before.get(intervals.PROFILE, kept)
+    found["calibration"][corrections.PROFILE] = before.get(corrections.PROFILE, kept)
     found["calibration"]["data"] = {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)}
     path = Path(out) / ("model" + MODEL_SUFFIX)
-    weights = {k: v for k, v in model.weights.items() if not k.startswith(intervals.WEIGHTS)}
+    weights = {k: v for k, v in model.weights.items() if not k.startswith(corrections.WEIGHTS + "/")}
     arrays = {k: v.astype(np.float16) for k, v in arrays.items()}
     model_file.save(path, {**model.card, **found}, {**weights, **arrays})
     return path

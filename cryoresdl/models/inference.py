@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy import ndimage
 
-from . import backend, constants, features, fsc, intervals, maps, model_file, resolution, resolution_bins
+from . import backend, constants, corrections, features, fsc, maps, model_file, resolution, resolution_bins
 from . import feature_networks as fn
 from .errors import InputError
 from .maps import DensityMap
@@ -278,21 +278,26 @@ def _band_localres(
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
     median, spread, mean_distribution = cell_estimates(model, feats)
-    own = spread[feats.mask_cells]
-    profile_spread = intervals.calibrated_spread(own, model.card.get("calibration", {}), intervals.PROFILE)
-    spread[feats.mask_cells] = intervals.halfwidths(model, feats.summary, median[feats.mask_cells], own)
-    u = _expand(median, feats.mask_cells, inside.shape)[inside]
+    cells = feats.mask_cells
+    calibration = model.card.get("calibration", {})
+    own = median[cells].copy()
+    profile_spread = corrections.calibrated_spread(spread[cells], calibration, corrections.PROFILE)
+    median[cells], spread[cells] = corrections.corrected(
+        corrections.Corrections.of(model), feats.summary, own, spread[cells]
+    )
+    u = _expand(median, cells, inside.shape)[inside]
     filtered = _filtered_to(feats, u)
     u = np.maximum(u, np.float32(np.log2(filtered or 2.0)))
-    s = _expand(spread, feats.mask_cells, inside.shape)[inside]
+    s = _expand(spread, cells, inside.shape)[inside]
     timings["network"] = time.perf_counter() - clock
     values = np.zeros(density.data.shape, np.float32)
     widths = np.zeros(density.data.shape, np.float32)
     values[region][inside] = np.exp2(u) * np.float32(voxel)
     widths[region][inside] = (np.exp2(u + s) - np.exp2(u - s)) * np.float32(voxel / 2)
     result = _finish(values, widths, mask, density, model)
+    moved = np.exp2(np.mean(median[cells] - own))
     probabilities = resolution_bins.class_probabilities(
-        mean_distribution[None], constants.LOCAL_EDGES_A, voxel
+        mean_distribution[None], np.asarray(constants.LOCAL_EDGES_A) / moved, voxel
     )[0]
     result.info["mean_class_probabilities"] = {
         label: round(float(p), 5) for label, p in zip(constants.LOCAL_CLASSES, probabilities)
@@ -324,7 +329,7 @@ def _band_localres(
     result.info["warnings"] += result.info["problems"]
     result.profile = global_profile(
         feats.summary,
-        median[feats.mask_cells],
+        own,
         profile_spread,
         None if cutoff is None else cutoff / voxel,
     )

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import h5py
 import numpy as np
 
-from . import backend, dataset_store, features, inference, intervals, maps, model_file, resolution
+from . import backend, corrections, dataset_store, features, inference, maps, model_file, resolution
 from . import feature_networks as fn
 from .errors import InputError
 from .evaluation import brier
@@ -81,7 +81,7 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
     )
     median, spread, _ = inference.cell_estimates(local_model, found)
     calibration = local_model.card.get("calibration", {})
-    spread = intervals.calibrated_spread(spread, calibration, intervals.PROFILE)
+    spread = corrections.calibrated_spread(spread, calibration, corrections.PROFILE)
     cutoff = None
     if variant == "halves":
         cutoff = _measured_in_mask(item) / item.info["voxel_size_A"]
@@ -173,8 +173,8 @@ def _map_rows(
             mask = maps.auto_mask(density)[0]
             found = features.compute(density.data, mask, voxel)
             median, spread, _ = inference.cell_estimates(local_model, found)
-            spread = intervals.calibrated_spread(
-                spread, local_model.card.get("calibration", {}), intervals.PROFILE
+            spread = corrections.calibrated_spread(
+                spread, local_model.card.get("calibration", {}), corrections.PROFILE
             )
             inside = found.mask_cells
             profile = inference.global_profile(found.summary, median[inside], spread[inside])

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cryoresdl.models import feature_networks as fn
 from cryoresdl.models import (
+    corrections,
     feature_training,
     features,
     inference,
-    intervals,
     model_file,
     profile_training,
     resolution_bins,
 )
+from cryoresdl.models import feature_networks as fn
 from cryoresdl.models.errors import InputError
 from cryoresdl.models.feature_training import LocalRecipe
 
@@ -358,7 +358,8 @@ def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
     assert again.card["calibration"]["profile"]["spread_factors"] == was["spread_factors"]
     widths = np.linspace(0.05, 0.6, 9).astype(np.float32)  # what the global network reads stays as it was
     profiles = [
-        intervals.calibrated_spread(widths, m.card["calibration"], intervals.PROFILE) for m in (before, again)
+        corrections.calibrated_spread(widths, m.card["calibration"], corrections.PROFILE)
+        for m in (before, again)
     ]
     assert np.array_equal(*profiles)
     for part in ("name", "network", "training", "data", "metrics"):

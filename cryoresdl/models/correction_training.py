@@ -1,14 +1,14 @@
-"""Fits the corrections of ``intervals`` on maps whose truth is known: coverage of 68.3 %, every map counting the same."""
+"""Fits ``corrections`` to what a local network leaves on maps whose truth is known, every map counting the same."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from . import backend, corrections, features
 from . import feature_networks as fn
-from . import features, intervals
 from .errors import InputError
 from .feature_sets import Item
 from .feature_training import import_tensorflow, load_split, predict_item
@@ -84,19 +84,19 @@ def _weighted_quantile(values: np.ndarray, weights: np.ndarray, q: float) -> flo
 
 
 LEAST_TRAINING_MAPS = 300
-"""Training maps that the network of one factor per map can be fitted to; with fewer, every map's factor is 1."""
+"""Training maps that the correcting networks can be fitted to; with fewer, answers stay as they are."""
 CROP = 32
-"""Edge in cells of the part of a training map whose residuals are taken: whole maps would take ten times as long."""
+"""Edge in cells of the part of a training map whose residuals are taken: whole maps would take several times as long."""
 SAMPLES = 200
 """Cells of every map that the fit sees."""
 MEMBERS = 5
-LEAST_RATIO = 1e-3
-"""Errors of less than this share of the half-width are as good as none."""
+LEAST_WIDTH, LEAST_RATIO = 1e-3, 1e-3
+"""Smaller half-widths (octaves), and smaller errors over half-widths, are as good as none."""
 
 
 @dataclass
-class IntervalRecipe:
-    """Hyper-parameters of the network of one factor per map (chosen by cross-validation on training maps).
+class CorrectionRecipe:
+    """Hyper-parameters of one correcting network (chosen on the validation split).
 
     Attributes:
         widths: of the dense layers.
@@ -109,12 +109,16 @@ class IntervalRecipe:
     """
 
     widths: Tuple[int, ...] = (64, 32)
-    epochs: int = 30
-    batch: int = 64
-    rate: float = 2e-3
-    noise: float = 0.2
-    dropout: float = 0.3
-    decay: float = 1e-2
+    epochs: int = 100
+    batch: int = 128
+    rate: float = 3e-3
+    noise: float = 0.1
+    dropout: float = 0.2
+    decay: float = 0.05
+
+
+SHIFT_RECIPE = CorrectionRecipe(epochs=60)
+WIDTH_RECIPE = CorrectionRecipe()
 
 
 @dataclass
@@ -122,29 +126,31 @@ class Residuals:
     """What the network leaves on n maps.
 
     Attributes:
-        rows: (n, inputs) of ``intervals.map_inputs``.
-        ratios: (n, SAMPLES) log of error over calibrated half-width, of cells drawn at random.
+        rows: (n, inputs) of ``corrections.map_inputs``.
+        cells: (n, 3, SAMPLES) truth, answer and calibrated half-width of cells drawn at random, log2 voxels.
         sources: (n,) where the noise level comes from.
+        maps: (n,) number of the map, which one map and its half maps share.
     """
 
     rows: np.ndarray
-    ratios: np.ndarray
+    cells: np.ndarray
     sources: np.ndarray
+    maps: np.ndarray
 
 
 def calibrate(
     model: Any, data: Any, limit: Optional[int] = None
 ) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Both corrections of a trained local network.
+    """All corrections of a trained local network.
 
     Args:
         model: network as ``feature_training.inference_model`` gives it.
         data: feature set(s) with a validation split; a training split of at least ``LEAST_TRAINING_MAPS`` maps gives
-            every map a factor of its own.
+            networks that correct every map by its profile.
         limit: at most so many validation maps of each set.
 
     Returns:
-        the card's ``calibration`` and the arrays for the model file, by name; none without enough training maps.
+        the card's ``calibration`` and the arrays of the correcting networks; none without enough training maps.
 
     Raises:
         InputError: no set has a validation split.
@@ -157,11 +163,10 @@ def calibrate(
         return calibration, {}
     if len(train) < LEAST_TRAINING_MAPS:
         return calibration, {}
-    left = residuals(model, calibration, train, CROP)
-    config, arrays = fit_map_factors(left)
+    config, arrays = fit_corrections(residuals(model, calibration, train, CROP))
     factors = scale_by_source(config, arrays, residuals(model, calibration, check))
-    calibration[intervals.BY_MAP] = {"config": config, "factors": factors, "maps": len(train)}
-    return calibration, {intervals.WEIGHTS + name: value for name, value in arrays.items()}
+    calibration[corrections.BY_MAP] = {"config": config, "factors": factors, "maps": len(train)}
+    return calibration, arrays
 
 
 def _variants(item: Item) -> Iterator[str]:
@@ -181,21 +186,20 @@ def _central_part(item: Item, edge: int) -> Item:
 
 
 def residuals(
-    model: Any, calibration: Dict[str, Any], items: Sequence[Item], edge: Optional[int] = None, seed: int = 0
+    model: Any, calibration: Dict[str, Any], items: Sequence[Item], edge: Optional[int] = None
 ) -> Residuals:
-    """Errors of the network over its calibrated half-widths, a row for every map and variant.
+    """Truth and answers of cells drawn at random, a row for every map and variant.
 
     Args:
         model: the network.
         calibration: by width and noise source (:func:`calibrate_local`).
         items: maps with truth.
         edge: only so many cells along each axis; None takes whole maps.
-        seed: of the cells drawn.
     """
-    rng = np.random.default_rng(seed)
-    rows, ratios, sources = [], [], []
-    for item in items:
-        part = item if edge is None else _central_part(item, edge)
+    rng = np.random.default_rng(0)
+    rows, cells, sources, numbers = [], [], [], []
+    for number, item in enumerate(items):
+        part = item if edge is None or not item.truth.any() else _central_part(item, edge)
         truth = np.log2(part.truth[part.truth > 0] / part.info["voxel_size_A"])
         if not truth.size:
             continue
@@ -203,67 +207,114 @@ def residuals(
             source = features.noise_source(part.summary[variant])
             p = predict_item(model, part, variant)
             low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
-            width = intervals.calibrated_spread((high - low) / 2, calibration, source)
-            ratio = np.abs(truth - middle) / np.maximum(width, 1e-3)
-            rows.append(intervals.map_inputs(part.summary[variant], middle, width))
-            ratios.append(np.log(np.maximum(ratio[rng.integers(ratio.size, size=SAMPLES)], LEAST_RATIO)))
+            width = corrections.calibrated_spread((high - low) / 2, calibration, source)
+            chosen = rng.integers(truth.size, size=SAMPLES)
+            rows.append(corrections.map_inputs(part.summary[variant], middle, width))
+            cells.append(np.stack([truth, middle, np.maximum(width, LEAST_WIDTH)])[:, chosen])
             sources.append(source)
-    return Residuals(np.stack(rows), np.stack(ratios).astype(np.float32), np.asarray(sources))
+            numbers.append(number)
+    return Residuals(
+        np.stack(rows), np.stack(cells).astype(np.float32), np.asarray(sources), np.asarray(numbers)
+    )
 
 
-def fit_map_factors(
-    left: Residuals, recipe: Optional[IntervalRecipe] = None, members: int = MEMBERS
+def fit_corrections(
+    left: Residuals,
+    shift_recipe: CorrectionRecipe = SHIFT_RECIPE,
+    width_recipe: CorrectionRecipe = WIDTH_RECIPE,
+    members: Optional[int] = None,
 ) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Fit the network of one factor per map: the 68.3 % quantile of every map's residuals from its profile.
+    """Fit both networks: least mean error of the shifted answers, then the 68.3 % quantile of what is left.
+
+    Every member of the first leaves out a share of the maps. What is left of a map is what the member leaves that has not
+    seen it: errors of maps that a network was fitted to would ask for too narrow intervals.
 
     Returns:
-        the network's configuration and its arrays by name.
+        the networks' configurations and their arrays by name.
     """
-    recipe = recipe or IntervalRecipe()
+    members = members or MEMBERS
     _, keras = import_tensorflow()
     keras.mixed_precision.set_global_policy("float32")
     # A number that hardly varies among training maps must not become a large one on another map.
-    mean, scale = left.rows.mean(0), left.rows.std(0) + 0.05
+    scaling = {"input/mean": left.rows.mean(0), "input/scale": left.rows.std(0) + 0.05}
+    rows = backend.scaled_profile(scaling, left.rows)
     config = {
-        "widths": list(recipe.widths),
-        "inputs": left.rows.shape[1],
-        "bins": 1,
-        "members": members,
-        "features": features.VERSION,
+        name: {
+            "widths": list(recipe.widths),
+            "inputs": left.rows.shape[1],
+            "bins": corrections.OUTPUTS[name],
+            "members": members,
+        }
+        for name, recipe in ((corrections.SHIFT, shift_recipe), (corrections.WIDTH, width_recipe))
     }
-    arrays: Dict[str, np.ndarray] = {"input/mean": mean, "input/scale": scale}
-    scaled = ((left.rows - mean) / scale).astype(np.float32)
-    for number, prefix in enumerate(fn.member_prefixes(config)):
+    shift = {name: value.astype(np.float32) for name, value in scaling.items()}
+    width = dict(shift)
+    ratios = np.empty(left.cells[:, 0].shape, np.float32)
+    for number, prefix in enumerate(fn.member_prefixes(config[corrections.SHIFT])):
         keras.utils.set_random_seed(number)
-        weights = _fit_member(keras, scaled, left.ratios, config, recipe)
-        arrays.update({prefix + name: value for name, value in weights.items()})
-    return config, {name: value.astype(np.float32) for name, value in arrays.items()}
+        out = left.maps % max(members, 2) == number
+        weights = _fit(keras, rows[~out], left.cells[~out], config[corrections.SHIFT], shift_recipe, _error)
+        shift.update({prefix + name: value for name, value in weights.items()})
+        alone = {**config[corrections.SHIFT], "members": 1}
+        found = corrections.output(alone, {**scaling, **weights}, left.rows[out])
+        ratios[out] = log_ratios(left.cells[out], found)
+    for number, prefix in enumerate(fn.member_prefixes(config[corrections.WIDTH])):
+        keras.utils.set_random_seed(number)
+        weights = _fit(keras, rows, ratios, config[corrections.WIDTH], width_recipe, _pinball)
+        width.update({prefix + name: value for name, value in weights.items()})
+    named = {f"{corrections.SHIFT}/{k}": v for k, v in shift.items()}
+    return config, {**named, **{f"{corrections.WIDTH}/{k}": v for k, v in width.items()}}
 
 
-def _fit_member(
-    keras: Any, rows: np.ndarray, ratios: np.ndarray, config: Dict[str, Any], recipe: IntervalRecipe
+def _error(ops: Any, cells: Any, found: Any) -> Any:
+    """Mean error in octaves of the shifted answers; the tensor form of ``corrections.shifted``."""
+    truth, middle = cells[:, 0], cells[:, 1]
+    away = middle - ops.mean(middle, axis=-1, keepdims=True)
+    answer = ops.maximum(middle + found[:, :1] + found[:, 1:] * away, fn.BIN_LOW)
+    return ops.mean(ops.abs(truth - answer), axis=-1)
+
+
+def _pinball(ops: Any, ratios: Any, found: Any) -> Any:
+    """Score that the 68.3 % quantile of the log ratios makes least."""
+    over = ratios - found
+    return ops.mean(ops.maximum(TARGET * over, (TARGET - 1) * over), axis=-1)
+
+
+def _fit(
+    keras: Any,
+    rows: np.ndarray,
+    known: np.ndarray,
+    config: Dict[str, Any],
+    recipe: CorrectionRecipe,
+    loss: Callable[[Any, Any, Any], Any],
 ) -> Dict[str, np.ndarray]:
-    ops = keras.ops
+    """Arrays of one member, fitted to standardised rows."""
     model = fn.build_global({"config": config}, keras, recipe.dropout)
     inputs = keras.Input(rows.shape[1:])
     noisy = keras.Model(inputs, model(keras.layers.GaussianNoise(recipe.noise)(inputs)))
-
-    def pinball(truth: Any, found: Any) -> Any:
-        over = truth - found
-        return ops.mean(ops.maximum(TARGET * over, (TARGET - 1) * over), axis=-1)
-
     steps = recipe.epochs * -(-len(rows) // recipe.batch)
     rate = keras.optimizers.schedules.CosineDecay(recipe.rate, steps)
-    noisy.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.decay), pinball)
-    noisy.fit(rows, ratios, batch_size=recipe.batch, epochs=recipe.epochs, verbose=0)
+    noisy.compile(
+        keras.optimizers.AdamW(rate, weight_decay=recipe.decay),
+        lambda truth, found: loss(keras.ops, truth, found),
+    )
+    noisy.fit(rows, known, batch_size=recipe.batch, epochs=recipe.epochs, verbose=0)
     return fn.weights_of(model)
+
+
+def log_ratios(cells: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Log of error over half-width of maps' cells (n, 3, SAMPLES) after shift and tilt (n, 2): (n, SAMPLES)."""
+    truth, middle, width = np.moveaxis(cells, 1, 0)
+    error = np.abs(truth - corrections.shifted(middle, found[:, :1], found[:, 1:2]))
+    return np.log(np.maximum(error / width, LEAST_RATIO))
 
 
 def scale_by_source(
     config: Dict[str, Any], arrays: Dict[str, np.ndarray], left: Residuals
 ) -> Dict[str, float]:
-    """What the factors must be multiplied with so that held-out maps are covered to 68.3 %, by noise source."""
-    ratios = left.ratios - intervals.log_factors(config, arrays, left.rows)[:, None]
+    """What the widths must be multiplied with so that held-out maps are covered to 68.3 %, by noise source."""
+    outputs = corrections.outputs(config, arrays, left.rows)
+    ratios = log_ratios(left.cells, outputs) - outputs[:, 2:]
     found = {}
     for source in np.unique(left.sources):
         chosen = left.sources == source

@@ -1,0 +1,289 @@
+"""Corrections of the local network: factors on widths, and shift, tilt and width of every map by its profile."""
+
+import numpy as np
+import pytest
+
+from cryoresdl.models import (
+    correction_training,
+    corrections,
+    feature_sets,
+    feature_training,
+    features,
+    inference,
+    model_file,
+    resolution_bins,
+)
+from cryoresdl.models import feature_networks as fn
+from cryoresdl.models.correction_training import Residuals
+from cryoresdl.models.maps import DensityMap
+
+from .small_maps import make_item, save_local_model, write_items
+
+
+def test_calibration_makes_the_interval_cover_two_thirds():
+    """A model that is always equally wrong and much too sure: the factor is what its errors ask for."""
+    rng = np.random.default_rng(0)
+    item = make_item(0, (20, 20, 20))
+    inside = item.truth > 0
+    item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
+    p = np.exp(-0.5 * ((resolution_bins.centres() - 3.0) / 0.2) ** 2)
+    logits = np.log(p / p.sum() + 1e-12).astype(np.float32)
+
+    def model(inputs, training=False):
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    found = correction_training.calibrate_local(model, [item, item])
+    assert found["spread"] == pytest.approx(2.0, rel=0.08)
+    assert found["coverage_before"] == pytest.approx(0.38, abs=0.04)  # half a sigma to either side
+    assert found["spread_factors"] == [pytest.approx(2.0, rel=0.08)]  # one width: one factor
+
+
+def test_half_maps_are_calibrated_apart_where_there_are_any():
+    """Half maps twice as certain as the model says; the second item has none, and its copy must not count."""
+    rng = np.random.default_rng(2)
+    items = [make_item(k, (20, 20, 20)) for k in range(2)]
+    for item in items:
+        inside = item.truth > 0
+        item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
+    items[0].summary["halves"][features.HALF_MAPS_FLAG] = 1.0
+    centres = resolution_bins.centres()
+    narrow, wide = (-0.5 * ((centres - 3.0) / width) ** 2 for width in (0.4, 0.8))
+
+    def model(inputs, training=False):
+        flag = inputs[1][:, features.HALF_MAPS_FLAG, None, None, None, None] > 0.5
+        logits = np.where(flag, wide, narrow).astype(np.float32)
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    found = correction_training.calibrate_local(model, items)
+    assert found["spread"] == pytest.approx(1.0, rel=0.08)
+    assert found["half_maps"]["spread"] == pytest.approx(0.5, rel=0.08)
+    assert "half_maps" not in correction_training.calibrate_local(model, items[1:])
+
+
+def test_single_maps_without_background_are_calibrated_apart_where_there_are_enough(monkeypatch):
+    """Cut-out maps err twice as far as the model says, the others half as far."""
+    monkeypatch.setattr(correction_training, "LEAST_MAPS", 2)
+    rng = np.random.default_rng(4)
+    items = [make_item(k, (16, 16, 16)) for k in range(4)]
+    for k, item in enumerate(items):
+        inside = item.truth > 0
+        item.summary["single"][features.HALF_MAPS_FLAG : features.NOISE_FLAG + 1] = 0.0, float(k % 2)
+        spread = 0.2 if k % 2 else 0.8
+        item.truth[inside] = 2.0 ** rng.normal(3.0, spread, inside.sum()) * item.info["voxel_size_A"]
+    logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.4) ** 2).astype(np.float32)
+
+    def model(inputs, training=False):
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    found = correction_training.calibrate_local(model, items)
+    assert found["spread"] == pytest.approx(0.5, rel=0.08) and found["maps"] == 2
+    assert found["no_background"]["spread"] == pytest.approx(2.0, rel=0.08)
+    widths = np.full(2, 0.4, np.float32)
+    for item, factor in zip(items, (2.0, 0.5)):
+        source = features.noise_source(item.summary["single"])
+        assert corrections.calibrated_spread(widths, found, source) == pytest.approx(0.4 * factor, rel=0.08)
+    monkeypatch.setattr(correction_training, "LEAST_MAPS", 3)
+    together = correction_training.calibrate_local(model, items)
+    assert "no_background" not in together and together["maps"] == 4
+
+
+def test_narrow_and_wide_intervals_get_factors_of_their_own():
+    """Half of the cells too sure by 3, half too cautious by 2: each kind is covered by two thirds afterwards."""
+
+    rng = np.random.default_rng(1)
+    item = make_item(0, (20, 20, 20))
+    inside = item.truth > 0
+    narrow = rng.random(item.truth.shape) < 0.5
+    error = np.where(narrow, 0.3, 0.2) * rng.normal(size=item.truth.shape)
+    item.truth[inside] = 2.0 ** (3.0 + error[inside]) * item.info["voxel_size_A"]
+    centres = resolution_bins.centres()
+    logits = np.where(
+        narrow[..., None],
+        -0.5 * ((centres - 3.0) / 0.1) ** 2,
+        -0.5 * ((centres - 3.0) / 0.4) ** 2,
+    ).astype(np.float32)
+
+    def model(inputs, training=False):
+        padded = np.zeros((1,) + inputs[0].shape[1:4] + (fn.N_BINS,), np.float32)
+        padded[0, : logits.shape[0], : logits.shape[1], : logits.shape[2]] = logits
+        return padded
+
+    found = correction_training.calibrate_local(model, [item])
+    widths = np.array([0.1, 0.4])
+    assert corrections.calibrated_spread(widths, found) == pytest.approx([0.3, 0.2], rel=0.15)
+    assert corrections.calibrated_spread(widths, {"spread": 2.0}) == pytest.approx([0.2, 0.8])
+
+
+def summary_of(source, seed=0):
+    """A summary whose noise comes from there."""
+    summary = np.random.default_rng(seed).normal(0, 0.3, features.summary_length()).astype(np.float32)
+    summary[features.HALF_MAPS_FLAG] = source == features.HALF_MAPS
+    summary[features.NOISE_FLAG] = source != features.NO_BACKGROUND
+    return summary
+
+
+def test_a_model_without_the_network_answers_as_it_is():
+    known = corrections.Corrections({"spread": 2.0})
+    u, s = np.array([1.0, 2.0], np.float32), np.array([0.1, 0.2], np.float32)
+    median, spread = corrections.corrected(known, summary_of(features.BACKGROUND), u, s)
+    assert np.array_equal(median, u) and spread == pytest.approx(2 * s)
+
+
+def test_the_profile_is_read_around_the_answer():
+    """A profile that is the frequency in octaves reads, at every octave from the answer, minus the answer less that."""
+    summary = summary_of(features.BACKGROUND)
+    summary[: features.N_BANDS] = np.log2(features.BAND_CENTRES)
+    for middle in (2.2, 3.0):
+        median = np.full(5, middle, np.float32)
+        row = corrections.map_inputs(summary, median, np.full(5, 0.1, np.float32))
+        near = row[-features.SUMMARY_BLOCKS * corrections.NEAR.size :][: corrections.NEAR.size]
+        expected = np.clip(-(middle + corrections.NEAR), *np.log2(features.BAND_CENTRES)[[0, -1]])
+        assert near == pytest.approx(expected, abs=1e-5)
+        assert row[: summary.size] == pytest.approx(summary)
+
+
+def constant_networks(*answers):
+    """Arrays and configurations of two networks that always answer that: shift, tilt and log factor."""
+    inputs = corrections.map_inputs(summary_of(features.BACKGROUND), np.ones(2), np.ones(2)).size
+    config, arrays, start = {}, {}, 0
+    for name, count in corrections.OUTPUTS.items():
+        config[name] = {"widths": [], "inputs": inputs, "bins": count, "members": 1}
+        layer = {
+            "input/mean": np.zeros(inputs),
+            "input/scale": np.ones(inputs),
+            "logits/kernel": np.zeros((inputs, count)),
+            "logits/bias": np.asarray(answers[start : start + count], float),
+        }
+        arrays.update({f"{name}/{key}": value.astype(np.float32) for key, value in layer.items()})
+        start += count
+    return config, arrays
+
+
+@pytest.mark.parametrize(
+    ("source", "outputs", "answers", "factor"),
+    [
+        (
+            "background",
+            (0.5, 0.2, 0.3),
+            (2.4, 3.6),
+            1.1 * np.exp(0.3),
+        ),  # 2 and 3: half an octave off their mean
+        ("half_maps", (0.0, 0.0, 0.3), (2.0, 3.0), 7.0 * np.exp(0.3)),
+        ("no_background", (-1.5, 0.0, 9.0), (1.0, 2.0), 4.0),  # within limits; never beyond Nyquist
+    ],
+)
+def test_a_map_is_shifted_tilted_and_widened(source, outputs, answers, factor):
+    config, arrays = constant_networks(*outputs)
+    entry = {"config": config, "factors": {"background": 1.1, "half_maps": 7.0}, "maps": 5}
+    known = corrections.Corrections({"spread": 2.0, "by_map": entry}, arrays)
+    u, s = np.array([2.0, 3.0], np.float32), np.array([0.1, 0.3], np.float32)
+    median, spread = corrections.corrected(known, summary_of(source), u, s)
+    assert median == pytest.approx(answers, abs=1e-5)
+    assert spread == pytest.approx(2 * factor * s, rel=1e-5)
+
+
+def residuals_of(kind, rng, count=60):
+    """Maps whose first input tells their kind: of kind 1 the answers are 0.4 octaves too fine, and half as scattered."""
+    rows = rng.normal(0, 0.3, (kind.size, 6)).astype(np.float32)
+    rows[:, 0] = kind
+    middle = rng.uniform(2.0, 3.0, (kind.size, count))
+    scatter = np.where(kind == 1, 0.1, 0.2)[:, None]
+    truth = middle + 0.4 * kind[:, None] + rng.normal(0, scatter, middle.shape)
+    cells = np.stack([truth, middle, np.full(middle.shape, 0.2)], 1).astype(np.float32)
+    sources = np.where(np.arange(kind.size) % 50, "background", "half_maps")
+    return Residuals(rows, cells, sources, np.arange(kind.size) // 2)
+
+
+def test_maps_are_told_apart_by_their_profile():
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, 400)
+    recipe = correction_training.CorrectionRecipe(
+        widths=(16,), epochs=25, batch=8, rate=5e-3, noise=0.0, dropout=0.0, decay=0.0
+    )
+    config, arrays = correction_training.fit_corrections(residuals_of(kind, rng), recipe, recipe, members=2)
+    check = residuals_of(kind, rng)
+    shift, tilt, log_factor = corrections.outputs(config, arrays, check.rows).T
+    for number, expected in ((0, 0.0), (1, 0.4)):
+        chosen = kind == number
+        assert np.median(shift[chosen]) == pytest.approx(expected, abs=0.03)
+        assert np.median(tilt[chosen]) == pytest.approx(0, abs=0.08)
+        assert np.median(np.exp(log_factor[chosen])) == pytest.approx(0.5 if number else 1.0, rel=0.12)
+    wider = Residuals(check.rows, check.cells * np.float32([1, 1, 0.5])[:, None], check.sources, check.maps)
+    factors = correction_training.scale_by_source(config, arrays, wider)
+    assert set(factors) == {"background"}  # fewer than LEAST_MAPS rows of the other
+    assert factors["background"] == pytest.approx(2.0, rel=0.1)
+    outputs = corrections.outputs(config, arrays, wider.rows)
+    ratios = correction_training.log_ratios(wider.cells, outputs) - outputs[:, 2:]
+    assert (ratios[check.sources == "background"] <= np.log(factors["background"])).mean() == pytest.approx(
+        0.683, abs=0.002
+    )
+
+
+def test_parts_of_training_maps_hold_the_middle_of_the_molecule():
+    item = make_item(3, (20, 12, 16))
+    part = correction_training._central_part(item, 8)
+    assert part.truth.shape == (8, 8, 8) and (part.truth > 0).all()
+    for variant in feature_sets.VARIANTS:
+        level = part.local[variant][0].astype(np.float32)
+        assert part.truth == pytest.approx(2.0 ** (1 + 3 * level), rel=2e-3)
+    whole = correction_training._central_part(item, 40)
+    assert np.array_equal(whole.truth, item.truth)
+
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """A tiny untrained model, calibrated on a set with enough training maps for a correcting network."""
+    folder = tmp_path_factory.mktemp("corrections")
+    items = {split: [make_item(k + n, split=split) for k in range(4)] for n, split in enumerate(SPLITS)}
+    data = write_items(folder / "set.h5", items)
+    plain = save_local_model(folder / "plain.cryoresdl", (4, 6, 8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(correction_training, "LEAST_TRAINING_MAPS", 4)
+        patch.setattr(correction_training, "LEAST_MAPS", 2)
+        patch.setattr(correction_training, "MEMBERS", 2)
+        for recipe in (correction_training.SHIFT_RECIPE, correction_training.WIDTH_RECIPE):
+            patch.setattr(recipe, "epochs", 20)
+        once = feature_training.calibrate_again(data, str(plain), folder / "once")
+        twice = feature_training.calibrate_again(data, str(once), folder / "twice")
+    few = feature_training.calibrate_again(data, str(once), folder / "few")
+    return {name: model_file.load(path) for name, path in zip(("once", "twice", "few"), (once, twice, few))}
+
+
+def test_calibrating_fits_the_corrections_anew_and_leaves_none_behind(calibrated):
+    once, twice, few = (calibrated[name] for name in ("once", "twice", "few"))
+    entry = once.card["calibration"]["by_map"]
+    assert entry["maps"] == 4 and entry["factors"]["no_background"] > 0
+    own = {k for k in once.weights if k.startswith(corrections.WEIGHTS + "/")}
+    assert {"correction/shift/input/mean", "correction/width/member1-logits/bias"} <= own
+    assert twice.card["calibration"]["by_map"] == entry
+    assert all(np.array_equal(once.weights[k], twice.weights[k]) for k in once.weights)
+    assert "by_map" not in few.card["calibration"]  # too few training maps for the default
+    assert not any(k.startswith(corrections.WEIGHTS + "/") for k in few.weights)
+    assert (
+        once.card["metrics"]["single_log2"] < few.card["metrics"]["single_log2"]
+    )  # measured as users will get it
+
+
+def test_users_get_the_corrected_answer_and_the_global_network_the_first_one(calibrated, tmp_path):
+    once, few = calibrated["once"], calibrated["few"]
+    config, arrays = constant_networks(0.5, 0.0, np.log(2.0))
+    entry = {"config": config, "factors": {}, "maps": 4}
+    card = {**few.card, "calibration": {**few.card["calibration"], "by_map": entry}}
+    arrays = {f"{corrections.WEIGHTS}/{name}": value for name, value in arrays.items()}
+    moved = model_file.save(tmp_path / "moved.cryoresdl", card, {**few.weights, **arrays})
+    mask = np.zeros((24, 24, 24), bool)
+    mask[6:18, 6:18, 6:18] = True
+    data = np.random.default_rng(2).standard_normal(mask.shape).astype(np.float32) + 3 * mask
+    before, after, learned = (
+        inference.localres(DensityMap(data, 1.5), mask=mask, model=path)
+        for path in (few.path, moved, once.path)
+    )
+    assert after.resolution[mask] == pytest.approx(np.sqrt(2) * before.resolution[mask], rel=1e-3)
+    spreads = [np.arcsinh(r.halfwidth[mask] / r.resolution[mask]) for r in (before, after)]
+    assert np.allclose(spreads[1], 2 * spreads[0], rtol=1e-3)
+    assert np.array_equal(before.profile, after.profile) and np.array_equal(before.profile, learned.profile)
+    coarser = [[*r.info["mean_class_probabilities"].values()][-1] for r in (before, after)]
+    assert coarser[1] > coarser[0]
