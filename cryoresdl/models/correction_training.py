@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from . import backend, corrections, features
 from . import feature_networks as fn
 from .errors import InputError
-from .feature_sets import Item
+from .feature_sets import KNOWN, Item, iterate_items
 from .feature_training import import_tensorflow, load_split, predict_item
+from .files import PathLike
 from .resolution_bins import quantile
 
 TARGET = 0.683
@@ -139,34 +140,55 @@ class Residuals:
 
 
 def calibrate(
-    model: Any, data: Any, limit: Optional[int] = None
-) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    model: Any,
+    data: Any,
+    limit: Optional[int] = None,
+    fresh: Sequence[PathLike] = (),
+    before: Optional[corrections.Corrections] = None,
+) -> corrections.Corrections:
     """All corrections of a trained local network.
 
     Args:
         model: network as ``feature_training.inference_model`` gives it.
-        data: feature set(s) with a validation split; a training split of at least ``LEAST_TRAINING_MAPS`` maps gives
-            networks that correct every map by its profile.
+        data: feature set(s) with a validation split.
         limit: at most so many validation maps of each set.
-
-    Returns:
-        the card's ``calibration`` and the arrays of the correcting networks; none without enough training maps.
+        fresh: sets whose training split the network has not seen: what it leaves on maps that it learned from is too
+            little. With ``LEAST_TRAINING_MAPS`` maps the correcting networks are fitted to them.
+        before: the model's corrections so far. Without enough fresh maps its correcting networks stay, and only their
+            factors on widths are made anew.
 
     Raises:
-        InputError: no set has a validation split.
+        InputError: no set has a validation split, or a fresh set knows one resolution per map only.
     """
     check = load_split(data, "validation", limit)
+    enough = sum(1 for _ in _fresh_items(fresh)) >= LEAST_TRAINING_MAPS
+    if before is not None and before.arrays and not enough:
+        entry = before.calibration[corrections.BY_MAP]
+        factors = scale_by_source(entry["config"], before.arrays, residuals(model, before.calibration, check))
+        by_map = {**entry, "factors": factors}
+        return corrections.Corrections({**before.calibration, corrections.BY_MAP: by_map}, before.arrays)
     calibration = calibrate_local(model, check)
-    try:
-        train = load_split(data, "train")
-    except InputError:
-        return calibration, {}
-    if len(train) < LEAST_TRAINING_MAPS:
-        return calibration, {}
-    config, arrays = fit_corrections(residuals(model, calibration, train, CROP))
+    if not enough:
+        return corrections.Corrections(calibration)
+    import_tensorflow()  # what is missing is said before an hour of work, not after it
+    left = residuals(model, calibration, _fresh_items(fresh), CROP)
+    config, arrays = fit_corrections(left)
+    arrays = {name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()}  # as kept
     factors = scale_by_source(config, arrays, residuals(model, calibration, check))
-    calibration[corrections.BY_MAP] = {"config": config, "factors": factors, "maps": len(train)}
-    return calibration, arrays
+    maps = int(np.unique(left.maps).size)
+    calibration[corrections.BY_MAP] = {"config": config, "factors": factors, "maps": maps}
+    return corrections.Corrections(calibration, arrays)
+
+
+def _fresh_items(paths: Sequence[PathLike]) -> Iterator[Item]:
+    """Training maps one after the other: thousands would fill the memory."""
+    for path in paths:
+        for item in iterate_items(path, "train"):
+            if item.info.get("kind") == KNOWN:
+                raise InputError(
+                    f"{path} knows one resolution per map only; local resolution needs a volume per map."
+                )
+            yield item
 
 
 def _variants(item: Item) -> Iterator[str]:
@@ -186,7 +208,7 @@ def _central_part(item: Item, edge: int) -> Item:
 
 
 def residuals(
-    model: Any, calibration: Dict[str, Any], items: Sequence[Item], edge: Optional[int] = None
+    model: Any, calibration: Dict[str, Any], items: Iterable[Item], edge: Optional[int] = None
 ) -> Residuals:
     """Truth and answers of cells drawn at random, a row for every map and variant.
 
@@ -194,7 +216,8 @@ def residuals(
         model: the network.
         calibration: by width and noise source (:func:`calibrate_local`).
         items: maps with truth.
-        edge: only so many cells along each axis; None takes whole maps.
+        edge: only so many cells along each axis, without what lies around them; None takes whole maps. What that
+            changes in the widths is made up for by the factors, which whole maps give.
     """
     rng = np.random.default_rng(0)
     rows, cells, sources, numbers = [], [], [], []
@@ -231,8 +254,13 @@ def fit_corrections(
 
     Returns:
         the networks' configurations and their arrays by name.
+
+    Raises:
+        ValueError: fewer than two members.
     """
     members = members or MEMBERS
+    if members < 2:
+        raise ValueError("The members leave out maps for each other: at least two are needed.")
     _, keras = import_tensorflow()
     keras.mixed_precision.set_global_policy("float32")
     # A number that hardly varies among training maps must not become a large one on another map.
@@ -252,11 +280,12 @@ def fit_corrections(
     ratios = np.empty(left.cells[:, 0].shape, np.float32)
     for number, prefix in enumerate(fn.member_prefixes(config[corrections.SHIFT])):
         keras.utils.set_random_seed(number)
-        out = left.maps % max(members, 2) == number
+        out = left.maps % members == number
         weights = _fit(keras, rows[~out], left.cells[~out], config[corrections.SHIFT], shift_recipe, _error)
         shift.update({prefix + name: value for name, value in weights.items()})
         alone = {**config[corrections.SHIFT], "members": 1}
         found = corrections.output(alone, {**scaling, **weights}, left.rows[out])
+        found = np.clip(found, -np.asarray(corrections.LIMITS[:2]), corrections.LIMITS[:2])
         ratios[out] = log_ratios(left.cells[out], found)
     for number, prefix in enumerate(fn.member_prefixes(config[corrections.WIDTH])):
         keras.utils.set_random_seed(number)
@@ -312,12 +341,16 @@ def log_ratios(cells: np.ndarray, found: np.ndarray) -> np.ndarray:
 def scale_by_source(
     config: Dict[str, Any], arrays: Dict[str, np.ndarray], left: Residuals
 ) -> Dict[str, float]:
-    """What the widths must be multiplied with so that held-out maps are covered to 68.3 %, by noise source."""
+    """What the widths must be multiplied with so that held-out maps are covered to 68.3 %, by noise source and of all."""
     outputs = corrections.outputs(config, arrays, left.rows)
     ratios = log_ratios(left.cells, outputs) - outputs[:, 2:]
-    found = {}
+    found = {corrections.ALL: _factor(ratios)}
     for source in np.unique(left.sources):
         chosen = left.sources == source
         if chosen.sum() >= LEAST_MAPS:
-            found[str(source)] = round(float(np.exp(np.quantile(ratios[chosen], TARGET))), 4)
+            found[str(source)] = _factor(ratios[chosen])
     return found
+
+
+def _factor(log_ratios: np.ndarray) -> float:
+    return round(float(np.exp(np.quantile(log_ratios, TARGET))), 4)

@@ -26,6 +26,8 @@ WEIGHTS = "correction"
 SHIFT, WIDTH = "shift", "width"
 """The two networks: shift (octaves) and tilt (octaves per octave from the map's mean answer); log factor on widths."""
 OUTPUTS = {SHIFT: 2, WIDTH: 1}
+ALL = "all"
+"""Key of the factor on widths for noise sources that too few held-out maps have."""
 LIMITS = (1.0, 0.5, float(np.log(4.0)))
 """Largest shift, tilt and log factor; held-out maps ask for about a third of it."""
 NEAR = np.arange(-4, 5) * 0.2
@@ -94,7 +96,7 @@ class Corrections:
 
 
 def part(arrays: Dict[str, np.ndarray], name: str) -> Dict[str, np.ndarray]:
-    """The arrays of one of the two networks."""
+    """The arrays whose names begin with ``name/``, without that: of one of the two networks, or both of a model's."""
     start = name + "/"
     return {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
 
@@ -140,5 +142,6 @@ def corrected(
         return median, spread
     rows = map_inputs(summary, median, spread)[None]
     shift, tilt, log_factor = outputs(entry["config"], known.arrays, rows)[0]
-    factor = float(entry["factors"].get(source, 1.0)) * np.exp(log_factor)
+    factors = entry["factors"]
+    factor = float(factors.get(source, factors.get(ALL, 1.0))) * np.exp(log_factor)
     return shifted(median, shift, tilt), spread * np.float32(factor)

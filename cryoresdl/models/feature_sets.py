@@ -460,13 +460,12 @@ class Item:
         return bool(self.summary[variant][features.HALF_MAPS_FLAG] > 0.5)
 
 
-def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[Item]:
-    """Load a split into memory (float16 features: about 2.5 MB a map).
+def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> Iterator[Item]:
+    """The complete maps of a split, one after the other.
 
     Raises:
-        InputError: not a feature set, or an empty split.
+        InputError: not a feature set.
     """
-    items: List[Item] = []
     try:
         with h5py.File(path, "r") as handle:
             if handle.attrs.get("format") != FORMAT:
@@ -478,18 +477,25 @@ def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[
                 if not group[name].attrs.get("complete", False):
                     continue
                 entry = group[name]
-                items.append(
-                    Item(
-                        {v: entry[v][()] for v in VARIANTS},
-                        {v: entry["summary_" + v][()] for v in VARIANTS},
-                        entry["truth"][()],
-                        json.loads(entry.attrs["info"]),
-                    )
+                yield Item(
+                    {v: entry[v][()] for v in VARIANTS},
+                    {v: entry["summary_" + v][()] for v in VARIANTS},
+                    entry["truth"][()],
+                    json.loads(entry.attrs["info"]),
                 )
     except OSError as error:
         raise InputError(
             f"Cannot read {path} as HDF5 ({error}); give a file made by `cryoresdl dataset`."
         ) from error
+
+
+def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[Item]:
+    """Load a split into memory (float16 features: about 2.5 MB a map).
+
+    Raises:
+        InputError: not a feature set, or an empty split.
+    """
+    items = list(iterate_items(path, split, limit))
     if not items:
         raise InputError(f"{path} holds no complete map of the split {split!r}.")
     return items

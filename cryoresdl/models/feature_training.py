@@ -408,31 +408,34 @@ def save_local(
     """
     from . import model_file
 
-    found, arrays = _held_out(inference_model(weights, recipe.channels), data, limit)
+    known, metrics = _held_out(inference_model(weights, recipe.channels), data, limit)
     card = {
         "kind": "local",
         "name": name,
         "network": fn.local_network(recipe.channels),
         "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
         "training": {**asdict(recipe), **training},
-        **found,
+        "calibration": known.calibration,
+        "metrics": metrics,
     }
-    model_file.save(path, card, {k: v.astype(np.float16) for k, v in {**weights, **arrays}.items()})
+    model_file.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
     return card
 
 
 def _held_out(
-    model: Any, data: Any, limit: Optional[int] = None
-) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """The parts of a card that rest on held-out maps, and the arrays of its corrections.
+    model: Any, data: Any, limit: Optional[int] = None, **how: Any
+) -> Tuple[corrections.Corrections, Dict[str, Any]]:
+    """What rests on held-out maps: corrections (validation split) and a card's ``metrics`` (test split).
 
-    ``calibration`` comes from the validation split (and, where maps are corrected one by one, from what the network
-    leaves on the training split), ``metrics`` from the test split.
+    Args:
+        model: the network.
+        data: feature set(s).
+        limit: at most so many validation and test maps of each set.
+        **how: of ``correction_training.calibrate``.
     """
     from . import correction_training
 
-    calibration, arrays = correction_training.calibrate(model, data, limit)
-    known = corrections.Corrections(calibration, arrays)
+    known = correction_training.calibrate(model, data, limit, **how)
     metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
     try:
         items = load_split(data, "test", limit)
@@ -440,15 +443,15 @@ def _held_out(
         metrics["maps"] = len(items)
     except InputError:
         metrics["note"] = "the data set has no test split"
-    named = {f"{corrections.WEIGHTS}/{name}": value for name, value in arrays.items()}
-    return {"calibration": calibration, "metrics": metrics}, named
+    return known, metrics
 
 
 def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = False) -> Path:
-    """A trained local model with intervals calibrated and figures measured on other maps; its weights stay.
+    """A trained local model with its answers corrected and calibrated on other maps; its network stays.
 
     Args:
-        data: feature set(s) with a validation and a test split.
+        data: feature set(s) with a validation and a test split. Training splits of sets that the model did not learn
+            from are for the networks that correct every map by its profile (``correction_training.calibrate``).
         start: name or file of the model.
         out: folder for ``model.cryoresdl``.
         overwrite: replace an earlier model in ``out``.
@@ -464,16 +467,34 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     model = _local_start(start)
     files.prepare_out(Path(out), ["model" + MODEL_SUFFIX], overwrite, False)
     network = inference_model(model.weights, model.card["network"]["config"]["channels"])
-    found, arrays = _held_out(network, data)
+    known, metrics = _held_out(
+        network, data, fresh=fresh_sets(data, model.card), before=corrections.Corrections.of(model)
+    )
     before = model.card.get("calibration", {})
     kept = {k: before[k] for k in ("spread", "spread_knots", "spread_factors") if k in before}
-    found["calibration"][corrections.PROFILE] = before.get(corrections.PROFILE, kept)
-    found["calibration"]["data"] = {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)}
+    calibration = {
+        **known.calibration,
+        corrections.PROFILE: before.get(corrections.PROFILE, kept),
+        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
+    }
     path = Path(out) / ("model" + MODEL_SUFFIX)
     weights = {k: v for k, v in model.weights.items() if not k.startswith(corrections.WEIGHTS + "/")}
-    arrays = {k: v.astype(np.float16) for k, v in arrays.items()}
-    model_file.save(path, {**model.card, **found}, {**weights, **arrays})
+    arrays = {f"{corrections.WEIGHTS}/{k}": v.astype(np.float16) for k, v in known.arrays.items()}
+    card = {**model.card, "calibration": calibration, "metrics": metrics}
+    model_file.save(path, card, {**weights, **arrays})
     return path
+
+
+def fresh_sets(data: Any, card: Dict[str, Any]) -> List[PathLike]:
+    """The sets that a model did not learn from, by seed (by name where a set was not drawn)."""
+    known = card.get("data", {})
+    fresh = []
+    for path in _as_list(data):
+        (seed,) = _set_facts(path)["seeds"]
+        seen = seed in known.get("seeds", []) if seed >= 0 else Path(path).name in known.get("sets", [])
+        if not seen:
+            fresh.append(path)
+    return fresh
 
 
 def _local_start(start: str) -> Any:

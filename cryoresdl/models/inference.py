@@ -280,13 +280,14 @@ def _band_localres(
     median, spread, mean_distribution = cell_estimates(model, feats)
     cells = feats.mask_cells
     calibration = model.card.get("calibration", {})
-    own = median[cells].copy()
+    own = median[cells]
     profile_spread = corrections.calibrated_spread(spread[cells], calibration, corrections.PROFILE)
     median[cells], spread[cells] = corrections.corrected(
         corrections.Corrections.of(model), feats.summary, own, spread[cells]
     )
+    # By the first answer, as the global network's input: corrections must not move what is said of the whole map.
+    filtered = _filtered_to(feats, own)
     u = _expand(median, cells, inside.shape)[inside]
-    filtered = _filtered_to(feats, u)
     u = np.maximum(u, np.float32(np.log2(filtered or 2.0)))
     s = _expand(spread, cells, inside.shape)[inside]
     timings["network"] = time.perf_counter() - clock
@@ -493,7 +494,7 @@ def _filtered_to(feats: features.Features, u: np.ndarray) -> Optional[float]:
 
     Args:
         feats: of the map.
-        u: log2(resolution / voxel size) of the masked voxels, as the network says.
+        u: log2(resolution / voxel size) of the masked cells, as the network says.
     """
     if feats.finest <= 2.05 or np.median(u) >= np.log2(feats.finest / FILTER_MARGIN):
         return None

@@ -1,5 +1,6 @@
 """Corrections of the local network: factors on widths, and shift, tilt and width of every map by its profile."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from cryoresdl.models import (
 )
 from cryoresdl.models import feature_networks as fn
 from cryoresdl.models.correction_training import Residuals
+from cryoresdl.models.errors import InputError
 from cryoresdl.models.maps import DensityMap
 
 from .small_maps import make_item, save_local_model, write_items
@@ -210,7 +212,7 @@ def test_maps_are_told_apart_by_their_profile():
         assert np.median(np.exp(log_factor[chosen])) == pytest.approx(0.5 if number else 1.0, rel=0.12)
     wider = Residuals(check.rows, check.cells * np.float32([1, 1, 0.5])[:, None], check.sources, check.maps)
     factors = correction_training.scale_by_source(config, arrays, wider)
-    assert set(factors) == {"background"}  # fewer than LEAST_MAPS rows of the other
+    assert set(factors) == {"all", "background"}  # fewer than LEAST_MAPS rows of the other
     assert factors["background"] == pytest.approx(2.0, rel=0.1)
     outputs = corrections.outputs(config, arrays, wider.rows)
     ratios = correction_training.log_ratios(wider.cells, outputs) - outputs[:, 2:]
@@ -238,7 +240,7 @@ def calibrated(tmp_path_factory):
     """A tiny untrained model, calibrated on a set with enough training maps for a correcting network."""
     folder = tmp_path_factory.mktemp("corrections")
     items = {split: [make_item(k + n, split=split) for k in range(4)] for n, split in enumerate(SPLITS)}
-    data = write_items(folder / "set.h5", items)
+    data, other = (write_items(folder / name, items) for name in ("set.h5", "other.h5"))
     plain = save_local_model(folder / "plain.cryoresdl", (4, 6, 8))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(correction_training, "LEAST_TRAINING_MAPS", 4)
@@ -248,27 +250,58 @@ def calibrated(tmp_path_factory):
             patch.setattr(recipe, "epochs", 20)
         once = feature_training.calibrate_again(data, str(plain), folder / "once")
         twice = feature_training.calibrate_again(data, str(once), folder / "twice")
-    few = feature_training.calibrate_again(data, str(once), folder / "few")
-    return {name: model_file.load(path) for name, path in zip(("once", "twice", "few"), (once, twice, few))}
+    few = feature_training.calibrate_again(other, str(once), folder / "few")
+    none = feature_training.calibrate_again(data, str(plain), folder / "none")
+    made = {"once": once, "twice": twice, "few": few, "none": none}
+    return {name: model_file.load(path) for name, path in made.items()}
 
 
-def test_calibrating_fits_the_corrections_anew_and_leaves_none_behind(calibrated):
-    once, twice, few = (calibrated[name] for name in ("once", "twice", "few"))
+def test_calibrating_fits_the_corrections_to_enough_new_maps(calibrated):
+    once, twice, none = (calibrated[name] for name in ("once", "twice", "none"))
     entry = once.card["calibration"]["by_map"]
     assert entry["maps"] == 4 and entry["factors"]["no_background"] > 0
     own = {k for k in once.weights if k.startswith(corrections.WEIGHTS + "/")}
     assert {"correction/shift/input/mean", "correction/width/member1-logits/bias"} <= own
     assert twice.card["calibration"]["by_map"] == entry
     assert all(np.array_equal(once.weights[k], twice.weights[k]) for k in once.weights)
-    assert "by_map" not in few.card["calibration"]  # too few training maps for the default
-    assert not any(k.startswith(corrections.WEIGHTS + "/") for k in few.weights)
-    assert (
-        once.card["metrics"]["single_log2"] < few.card["metrics"]["single_log2"]
-    )  # measured as users will get it
+    assert "by_map" not in none.card["calibration"]  # too few training maps for the default
+    assert not any(k.startswith(corrections.WEIGHTS + "/") for k in none.weights)
+    # measured as users will get it
+    assert once.card["metrics"]["single_log2"] < none.card["metrics"]["single_log2"]
+
+
+def test_with_few_maps_the_correcting_networks_stay_and_only_widths_are_scaled(calibrated):
+    once, few = calibrated["once"], calibrated["few"]
+    was, now = (m.card["calibration"] for m in (once, few))
+    assert all(np.array_equal(once.weights[k], few.weights[k]) for k in once.weights)
+    assert now["by_map"]["config"] == was["by_map"]["config"] and now["spread"] == was["spread"]
+    assert set(now["by_map"]["factors"]) == {"all"}  # four maps are fewer than LEAST_MAPS
+    assert now["by_map"]["factors"]["all"] == was["by_map"]["factors"]["all"]  # the same validation maps
+
+
+def test_a_network_is_not_corrected_by_maps_that_it_learned_from(tmp_path):
+    paths = {}
+    for name, seed in (("drawn.h5", 7), ("new.h5", 8), ("given.h5", -1)):
+        paths[name] = write_items(tmp_path / name, {"train": [make_item(0)]})
+        with h5py.File(paths[name], "a") as handle:
+            handle.attrs["seed"] = seed
+    card = {"data": {"seeds": [7, -1], "sets": ["renamed.h5", "given.h5"]}}
+    assert feature_training.fresh_sets(list(paths.values()), card) == [paths["new.h5"]]
+
+
+def test_corrections_need_a_volume_per_map(tmp_path, monkeypatch):
+    monkeypatch.setattr(correction_training, "LEAST_TRAINING_MAPS", 1)
+    items = [make_item(k) for k in range(2)]
+    items[1].info["kind"] = feature_sets.KNOWN
+    data = write_items(tmp_path / "known.h5", {"train": items})
+    with pytest.raises(InputError, match="known.h5 knows one resolution per map"):
+        list(correction_training._fresh_items([data]))
+    with pytest.raises(ValueError, match="at least two"):
+        correction_training.fit_corrections(residuals_of(np.zeros(4), np.random.default_rng(0)), members=1)
 
 
 def test_users_get_the_corrected_answer_and_the_global_network_the_first_one(calibrated, tmp_path):
-    once, few = calibrated["once"], calibrated["few"]
+    once, few = calibrated["once"], calibrated["none"]
     config, arrays = constant_networks(0.5, 0.0, np.log(2.0))
     entry = {"config": config, "factors": {}, "maps": 4}
     card = {**few.card, "calibration": {**few.card["calibration"], "by_map": entry}}

@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate-only",
         action="store_true",
-        help="unet without --paper: keep the weights of --start (truth); calibrate its intervals on the validation "
-        "maps of --data and measure it on the test maps",
+        help="unet without --paper: keep the network of --start (truth); calibrate its intervals on the validation maps "
+        "of --data, with 300 new training maps also learn how to correct its answers, and measure it on the test maps",
     )
     paper = parser.add_argument_group("with --paper")
     paper.add_argument(
