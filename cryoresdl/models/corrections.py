@@ -57,8 +57,9 @@ def calibrated_spread(
 def map_inputs(summary: np.ndarray, median: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """What the correcting networks read of a map.
 
-    The profiles over the bands are given twice, as they are and from the map's median answer on: how steeply they fall
-    there decides how well the crossing can be placed.
+    Ratios inside over noise, which no radial filter changes; the slopes of the map's own spectrum are left out, for
+    sharpening and blurring change them and must not move the answer. The profiles are given twice, as they are and from
+    the map's median answer on: how steeply they fall there decides how well the crossing can be placed.
 
     Args:
         summary: ``Features.summary``.
@@ -70,11 +71,13 @@ def map_inputs(summary: np.ndarray, median: np.ndarray, spread: np.ndarray) -> n
     """
     middle = float(np.median(median))
     answer = [np.log(np.maximum(spread, 0.01)).mean(), median.std(), middle - 2.0]
-    profiles = summary[: features.SUMMARY_BLOCKS * features.N_BANDS].reshape(features.SUMMARY_BLOCKS, -1)
+    ratios = summary[: features.RATIO_BLOCKS * features.N_BANDS]
+    flags = summary[features.SUMMARY_BLOCKS * features.N_BANDS :]
     frequency = np.log2(features.BAND_CENTRES)
+    profiles = ratios.reshape(features.RATIO_BLOCKS, -1)
     near = [np.interp(-(middle + NEAR), frequency, profile) for profile in profiles]
     ends = np.clip(features.crossings(summary) - middle, -2.0, 2.0)
-    return np.concatenate([summary, answer, ends, *near]).astype(np.float32)
+    return np.concatenate([ratios, flags, answer, ends, *near]).astype(np.float32)
 
 
 @dataclass

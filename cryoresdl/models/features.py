@@ -281,6 +281,8 @@ class Features:
 
 N_LOCAL = N_BANDS + 2
 SUMMARY_BLOCKS = 6
+RATIO_BLOCKS = 4
+"""So many of the blocks come first that are energies over the noise, which no radial filter changes."""
 SUMMARY_FLAGS = 5
 HALF_MAPS_FLAG = SUMMARY_BLOCKS * N_BANDS + 1
 """Place in ``Features.summary`` that is 1 when the noise comes from half maps."""
@@ -301,7 +303,6 @@ def noise_source(summary: np.ndarray) -> str:
     return BACKGROUND if summary[NOISE_FLAG] > 0.5 else NO_BACKGROUND
 
 
-_BLOCK_SLOPE, _BLOCK_NOISE_SLOPE = 4, 5
 EMPTY_LOG2 = 20.0
 """A band whose power density lies this many powers of two under a lower band's holds rounding, not data."""
 
@@ -342,8 +343,8 @@ def _blank(local: np.ndarray, summary: np.ndarray, empty: np.ndarray) -> None:
     """Set the empty bands to "signal equals noise", in place (arrays as in :class:`Features`)."""
     blocks = summary[: SUMMARY_BLOCKS * N_BANDS].reshape(SUMMARY_BLOCKS, N_BANDS)
     local[:N_BANDS][empty] = -0.5
-    blocks[:_BLOCK_SLOPE, empty] = 0.0
-    blocks[_BLOCK_SLOPE:, empty] = -2.5
+    blocks[:RATIO_BLOCKS, empty] = 0.0
+    blocks[RATIO_BLOCKS:, empty] = -2.5
 
 
 def _log2(x: np.ndarray) -> np.ndarray:
@@ -526,7 +527,7 @@ def crossings(summary: np.ndarray) -> np.ndarray:
     Returns:
         float32 vector of 2 x 7 x 4 numbers.
     """
-    profiles = 4.0 * summary[: _BLOCK_SLOPE * N_BANDS].reshape(_BLOCK_SLOPE, N_BANDS)
+    profiles = 4.0 * summary[: RATIO_BLOCKS * N_BANDS].reshape(RATIO_BLOCKS, N_BANDS)
     place = -np.log2(np.asarray(BAND_CENTRES))
     beyond = place[-1] - 0.2
     found = []

@@ -138,10 +138,21 @@ def test_the_profile_is_read_around_the_answer():
     for middle in (2.2, 3.0):
         median = np.full(5, middle, np.float32)
         row = corrections.map_inputs(summary, median, np.full(5, 0.1, np.float32))
-        near = row[-features.SUMMARY_BLOCKS * corrections.NEAR.size :][: corrections.NEAR.size]
+        near = row[-features.RATIO_BLOCKS * corrections.NEAR.size :][: corrections.NEAR.size]
         expected = np.clip(-(middle + corrections.NEAR), *np.log2(features.BAND_CENTRES)[[0, -1]])
         assert near == pytest.approx(expected, abs=1e-5)
-        assert row[: summary.size] == pytest.approx(summary)
+
+
+def test_slopes_of_the_spectrum_do_not_enter():
+    """Sharpening changes them and must not move an answer."""
+    summary = summary_of(features.BACKGROUND)
+    u, s = np.array([2.0, 3.0]), np.array([0.1, 0.2])
+    first = corrections.map_inputs(summary, u, s)
+    slopes = slice(features.RATIO_BLOCKS * features.N_BANDS, features.SUMMARY_BLOCKS * features.N_BANDS)
+    summary[slopes] += 1.0
+    assert np.array_equal(corrections.map_inputs(summary, u, s), first)
+    summary[0] += 1.0
+    assert not np.array_equal(corrections.map_inputs(summary, u, s), first)
 
 
 def constant_networks(*answers):
