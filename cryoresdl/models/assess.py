@@ -234,7 +234,11 @@ def _local_features(
                 voxel = float(item.info["voxel_size_A"])
                 low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
                 middle, spread = corrections.corrected(
-                    known_corrections, item.summary[variant], middle, (high - low) / 2
+                    known_corrections,
+                    item.summary[variant],
+                    item.rise[variant],
+                    middle,
+                    (high - low) / 2,
                 )
                 estimate = np.maximum(2.0**middle, 2.0) * voxel
                 half = (2.0 ** (middle + spread) - 2.0 ** (middle - spread)) / 2 * voxel

@@ -204,7 +204,7 @@ def _central_part(item: Item, edge: int) -> Item:
         start = int(np.clip(np.ceil(np.median(places)) - edge // 2, 0, max(0, length - edge)))
         window.append(slice(start, start + edge))
     local = {v: values[(slice(None), *window)] for v, values in item.local.items()}
-    return Item(local, item.summary, item.truth[tuple(window)], item.info)
+    return Item(local, item.summary, item.rise, item.truth[tuple(window)], item.info)
 
 
 def residuals(
@@ -232,7 +232,7 @@ def residuals(
             low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
             width = corrections.calibrated_spread((high - low) / 2, calibration, source)
             chosen = rng.integers(truth.size, size=SAMPLES)
-            rows.append(corrections.map_inputs(part.summary[variant], middle, width))
+            rows.append(corrections.map_inputs(part.summary[variant], part.rise[variant], middle, width))
             cells.append(np.stack([truth, middle, np.maximum(width, LEAST_WIDTH)])[:, chosen])
             sources.append(source)
             numbers.append(number)

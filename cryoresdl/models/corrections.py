@@ -54,15 +54,17 @@ def calibrated_spread(
     return spread * factors.astype(np.float32)
 
 
-def map_inputs(summary: np.ndarray, median: np.ndarray, spread: np.ndarray) -> np.ndarray:
+def map_inputs(summary: np.ndarray, rise: np.ndarray, median: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """What the correcting networks read of a map.
 
     Ratios inside over noise, which no radial filter changes; the slopes of the map's own spectrum are left out, for
     sharpening and blurring change them and must not move the answer. The profiles are given twice, as they are and from
-    the map's median answer on: how steeply they fall there decides how well the crossing can be placed.
+    the map's median answer on: how steeply they fall there decides how well the crossing can be placed. Noise that
+    rises towards the molecule tells of noise inside it, and noise that does not that the map is what it looks like.
 
     Args:
         summary: ``Features.summary``.
+        rise: ``Features.rise``.
         median: log2(resolution / voxel size) of the masked cells.
         spread: their half-widths after :func:`calibrated_spread`, in log2.
 
@@ -77,7 +79,7 @@ def map_inputs(summary: np.ndarray, median: np.ndarray, spread: np.ndarray) -> n
     profiles = ratios.reshape(features.RATIO_BLOCKS, -1)
     near = [np.interp(-(middle + NEAR), frequency, profile) for profile in profiles]
     ends = np.clip(features.crossings(summary) - middle, -2.0, 2.0)
-    return np.concatenate([ratios, flags, answer, ends, *near]).astype(np.float32)
+    return np.concatenate([ratios, flags, answer, ends, *near, rise]).astype(np.float32)
 
 
 @dataclass
@@ -128,13 +130,14 @@ def shifted(median: np.ndarray, shift: Any, tilt: Any) -> np.ndarray:
 
 
 def corrected(
-    known: Corrections, summary: np.ndarray, median: np.ndarray, spread: np.ndarray
+    known: Corrections, summary: np.ndarray, rise: np.ndarray, median: np.ndarray, spread: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Answers and half-widths of 68 % intervals of one map's masked cells, in log2(resolution / voxel size).
 
     Args:
         known: corrections of the model.
         summary: ``Features.summary``.
+        rise: ``Features.rise``.
         median: the network's answers, one dimension.
         spread: the network's own half-widths of the same cells.
     """
@@ -143,7 +146,7 @@ def corrected(
     entry = known.calibration.get(BY_MAP)
     if not entry or not median.size:
         return median, spread
-    rows = map_inputs(summary, median, spread)[None]
+    rows = map_inputs(summary, rise, median, spread)[None]
     shift, tilt, log_factor = outputs(entry["config"], known.arrays, rows)[0]
     factors = entry["factors"]
     factor = float(factors.get(source, factors.get(ALL, 1.0))) * np.exp(log_factor)

@@ -67,7 +67,7 @@ def check_features(card: Dict[str, Any], path: Any) -> None:
     if network["name"] not in (LOCAL_NETWORK, GLOBAL_NETWORK):
         return
     version = network["config"].get("features", 1)
-    if version != features.VERSION:
+    if version not in features.READABLE:
         raise InputError(
             f"{path} was trained on features of version {version}, and this program computes version {features.VERSION}: "
             "train it again, or use the shipped model."

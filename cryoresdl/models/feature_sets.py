@@ -163,6 +163,8 @@ def _packed(
         "halves": halves.local[(slice(None),) + window].astype(np.float16),
         "summary_single": single.summary,
         "summary_halves": halves.summary,
+        "rise_single": single.rise,
+        "rise_halves": halves.rise,
         "truth": truth[window].astype(np.float32),
         "info": {**info, "structure": recipe.structure, "split": recipe.split, "kind": recipe.kind},
     }
@@ -439,7 +441,7 @@ def _append(out: PathLike, index: int, item: Dict[str, Any]) -> None:
         if f"{index:06d}" in parent:
             del parent[f"{index:06d}"]
         group = parent.create_group(f"{index:06d}")
-        for name in ("single", "halves", "summary_single", "summary_halves", "truth"):
+        for name in (*VARIANTS, *(part + v for part in ("summary_", "rise_") for v in VARIANTS), "truth"):
             group.create_dataset(name, data=item[name])
         group.attrs["info"] = json.dumps(item["info"])
         handle.flush()
@@ -452,6 +454,7 @@ class Item:
 
     local: Dict[str, np.ndarray]
     summary: Dict[str, np.ndarray]
+    rise: Dict[str, np.ndarray]
     truth: np.ndarray
     info: Dict[str, Any]
 
@@ -480,6 +483,7 @@ def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> It
                 yield Item(
                     {v: entry[v][()] for v in VARIANTS},
                     {v: entry["summary_" + v][()] for v in VARIANTS},
+                    {v: entry["rise_" + v][()] for v in VARIANTS},
                     entry["truth"][()],
                     json.loads(entry.attrs["info"]),
                 )

@@ -306,7 +306,9 @@ def validate_local(
             p = predict_item(model, item, variant)
             low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
             if known is not None:
-                middle = corrections.corrected(known, item.summary[variant], middle, (high - low) / 2)[0]
+                middle = corrections.corrected(
+                    known, item.summary[variant], item.rise[variant], middle, (high - low) / 2
+                )[0]
             estimate = 2.0**middle * voxel
             found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
             varies = min(np.ptp(estimate), np.ptp(truth)) > 0

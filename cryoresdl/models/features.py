@@ -13,7 +13,7 @@ The same bank gives the truth of the simulator (``realistic``), with the exact s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Iterator, Optional, Sequence, Tuple
 
@@ -39,8 +39,10 @@ STRIDE = 2
 # A coarser grid is enough for a band as long as its squared signal does not alias into the window's pass band.
 _GRID_HEADROOM = 0.34
 _FFT_WORKERS = 2
-VERSION = 1
-"""Of the features: models and feature sets of another version are refused."""
+VERSION = 2
+"""Of the features: feature sets of another version are refused. Since 2 the noise level comes from near the molecule."""
+READABLE = (1, 2)
+"""Versions whose networks read these features: the arrays and their meaning are the same."""
 Region = Tuple[slice, ...]
 WHOLE: Region = (slice(None),) * 3
 REGION_MARGIN = 16
@@ -262,6 +264,8 @@ class Features:
         finest: wavelength in voxels below which a filter has left nothing; 2 for a map that reaches Nyquist.
         region: the part of the box (z, y, x) that the cells cover, from an even voxel on.
         drowned: whether bands are lost in the rounding of others that were sharpened too far.
+        rise: float32 (bands): log2 of the noise near the mask over that in all of the background; 0 where it does not
+            come from there. Noise that rises towards the molecule is higher still inside it.
     """
 
     local: np.ndarray
@@ -272,6 +276,7 @@ class Features:
     finest: float = 2.0
     region: Region = WHOLE
     drowned: bool = False
+    rise: np.ndarray = field(default_factory=lambda: np.zeros(N_BANDS, np.float32))
 
     def cell_region(self) -> Region:
         """Where the cells lie among those of the whole box."""
@@ -359,11 +364,16 @@ def cells_of_mask(mask: np.ndarray, stride: int = STRIDE) -> np.ndarray:
     return padded.reshape(cells[0], stride, cells[1], stride, cells[2], stride).any(axis=(1, 3, 5))
 
 
-def _outside(distance: np.ndarray, shape: Sequence[int], margin: float) -> Optional[np.ndarray]:
-    """Samples of a band's grid that lie more than ``margin`` cells outside the mask; None if too few."""
+NEAR = (8.0, 12.0, 16.0, 24.0, np.inf)
+"""Voxels beyond the margin that the noise level is taken from: the first that hold enough of it."""
+ENOUGH_SAMPLES, ENOUGH_VOLUMES = 60, 200
+"""Samples of a band, and volumes of half a wavelength cubed, whose mean energy is steady."""
+
+
+def _distances(distance: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Distance from the mask, in voxels, of the samples of a band's grid."""
     picks = [np.minimum((np.arange(m) * (n / m)).astype(int), n - 1) for n, m in zip(distance.shape, shape)]
-    chosen = distance[np.ix_(*picks)] > margin
-    return chosen if chosen.sum() >= 60 else None
+    return distance[np.ix_(*picks)] * np.float32(STRIDE)
 
 
 def _trimmed_energy(point: np.ndarray) -> float:
@@ -374,13 +384,26 @@ def _trimmed_energy(point: np.ndarray) -> float:
     return float(np.partition(values, kept - 1)[:kept].mean() / 0.8735)
 
 
-def _noise_from_outside(point: np.ndarray, distance: np.ndarray, centre: float) -> float:
-    """Noise level of a band, as far from the mask as its wavelength asks and the box allows; NaN where it cannot."""
+def _noise_from_outside(point: np.ndarray, distance: np.ndarray, centre: float) -> Tuple[float, float]:
+    """Noise level of a band near the mask, and in all of the background; NaN where it cannot be told.
+
+    As far from the mask as the wavelength asks and the box allows, and no farther than is needed for a steady mean:
+    images are masked by a circle and particles are aligned by their middle, so that the noise of a reconstruction falls
+    towards the faces of its box, and what counts is the noise where the molecule is.
+    """
+    away = _distances(distance, point.shape)
+    volume = distance.size * STRIDE**3 / point.size * (2.0 * centre) ** 3
     for margin in (1.0 / centre, 0.4 / centre, 3.0):
-        chosen = _outside(distance, point.shape, margin / STRIDE)
-        if chosen is not None:
-            return _trimmed_energy(point[chosen])
-    return float("nan")
+        outside = away > margin
+        if outside.sum() < ENOUGH_SAMPLES:
+            continue
+        everywhere = _trimmed_energy(point[outside])
+        for reach in NEAR:
+            near = outside & (away <= margin + reach)
+            if near.sum() >= max(ENOUGH_SAMPLES, ENOUGH_VOLUMES / volume):
+                return _trimmed_energy(point[near]), everywhere
+        return everywhere, everywhere
+    return float("nan"), float("nan")
 
 
 def _distance_outside(data: np.ndarray, mask_cells: np.ndarray, constant: float) -> np.ndarray:
@@ -452,7 +475,7 @@ def compute(
 
     local = np.empty((N_LOCAL,) + cells, np.float32)
     raw_inside = np.empty(N_BANDS, np.float32)
-    noise_level = np.full(N_BANDS, np.nan, np.float32)
+    noise_level, everywhere = (np.full(N_BANDS, np.nan, np.float32) for _ in range(2))
     quantiles = np.empty((3, N_BANDS), np.float32)
     for k, centre in enumerate(BAND_CENTRES):
         energy, point = signal.energy(centre, cells, STRIDE)
@@ -461,7 +484,7 @@ def compute(
         quantiles[:, k] = np.quantile(inside, (0.1, 0.5, 0.9))
         local[k] = _log2(energy)
         if distance is not None:
-            noise_level[k] = _noise_from_outside(point, distance, centre)
+            noise_level[k], everywhere[k] = _noise_from_outside(point, distance, centre)
             continue
         point = noise.band(centre)
         point *= point
@@ -505,9 +528,12 @@ def compute(
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
     empty = empty_bands(levelling)
     _blank(local, summary, empty)
+    rise = np.zeros(N_BANDS, np.float32)
+    told = known & ~empty & (everywhere > floor)
+    rise[told] = np.clip(_log2(noise_level[told] / everywhere[told]), -2, 4)
     finest = filter_edge(levelling) if empty[-1] else 2.0
     return Features(
-        local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling, empty)
+        local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling, empty), rise
     )
 
 

@@ -283,7 +283,7 @@ def _band_localres(
     own = median[cells]
     profile_spread = corrections.calibrated_spread(spread[cells], calibration, corrections.PROFILE)
     median[cells], spread[cells] = corrections.corrected(
-        corrections.Corrections.of(model), feats.summary, own, spread[cells]
+        corrections.Corrections.of(model), feats.summary, feats.rise, own, spread[cells]
     )
     # By the first answer, as the global network's input: corrections must not move what is said of the whole map.
     filtered = _filtered_to(feats, own)

@@ -61,6 +61,8 @@ class Options:
         noise_profile: relative amplitude of the noise's smooth spatial modulation.
         noise_inside: extra noise amplitude inside the molecule over that outside: misalignment, heterogeneity and
             solvent flattening leave real maps noisier where the particle is.
+        noise_fall: how far the log amplitude of the noise has fallen in the middle of the box's faces, with the square
+            of the distance from its centre: images are masked by a circle, and particles are aligned by their middle.
         band_limit: cycles per voxel above which the reconstruction holds nothing (0.87 = the whole cube).
         weighting: FSC weighting sqrt(2 FSC / (1 + FSC)) of the final map.
         b_sharpen: B-factor of sharpening (negative) or blurring (positive) of the final map, square angstroms.
@@ -82,6 +84,7 @@ class Options:
     noise_bump: Tuple[float, float] = (0.0, 0.2)
     noise_profile: float = 0.0
     noise_inside: float = 0.0
+    noise_fall: float = 0.0
     band_limit: float = 0.87
     weighting: bool = False
     b_sharpen: float = 0.0
@@ -458,6 +461,9 @@ def _reconstruct(
     if options.noise_inside > 0:
         inside = 1 + options.noise_inside * ndimage.gaussian_filter(mask.astype(np.float32), 4.0)
         profile = inside if profile is None else profile * inside
+    if options.noise_fall > 0:
+        fall = _radial_fall(shape, options.noise_fall)
+        profile = fall if profile is None else profile * fall
     n_shells = min(shape) // 2
     frequency = np.arange(n_shells + 1) / (2.0 * n_shells)
     masked_signal = shell_power(sf.rfftn(signal * soft), f, n_shells)
@@ -515,6 +521,12 @@ def _noise_scale(frequency: np.ndarray, signal: np.ndarray, unit_noise: np.ndarr
     # Beyond a dip the curve has already crossed: the running minimum is what the threshold meets.
     level = np.interp(target, frequency[1:], np.minimum.accumulate(ratio))
     return max(float(level), 1e-30) / SSNR_THRESHOLD
+
+
+def _radial_fall(shape: Sequence[int], fall: float) -> np.ndarray:
+    """Relative noise amplitude exp(-fall r^2), r = 1 in the middle of the box's faces: float32 (z, y, x)."""
+    squares = [((np.arange(n, dtype=np.float32) - n // 2) / (n / 2)) ** 2 for n in shape]
+    return np.exp(-np.float32(fall) * (squares[0][:, None, None] + squares[1][:, None] + squares[2]))
 
 
 def _noise(
@@ -616,4 +628,5 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
         mask_margin=float(rng.uniform(2.0, 5.5) + 0.15 * resolution),
         copies=int(rng.choice([1, 2, 3, 4, 6], p=[0.8, 0.07, 0.06, 0.04, 0.03])),
         auto_mask=bool(rng.random() < 0.45),
+        noise_fall=float(rng.uniform(0.1, 1.2)) if rng.random() < 0.35 else 0.0,
     )

@@ -122,7 +122,8 @@ def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train"):
         local[variant][-1] = mask
     summary = {v: np.zeros(features.summary_length(), np.float32) for v in feature_sets.VARIANTS}
     info = {"voxel_size_A": voxel, "split": split, "global_fsc0143_A": 4.0, "kind": "realistic"}
-    return Item(local, summary, truth, info)
+    rise = {v: np.zeros(features.N_BANDS, np.float32) for v in feature_sets.VARIANTS}
+    return Item(local, summary, rise, truth, info)
 
 
 def write_items(path, splits):
