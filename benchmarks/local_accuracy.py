@@ -202,7 +202,9 @@ def own(paths: list, model: str, limit: int | None) -> dict:
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
             median, spread, _ = cell_estimates(loaded, feats)
-            u, s = corrections.corrected(known, item.summary[variant], median[inside], spread[inside])
+            u, s = corrections.corrected(
+                known, item.summary[variant], item.rise[variant], median[inside], spread[inside]
+            )
             values = np.exp2(u) * voxel
             width = (np.exp2(u + s) - np.exp2(u - s)) * voxel / 2
             row = figures(values, truth)

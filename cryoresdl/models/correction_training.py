@@ -10,7 +10,7 @@ import numpy as np
 from . import backend, corrections, features
 from . import feature_networks as fn
 from .errors import InputError
-from .feature_sets import KNOWN, Item, iterate_items
+from .feature_sets import CLEAN, KNOWN, Item, iterate_items
 from .feature_training import import_tensorflow, load_split, predict_item
 from .files import PathLike
 from .resolution_bins import quantile
@@ -161,10 +161,14 @@ def calibrate(
         InputError: no set has a validation split, or a fresh set knows one resolution per map only.
     """
     check = load_split(data, "validation", limit)
+    # An interval is about what noise leaves open: maps without any have no say in its last scaling.
+    reconstructed = [item for item in check if item.info.get("kind") != CLEAN] or check
     enough = sum(1 for _ in _fresh_items(fresh)) >= LEAST_TRAINING_MAPS
     if before is not None and before.arrays and not enough:
         entry = before.calibration[corrections.BY_MAP]
-        factors = scale_by_source(entry["config"], before.arrays, residuals(model, before.calibration, check))
+        factors = scale_by_source(
+            entry["config"], before.arrays, residuals(model, before.calibration, reconstructed)
+        )
         by_map = {**entry, "factors": factors}
         return corrections.Corrections({**before.calibration, corrections.BY_MAP: by_map}, before.arrays)
     calibration = calibrate_local(model, check)
@@ -174,7 +178,7 @@ def calibrate(
     left = residuals(model, calibration, _fresh_items(fresh), CROP)
     config, arrays = fit_corrections(left)
     arrays = {name: value.astype(np.float16).astype(np.float32) for name, value in arrays.items()}  # as kept
-    factors = scale_by_source(config, arrays, residuals(model, calibration, check))
+    factors = scale_by_source(config, arrays, residuals(model, calibration, reconstructed))
     maps = int(np.unique(left.maps).size)
     calibration[corrections.BY_MAP] = {"config": config, "factors": factors, "maps": maps}
     return corrections.Corrections(calibration, arrays)

@@ -31,6 +31,8 @@ MARGIN_CELLS = 3
 """Cells kept around the mask's bounding box."""
 LARGEST_BOX = 112
 CLEAN_SHARE = 0.1
+CLEAN = "clean"
+"""Kind of the noiseless maps."""
 PLAIN_SHARE = 0.15
 """Maps in white noise that is the same everywhere: without them no noise would ever be what it looks like outside."""
 VARIANTS = ("single", "halves")
@@ -116,7 +118,7 @@ def _clean_recipe(row: Dict[str, str], split: str, rng: np.random.Generator) -> 
     box = min(max(box + box % 2, 48), LARGEST_BOX)
     options = realistic.Options(mask_margin=float(rng.uniform(2.0, 6.0)), auto_mask=bool(rng.random() < 0.7))
     return Recipe(
-        row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options, "clean"
+        row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options, CLEAN
     )
 
 
@@ -183,7 +185,7 @@ def crop_window(mask_cells: np.ndarray) -> Tuple[slice, ...]:
 def make_item(recipe: Recipe) -> Dict[str, Any]:
     """Simulate one recipe and turn it into arrays; float16 where they are large."""
     atoms = read_structure(recipe.path)
-    if recipe.kind == "clean":
+    if recipe.kind == CLEAN:
         return _clean_item(recipe, atoms)
     result = realistic.simulate(
         atoms,

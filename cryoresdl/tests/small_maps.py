@@ -136,6 +136,7 @@ def write_items(path, splits):
             entry = {
                 **item.local,
                 **{"summary_" + v: item.summary[v] for v in feature_sets.VARIANTS},
+                **{"rise_" + v: item.rise[v] for v in feature_sets.VARIANTS},
                 "truth": item.truth,
                 "info": item.info,
             }

@@ -116,6 +116,10 @@ def test_narrow_and_wide_intervals_get_factors_of_their_own():
     assert corrections.calibrated_spread(widths, {"spread": 2.0}) == pytest.approx([0.2, 0.8])
 
 
+LEVEL = np.zeros(features.N_BANDS, np.float32)
+"""Noise that is the same near the molecule and far from it."""
+
+
 def summary_of(source, seed=0):
     """A summary whose noise comes from there."""
     summary = np.random.default_rng(seed).normal(0, 0.3, features.summary_length()).astype(np.float32)
@@ -127,7 +131,7 @@ def summary_of(source, seed=0):
 def test_a_model_without_the_network_answers_as_it_is():
     known = corrections.Corrections({"spread": 2.0})
     u, s = np.array([1.0, 2.0], np.float32), np.array([0.1, 0.2], np.float32)
-    median, spread = corrections.corrected(known, summary_of(features.BACKGROUND), u, s)
+    median, spread = corrections.corrected(known, summary_of(features.BACKGROUND), LEVEL, u, s)
     assert np.array_equal(median, u) and spread == pytest.approx(2 * s)
 
 
@@ -137,8 +141,10 @@ def test_the_profile_is_read_around_the_answer():
     summary[: features.N_BANDS] = np.log2(features.BAND_CENTRES)
     for middle in (2.2, 3.0):
         median = np.full(5, middle, np.float32)
-        row = corrections.map_inputs(summary, median, np.full(5, 0.1, np.float32))
-        near = row[-features.RATIO_BLOCKS * corrections.NEAR.size :][: corrections.NEAR.size]
+        row = corrections.map_inputs(summary, LEVEL, median, np.full(5, 0.1, np.float32))
+        near = row[: -features.N_BANDS][-features.RATIO_BLOCKS * corrections.NEAR.size :][
+            : corrections.NEAR.size
+        ]
         expected = np.clip(-(middle + corrections.NEAR), *np.log2(features.BAND_CENTRES)[[0, -1]])
         assert near == pytest.approx(expected, abs=1e-5)
 
@@ -147,17 +153,24 @@ def test_slopes_of_the_spectrum_do_not_enter():
     """Sharpening changes them and must not move an answer."""
     summary = summary_of(features.BACKGROUND)
     u, s = np.array([2.0, 3.0]), np.array([0.1, 0.2])
-    first = corrections.map_inputs(summary, u, s)
+    first = corrections.map_inputs(summary, LEVEL, u, s)
     slopes = slice(features.RATIO_BLOCKS * features.N_BANDS, features.SUMMARY_BLOCKS * features.N_BANDS)
     summary[slopes] += 1.0
-    assert np.array_equal(corrections.map_inputs(summary, u, s), first)
+    assert np.array_equal(corrections.map_inputs(summary, LEVEL, u, s), first)
     summary[0] += 1.0
-    assert not np.array_equal(corrections.map_inputs(summary, u, s), first)
+    assert not np.array_equal(corrections.map_inputs(summary, LEVEL, u, s), first)
+
+
+def test_noise_that_rises_towards_the_molecule_is_an_input():
+    summary = summary_of(features.BACKGROUND)
+    u, s = np.array([2.0, 3.0]), np.array([0.1, 0.2])
+    flat, rising = (corrections.map_inputs(summary, LEVEL + rise, u, s) for rise in (0.0, 0.5))
+    assert np.flatnonzero(flat != rising).size == features.N_BANDS
 
 
 def constant_networks(*answers):
     """Arrays and configurations of two networks that always answer that: shift, tilt and log factor."""
-    inputs = corrections.map_inputs(summary_of(features.BACKGROUND), np.ones(2), np.ones(2)).size
+    inputs = corrections.map_inputs(summary_of(features.BACKGROUND), LEVEL, np.ones(2), np.ones(2)).size
     config, arrays, start = {}, {}, 0
     for name, count in corrections.OUTPUTS.items():
         config[name] = {"widths": [], "inputs": inputs, "bins": count, "members": 1}
@@ -190,7 +203,7 @@ def test_a_map_is_shifted_tilted_and_widened(source, outputs, answers, factor):
     entry = {"config": config, "factors": {"background": 1.1, "half_maps": 7.0}, "maps": 5}
     known = corrections.Corrections({"spread": 2.0, "by_map": entry}, arrays)
     u, s = np.array([2.0, 3.0], np.float32), np.array([0.1, 0.3], np.float32)
-    median, spread = corrections.corrected(known, summary_of(source), u, s)
+    median, spread = corrections.corrected(known, summary_of(source), LEVEL, u, s)
     assert median == pytest.approx(answers, abs=1e-5)
     assert spread == pytest.approx(2 * factor * s, rel=1e-5)
 

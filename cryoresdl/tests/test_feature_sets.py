@@ -81,6 +81,9 @@ def test_a_set_holds_what_it_says(built):
             assert item.local[variant].shape == (features.N_LOCAL,) + cells
             assert item.local[variant].dtype == np.float16 and np.isfinite(item.local[variant]).all()
             assert item.summary[variant].shape == (features.summary_length(),)
+            assert item.rise[variant].shape == (features.N_BANDS,) and np.isfinite(item.rise[variant]).all()
+        assert item.rise["single"].any() or not features.noise_source(item.summary["single"]) == "background"
+        assert not item.rise["halves"].any() or not item.has_half_maps("halves")
         voxel = item.info["voxel_size_A"]
         inside = item.truth[item.truth > 0]
         assert (inside >= 1.99 * voxel).all() and inside.size > 30

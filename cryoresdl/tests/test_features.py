@@ -255,6 +255,34 @@ def test_a_bright_neighbour_does_not_raise_the_noise_level():
     assert np.abs(shift).max() < 0.35
 
 
+def test_the_noise_level_is_that_near_the_molecule():
+    """Noise that falls to a third towards the faces: the level is that a few voxels from the mask, and ``rise`` tells."""
+    shape = (72, 72, 72)
+    noise = np.random.default_rng(10).standard_normal(shape).astype(np.float32)
+    mask = sphere(shape, 10)
+    still = features.compute(noise, mask, 1.0)
+    assert np.abs(still.rise).max() < 0.35 and np.abs(still.rise[-5:]).max() < 0.08
+    grid = np.ogrid[:72, :72, :72]
+    fall = np.exp(-1.1 * sum(((g - 36) / 36.0) ** 2 for g in grid)).astype(np.float32)
+    falling = features.compute(noise * fall, mask, 1.0)
+    # Noise is all there is, and it is 1.15 times as strong inside as 3 to 10 voxels outside: 2^0.4 of the energy. Taken from
+    # all of the background it would be 2^1.4.
+    excess = (4 * falling.local + 2)[features.N_BANDS - 5 : features.N_BANDS, falling.mask_cells].mean(1)
+    same = (4 * still.local + 2)[features.N_BANDS - 5 : features.N_BANDS, still.mask_cells].mean(1)
+    assert np.all(excess - same < 0.75)
+    assert np.all(falling.rise[-5:] > 0.5)
+    f = realistic.frequency_grid(shape)
+    sharpened = sf.irfftn(sf.rfftn(noise * fall) * np.exp(20.0 * f**2), s=shape).astype(np.float32)
+    assert features.compute(sharpened, mask, 1.0).rise[-5:] == pytest.approx(falling.rise[-5:], abs=0.1)
+
+
+def test_noise_from_elsewhere_does_not_rise(noisy):
+    halves = features.compute(noisy.map, noisy.mask, 1.0, (noisy.half1 - noisy.half2) / 2)
+    assert not halves.rise.any()
+    cut = features.compute(np.where(noisy.mask, noisy.map, 0), noisy.mask, 1.0)
+    assert not cut.has_noise and not cut.rise.any()
+
+
 def test_trimmed_energy_is_the_variance_of_gaussian_noise():
     values = np.random.default_rng(9).standard_normal(400000) * 3
     assert features._trimmed_energy(values**2) == pytest.approx(9.0, rel=0.03)

@@ -243,6 +243,17 @@ def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monke
     assert found[outside].sum() / expected[outside].sum() == pytest.approx(1, abs=0.12)
 
 
+def test_noise_falls_towards_the_faces():
+    """Amplitude exp(-fall) in the middle of a face: the energies of the halves' difference are squares of it."""
+    result = quick(noise_fall=1.0, noise_slope=0.0)
+    difference = (result.half1 - result.half2).astype(np.float64) ** 2
+    n = difference.shape[0]
+    grid = np.ogrid[:n, :n, :n]
+    square = sum(((g - n // 2) / (n / 2)) ** 2 for g in grid)
+    middle, far = difference[square < 0.15].mean(), difference[(square > 0.9) & (square < 1.1)].mean()
+    assert np.log(far / middle) == pytest.approx(-2 * (1.0 - 0.09), abs=0.2)
+
+
 def test_spline_deposit_keeps_weight_and_centre():
     rng = np.random.default_rng(0)
     positions = rng.uniform(6, 14, (50, 3))
@@ -383,6 +394,7 @@ def test_the_same_seed_gives_the_same_bytes(simulated):
         {"noise_slope": 1.0, "noise_bump": (0.8, 0.2)},
         {"noise_profile": 0.3},
         {"noise_inside": 2.0},
+        {"noise_fall": 0.8},
         {"weighting": True, "b_sharpen": -60.0},
         {"low_pass": 8.0},
         {"copies": 3, "mask_margin": 3.0},
