@@ -303,6 +303,25 @@ def test_with_few_maps_the_correcting_networks_stay_and_only_widths_are_scaled(c
     assert now["by_map"]["factors"]["all"] == was["by_map"]["factors"]["all"]  # the same validation maps
 
 
+def test_noiseless_maps_do_not_scale_the_widths(calibrated, tmp_path):
+    once = calibrated["once"]
+    network = feature_training.inference_model(once.weights, once.card["network"]["config"]["channels"])
+    items = [make_item(k + 1, split="validation") for k in range(4)]  # as in ``calibrated``
+    far_off = [make_item(k, split="validation") for k in range(5, 9)]
+    for item in far_off:
+        item.truth[item.truth > 0] *= 4
+    found = {}
+    for kind in ("realistic", feature_sets.CLEAN):
+        for item in far_off:
+            item.info["kind"] = kind
+        data = write_items(tmp_path / f"{kind}.h5", {"validation": items + far_off})
+        known = correction_training.calibrate(network, data, before=corrections.Corrections.of(once))
+        found[kind] = known.calibration["by_map"]["factors"]["all"]
+    assert (
+        found["realistic"] > found[feature_sets.CLEAN] == once.card["calibration"]["by_map"]["factors"]["all"]
+    )
+
+
 def test_a_network_is_not_corrected_by_maps_that_it_learned_from(tmp_path):
     paths = {}
     for name, seed in (("drawn.h5", 7), ("new.h5", 8), ("given.h5", -1)):
