@@ -117,6 +117,7 @@ def feature_file(tmp_path_factory):
                     "summary_" + variant: rng.normal(size=item.summary[variant].shape).astype(np.float32)
                     for variant in feature_sets.VARIANTS
                 },
+                **{"rise_" + variant: item.rise[variant] for variant in feature_sets.VARIANTS},
                 "truth": item.truth,
                 "info": {
                     **item.info,
