@@ -15,6 +15,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from . import backend, features
+from .errors import InputError
 from .feature_networks import BIN_LOW
 
 PROFILE = "profile"
@@ -112,7 +113,17 @@ def output(config: Dict[str, Any], arrays: Dict[str, np.ndarray], rows: np.ndarr
 
 
 def outputs(config: Dict[str, Any], arrays: Dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Shift, tilt and log factor for every row: (n, 3), within ``LIMITS``."""
+    """Shift, tilt and log factor for every row: (n, 3), within ``LIMITS``.
+
+    Raises:
+        InputError: networks that were fitted to other numbers of a map.
+    """
+    wanted = config[SHIFT]["inputs"]
+    if rows.shape[1] != wanted:
+        raise InputError(
+            f"The corrections of this model read {wanted} numbers of a map, and this program computes {rows.shape[1]}: "
+            "use the shipped model, or calibrate it again on new maps (`cryoresdl train unet --calibrate-only`)."
+        )
     found = [output(config[name], part(arrays, name), rows) for name in OUTPUTS]
     return np.clip(np.concatenate(found, -1), -np.asarray(LIMITS), LIMITS)
 

@@ -208,6 +208,15 @@ def test_a_map_is_shifted_tilted_and_widened(source, outputs, answers, factor):
     assert spread == pytest.approx(2 * factor * s, rel=1e-5)
 
 
+def test_corrections_for_other_numbers_are_refused():
+    config, arrays = constant_networks(0.0, 0.0, 0.0)
+    config["shift"]["inputs"] -= 1
+    known = corrections.Corrections({"by_map": {"config": config, "factors": {}}}, arrays)
+    u = np.array([2.0, 3.0], np.float32)
+    with pytest.raises(InputError, match="calibrate it again"):
+        corrections.corrected(known, summary_of(features.BACKGROUND), LEVEL, u, u)
+
+
 def residuals_of(kind, rng, count=60):
     """Maps whose first input tells their kind: of kind 1 the answers are 0.4 octaves too fine, and half as scattered."""
     rows = rng.normal(0, 0.3, (kind.size, 6)).astype(np.float32)
