@@ -88,7 +88,10 @@ def independent(shared: Path, model: str, limit: int | None, splits: tuple) -> d
             rows.setdefault(name, []).append(figures(values[chosen], truth[chosen]))
 
         result = inference.localres(density, mask=mask, model=model)
-        rows.setdefault("network, one map", []).append(estimate_row(result, truth, inside))
+        row = estimate_row(result, truth, inside)
+        rows.setdefault("network, one map", []).append(row)
+        if entry["split"] != "validation":
+            rows.setdefault("network, one map, without the 8 that have a say in its widths", []).append(row)
         if entry["has_half_maps"]:
             h1, h2 = load(folder, "half1", voxel), load(folder, "half2", voxel)
             halves = inference.localres(density, h1, h2, mask, model)

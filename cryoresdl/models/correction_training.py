@@ -18,6 +18,8 @@ from .resolution_bins import quantile
 TARGET = 0.683
 LEAST_MAPS = 20
 """Maps of a kind that calibration factors of its own can rest on."""
+LEAST_OF_GENERATOR = 8
+"""Held-out maps of another generator that weigh as much in the last scaling as all of ours."""
 WIDTH_BINS = 8
 """Groups of equal weight, by predicted width, that get calibration factors of their own."""
 
@@ -53,7 +55,7 @@ def _calibrate_variant(model: Any, items: Sequence[Item], variant: str) -> Dict[
         p = predict_item(model, item, variant)
         low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
         width = np.maximum((high - low) / 2, 1e-3)
-        ratio = np.abs(u - middle) / width
+        ratio = needed_width(u, middle) / width
         ratios.append(ratio)
         widths.append(width)
         weights.append(np.full(ratio.size, 1.0 / ratio.size))
@@ -131,12 +133,14 @@ class Residuals:
         cells: (n, 3, SAMPLES) truth, answer and calibrated half-width of cells drawn at random, log2 voxels.
         sources: (n,) where the noise level comes from.
         maps: (n,) number of the map, which one map and its half maps share.
+        kinds: (n,) what the truth is: of our simulator's maps, or the labels of a user's.
     """
 
     rows: np.ndarray
     cells: np.ndarray
     sources: np.ndarray
     maps: np.ndarray
+    kinds: np.ndarray
 
 
 def calibrate(
@@ -224,7 +228,7 @@ def residuals(
             changes in the widths is made up for by the factors, which whole maps give.
     """
     rng = np.random.default_rng(0)
-    rows, cells, sources, numbers = [], [], [], []
+    rows, cells, sources, numbers, kinds = [], [], [], [], []
     for number, item in enumerate(items):
         part = item if edge is None or not item.truth.any() else _central_part(item, edge)
         truth = np.log2(part.truth[part.truth > 0] / part.info["voxel_size_A"])
@@ -240,8 +244,13 @@ def residuals(
             cells.append(np.stack([truth, middle, np.maximum(width, LEAST_WIDTH)])[:, chosen])
             sources.append(source)
             numbers.append(number)
+            kinds.append(item.info.get("kind", ""))
     return Residuals(
-        np.stack(rows), np.stack(cells).astype(np.float32), np.asarray(sources), np.asarray(numbers)
+        np.stack(rows),
+        np.stack(cells).astype(np.float32),
+        np.asarray(sources),
+        np.asarray(numbers),
+        np.asarray(kinds),
     )
 
 
@@ -335,26 +344,51 @@ def _fit(
     return fn.weights_of(model)
 
 
+def needed_width(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """Half-width in log2 with which an interval just reaches the truth.
+
+    Users get intervals as plus and minus a number of angstroms, ``resolution * sinh(ln 2 * half-width)``, and so they are
+    calibrated: on the log scale itself they would reach a point further down than up, and hold more than 68 %.
+
+    Args:
+        truth: log2(resolution / voxel size).
+        answer: of the same shape.
+    """
+    return np.arcsinh(np.abs(np.exp2(truth - answer) - 1)) / np.log(2)
+
+
 def log_ratios(cells: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Log of error over half-width of maps' cells (n, 3, SAMPLES) after shift and tilt (n, 2): (n, SAMPLES)."""
+    """Log of needed over predicted half-width of maps' cells (n, 3, SAMPLES) after shift and tilt (n, 2): (n, SAMPLES)."""
     truth, middle, width = np.moveaxis(cells, 1, 0)
-    error = np.abs(truth - corrections.shifted(middle, found[:, :1], found[:, 1:2]))
-    return np.log(np.maximum(error / width, LEAST_RATIO))
+    needed = needed_width(truth, corrections.shifted(middle, found[:, :1], found[:, 1:2]))
+    return np.log(np.maximum(needed / width, LEAST_RATIO))
 
 
 def scale_by_source(
     config: Dict[str, Any], arrays: Dict[str, np.ndarray], left: Residuals
 ) -> Dict[str, float]:
-    """What the widths must be multiplied with so that held-out maps are covered to 68.3 %, by noise source and of all."""
+    """What the widths must be multiplied with so that held-out maps are covered to 68.3 %, by noise source and of all.
+
+    Simulators differ in how well their maps can be judged, and no one knows which of them is nearer to a user's map:
+    the maps of every generator together count the same.
+    """
     outputs = corrections.outputs(config, arrays, left.rows)
     ratios = log_ratios(left.cells, outputs) - outputs[:, 2:]
-    found = {corrections.ALL: _factor(ratios)}
+    found = {corrections.ALL: _factor(ratios, left.kinds)}
     for source in np.unique(left.sources):
         chosen = left.sources == source
         if chosen.sum() >= LEAST_MAPS:
-            found[str(source)] = _factor(ratios[chosen])
+            found[str(source)] = _factor(ratios[chosen], left.kinds[chosen])
     return found
 
 
-def _factor(log_ratios: np.ndarray) -> float:
-    return round(float(np.exp(np.quantile(log_ratios, TARGET))), 4)
+def _factor(log_ratios: np.ndarray, kinds: np.ndarray) -> float:
+    weights = np.repeat(_map_weights(kinds)[:, None], log_ratios.shape[1], axis=1)
+    return round(float(np.exp(_weighted_quantile(log_ratios.ravel(), weights.ravel(), TARGET))), 4)
+
+
+def _map_weights(kinds: np.ndarray) -> np.ndarray:
+    """Weights that give every generator's maps the same sum; generators of few maps count as the largest does."""
+    names, number, counts = np.unique(kinds, return_inverse=True, return_counts=True)
+    shares = np.where(counts >= LEAST_OF_GENERATOR, 1.0 / counts, 1.0 / counts.max())
+    return shares[number]

@@ -1,5 +1,7 @@
 """Corrections of the local network: factors on widths, and shift, tilt and width of every map by its profile."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -70,9 +72,9 @@ def test_single_maps_without_background_are_calibrated_apart_where_there_are_eno
     for k, item in enumerate(items):
         inside = item.truth > 0
         item.summary["single"][features.HALF_MAPS_FLAG : features.NOISE_FLAG + 1] = 0.0, float(k % 2)
-        spread = 0.2 if k % 2 else 0.8
+        spread = 0.1 if k % 2 else 0.4
         item.truth[inside] = 2.0 ** rng.normal(3.0, spread, inside.sum()) * item.info["voxel_size_A"]
-    logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.4) ** 2).astype(np.float32)
+    logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.2) ** 2).astype(np.float32)
 
     def model(inputs, training=False):
         return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
@@ -80,13 +82,33 @@ def test_single_maps_without_background_are_calibrated_apart_where_there_are_eno
     found = correction_training.calibrate_local(model, items)
     assert found["spread"] == pytest.approx(0.5, rel=0.08) and found["maps"] == 2
     assert found["no_background"]["spread"] == pytest.approx(2.0, rel=0.08)
-    widths = np.full(2, 0.4, np.float32)
+    widths = np.full(2, 0.2, np.float32)
     for item, factor in zip(items, (2.0, 0.5)):
         source = features.noise_source(item.summary["single"])
-        assert corrections.calibrated_spread(widths, found, source) == pytest.approx(0.4 * factor, rel=0.08)
+        assert corrections.calibrated_spread(widths, found, source) == pytest.approx(0.2 * factor, rel=0.08)
     monkeypatch.setattr(correction_training, "LEAST_MAPS", 3)
     together = correction_training.calibrate_local(model, items)
     assert "no_background" not in together and together["maps"] == 4
+
+
+def test_intervals_are_calibrated_as_plus_and_minus_in_angstroms():
+    """What is written is resolution and half-width in A: wide errors on the log scale must be covered to 68 % as such."""
+    rng = np.random.default_rng(5)
+    item = make_item(0, (20, 20, 20), voxel=1.5)
+    inside = item.truth > 0
+    item.truth[inside] = 1.5 * 2.0 ** rng.normal(3.0, 0.8, inside.sum())
+    logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.4) ** 2).astype(np.float32)
+
+    def model(inputs, training=False):
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    found = correction_training.calibrate_local(model, [item])
+    p = np.exp(logits) / np.exp(logits).sum()
+    low, middle, high = (float(resolution_bins.quantile(p[None], q)[0]) for q in (0.16, 0.5, 0.84))
+    spread = found["spread"] * (high - low) / 2
+    half_width = 1.5 * (2.0 ** (middle + spread) - 2.0 ** (middle - spread)) / 2  # as ``inference`` writes it
+    hits = np.abs(item.truth[inside] - 1.5 * 2.0**middle) <= half_width
+    assert hits.mean() == pytest.approx(0.683, abs=0.002)
 
 
 def test_narrow_and_wide_intervals_get_factors_of_their_own():
@@ -226,7 +248,7 @@ def residuals_of(kind, rng, count=60):
     truth = middle + 0.4 * kind[:, None] + rng.normal(0, scatter, middle.shape)
     cells = np.stack([truth, middle, np.full(middle.shape, 0.2)], 1).astype(np.float32)
     sources = np.where(np.arange(kind.size) % 50, "background", "half_maps")
-    return Residuals(rows, cells, sources, np.arange(kind.size) // 2)
+    return Residuals(rows, cells, sources, np.arange(kind.size) // 2, np.full(kind.size, "realistic"))
 
 
 def test_maps_are_told_apart_by_their_profile():
@@ -243,7 +265,7 @@ def test_maps_are_told_apart_by_their_profile():
         assert np.median(shift[chosen]) == pytest.approx(expected, abs=0.03)
         assert np.median(tilt[chosen]) == pytest.approx(0, abs=0.08)
         assert np.median(np.exp(log_factor[chosen])) == pytest.approx(0.5 if number else 1.0, rel=0.12)
-    wider = Residuals(check.rows, check.cells * np.float32([1, 1, 0.5])[:, None], check.sources, check.maps)
+    wider = replace(check, cells=check.cells * np.float32([1, 1, 0.5])[:, None])
     factors = correction_training.scale_by_source(config, arrays, wider)
     assert set(factors) == {"all", "background"}  # fewer than LEAST_MAPS rows of the other
     assert factors["background"] == pytest.approx(2.0, rel=0.1)
@@ -252,6 +274,24 @@ def test_maps_are_told_apart_by_their_profile():
     assert (ratios[check.sources == "background"] <= np.log(factors["background"])).mean() == pytest.approx(
         0.683, abs=0.002
     )
+
+    other = np.where(np.arange(kind.size) < 40, "truth", "realistic")
+    easier = np.where(other[:, None, None] == "truth", np.float32([1, 1, 4])[:, None], np.float32(1))
+    pooled = correction_training.scale_by_source(
+        config, arrays, replace(wider, cells=wider.cells * easier, kinds=other)
+    )
+    covered = [
+        np.mean(ratios[chosen] - np.log(width) <= np.log(pooled["background"]))
+        for chosen, width in ((other == "realistic", 1.0), (other == "truth", 4.0))
+    ]
+    assert np.mean(covered) == pytest.approx(0.683, abs=0.02)  # of a tenth of the maps and of the rest alike
+
+
+def test_few_maps_of_another_generator_do_not_outweigh_ours():
+    weights = correction_training._map_weights(np.array(["realistic"] * 100 + ["truth"] * 8))
+    assert weights[:100].sum() == pytest.approx(weights[100:].sum())
+    weights = correction_training._map_weights(np.array(["realistic"] * 100 + ["truth"] * 3))
+    assert weights[0] == weights[-1]
 
 
 def test_parts_of_training_maps_hold_the_middle_of_the_molecule():

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from cryoresdl.models import cli, constants, feature_sets, inference, maps, model_file, profile_training
+from cryoresdl.models import cli, constants, inference, maps, model_file, profile_training
 
 from .scipion_case import needs_models
-from .test_feature_training import make_item
+from .small_maps import make_item, write_items
 
 
 def sample(part):
@@ -101,31 +101,16 @@ def test_localres_with_a_network_of_the_paper(tmp_path):
 @pytest.fixture(scope="module")
 def feature_file(tmp_path_factory):
     """A feature set of a few tiny maps: enough for every stage of a training to run."""
-    import h5py
-
-    path = tmp_path_factory.mktemp("features") / "set.h5"
-    with h5py.File(path, "w") as handle:
-        handle.attrs["format"] = feature_sets.FORMAT
-        handle.attrs["seed"] = 0
+    splits = {}
     for split, count in (("train", 6), ("validation", 3), ("test", 3)):
         for index in range(count):
             item = make_item(index + 10 * len(split), split=split, voxel=1.0 + index)
             rng = np.random.default_rng(index)
-            entry = {
-                **item.local,
-                **{
-                    "summary_" + variant: rng.normal(size=item.summary[variant].shape).astype(np.float32)
-                    for variant in feature_sets.VARIANTS
-                },
-                **{"rise_" + variant: item.rise[variant] for variant in feature_sets.VARIANTS},
-                "truth": item.truth,
-                "info": {
-                    **item.info,
-                    "global_fsc0143_A": 3.0 + 4 * index,
-                    "measured_fsc0143_masked_A": 3.0 + 4 * index,
-                },
-            }
-            feature_sets._append(path, index, entry)
+            item.summary = {v: rng.normal(size=s.shape).astype(np.float32) for v, s in item.summary.items()}
+            known = 3.0 + 4 * index
+            item.info.update(global_fsc0143_A=known, measured_fsc0143_masked_A=known)
+            splits.setdefault(split, []).append(item)
+    path = write_items(tmp_path_factory.mktemp("features") / "set.h5", splits)
     return str(path)
 
 
