@@ -82,6 +82,7 @@ _RESULTS = (
     constants.REPORT_HTML,
     constants.REPORT_JSON,
     "report.pdf",
+    files.RUN_JSON,
 )
 _FILE_COLUMNS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
 _LONGEST_NAME = 80
@@ -642,7 +643,7 @@ def run_job(job: Job, options: Options, out: PathLike) -> dict[str, Any]:
     except MemoryLimitError as error:
         row = failed_row(job, str(error), CRASHED)
     except InputError as error:
-        row = failed_row(job, str(error))
+        row = failed_row(job, _with_columns(str(error)))
     except MemoryError:
         row = failed_row(job, "Not enough memory for this map; bin or crop it.", CRASHED)
     except Exception as error:
@@ -659,6 +660,19 @@ def run_job(job: Job, options: Options, out: PathLike) -> dict[str, Any]:
         if folder != Path(out):
             folder.rmdir()  # only where nothing was written
     return row
+
+
+_COLUMNS_OF_OPTIONS = (
+    ("both --half1 and --half2", "both columns half1 and half2"),
+    ("give --voxel-size", "give --voxel-size or the column voxel_size of a list"),
+)
+
+
+def _with_columns(sentence: str) -> str:
+    """A remedy of one map, told as that of a list, which has columns in the place of options."""
+    for option, column in _COLUMNS_OF_OPTIONS:
+        sentence = sentence.replace(option, column)
+    return sentence
 
 
 def _drop(path: Path) -> None:
@@ -696,7 +710,7 @@ def run_list(
     out = Path(out)
     ledger = Ledger(out, jobs, resume)
     left = ledger.left
-    failures = 0
+    failures = sum(row["status"] != DONE for row in ledger.rows())
     if left:
         if dask:
             from .dask_fanout import dask_rows

@@ -171,24 +171,24 @@ def _guarded(words: list[str]) -> int:
     except SystemExit as error:  # argparse: help, version, usage
         return error.code if isinstance(error.code, int) else FAILED
     except InputError as error:
-        return _say(str(error), BAD_INPUT)
+        return say(str(error), BAD_INPUT)
     except (Stopped, KeyboardInterrupt) as error:
         code = 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
-        return _say("stopped; what was finished is kept (go on with --resume, or start again).", code)
+        return say("stopped; what was finished is kept (go on with --resume, or start again).", code)
     except BrokenPipeError:
         return _closed_pipe()
     except MemoryError:
-        return _say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", FAILED)
+        return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", FAILED)
     except CryoResError as error:
-        return _say(f"{error} Log: {_log(words)}", FAILED)
+        return say(f"{error} Log: {_log(words)}", FAILED)
     except OSError as error:
         if error.errno in _USERS_DISK:
             place = f" ({error.filename})" if error.filename else ""
-            return _say(f"{error.strerror}{place}; free the disk or choose another --out.", BAD_INPUT)
+            return say(f"{error.strerror}{place}; free the disk or choose another --out.", BAD_INPUT)
         return _unexpected(error, words)
     except Exception as error:
         if any(phrase in str(error) for phrase in ("bad_alloc", "ut of memory", "OOM when allocating")):
-            return _say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", FAILED)
+            return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", FAILED)
         return _unexpected(error, words)
 
 
@@ -201,18 +201,26 @@ def _run(words: list[str]) -> int:
     from . import progress
 
     progress.set_quiet(bool(getattr(args, "quiet", False)))
+    _refuse_empty_out(args)
     args.run(args)
     sys.stdout.flush()
     return 0
 
 
+def _refuse_empty_out(args: argparse.Namespace) -> None:
+    """An unset variable of a shell must not become the current folder."""
+    out = getattr(args, "out", None)
+    if out is not None and not out.strip():
+        raise InputError("--out is empty (a variable that is not set?); name the place for the results.")
+
+
 def _unexpected(error: Exception, words: list[str]) -> int:
     what = " ".join(str(error).split()) or type(error).__name__
-    return _say(f"unexpected failure ({type(error).__name__}: {what[:200]}). Log: {_log(words)}", FAILED)
+    return say(f"unexpected failure ({type(error).__name__}: {what[:200]}). Log: {_log(words)}", FAILED)
 
 
-def _say(sentence: str, code: int) -> int:
-    """Print one line on stderr, whatever is in the sentence; stderr may be closed."""
+def say(sentence: str, code: int) -> int:
+    """Print one line on stderr, whatever is in the sentence, and return ``code``; stderr may be closed."""
     line = " ".join(sentence.split("\n")).encode("utf-8", "backslashreplace").decode("utf-8")
     try:
         print(f"cryoresdl: {line}", file=sys.stderr, flush=True)

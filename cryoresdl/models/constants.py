@@ -11,6 +11,8 @@ NOT_ESTIMATED_A = 0.0
 NOT_ESTIMATED_CLASS = -1
 RESMAP_NOT_ESTIMATED_A = 100.0
 """ResMap writes 100 A where no resolution passed; values at or above it are "not estimated"."""
+COARSEST_A = 99.0
+"""The coarsest local resolution that is written, for that reason."""
 
 FSC_THRESHOLD = 0.143
 

@@ -16,12 +16,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import h5py
 import numpy as np
 
-from . import features, maps, realistic, resolution, simulation
+from . import datasets, features, maps, realistic, resolution, simulation
+from .dataset_store import SPLITS
 from .errors import CryoResError, InputError
 from .files import PathLike
 from .structures import Atoms, random_rotation, read_structure
@@ -36,6 +37,13 @@ CLEAN = "clean"
 PLAIN_SHARE = 0.15
 """Maps in white noise that is the same everywhere: without them no noise would ever be what it looks like outside."""
 VARIANTS = ("single", "halves")
+SIMULATED = ("realistic", CLEAN)
+"""Kinds of the maps drawn from structures; what they are labelled with is the truth."""
+TRUTH = "truth"
+
+
+class EmptySplitError(InputError):
+    """A set without a complete map of the wanted split."""
 
 
 @dataclass
@@ -280,12 +288,64 @@ def item_of_known_map(known: Any) -> Dict[str, Any]:
     return _packed(recipe, found, found, truth, info)
 
 
-def _begin(handle: h5py.File, out: PathLike, seed: int) -> None:
-    """Label a new set; refuse to go on with one of another version."""
+def labels_of(info: Dict[str, Any]) -> str:
+    """What the labels of a map are: "truth", "monores", "resmap" or ``KNOWN``; empty where its set does not say."""
+    kind = str(info.get("kind", ""))
+    return TRUTH if kind in SIMULATED else str(info.get("labels", kind))
+
+
+def labels_in(path: PathLike) -> List[str]:
+    """What the labels of a feature set's maps are, in alphabetical order; maps that do not say are passed over.
+
+    Raises:
+        InputError: not a feature set.
+    """
+    with _reading(path) as handle:
+        return _labels_in(handle)
+
+
+def _labels_in(handle: h5py.File) -> List[str]:
+    return sorted({labels_of(info) for _, _, info in _infos(handle)} - {""})
+
+
+def _infos(handle: h5py.File) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
+    """Split, name and description of every complete map."""
+    for split in handle:
+        for name, entry in handle[split].items():
+            if entry.attrs.get("complete", False):
+                yield split, name, json.loads(entry.attrs["info"])
+
+
+def kept_apart(kinds: Iterable[str]) -> str:
+    """What a card says of the test maps: only structures of a manifest are known to be of other clusters.
+
+    Args:
+        kinds: of the test maps.
+    """
+    if all(kind in SIMULATED for kind in kinds):
+        return "test, structures of clusters never trained on"
+    return "test, whole maps never trained on"
+
+
+def _begin(handle: h5py.File, out: PathLike, seed: int, labels: str) -> None:
+    """Label a new set; refuse to go on with one of another version, with other labels or of another seed."""
     found = handle.attrs.get("format", FORMAT)
     if found != FORMAT:
         raise InputError(
             f"{out} was begun by another version ({found}, now {FORMAT}); give another name or delete it."
+        )
+    others = [name for name in _labels_in(handle) if name != labels]
+    if others:
+        raise InputError(
+            f"{out} holds maps with the labels {others[0]}, and {labels} would be added; give the same as before, "
+            "another --out, or --overwrite to begin anew."
+        )
+    before = int(handle.attrs.get("seed", seed))
+    if before != seed and any(True for _ in _infos(handle)):
+        # The seed draws the splits: with another one a map could come to two of them.
+        raise InputError(
+            f"{out} was begun with --seed {before}, not {seed}; give the same as before, another --out, or "
+            "--overwrite to begin anew."
         )
     handle.attrs["format"] = FORMAT
     handle.attrs["seed"] = seed
@@ -299,33 +359,74 @@ def build_from_triples(
 
     Args:
         triples: ``datasets.Triple`` rows (map, label, mask), or ``datasets.KnownMap`` rows.
-        out: HDF5 file; maps that it already holds are kept.
+        out: HDF5 file; maps that it already holds are kept, in the split that they are in.
         labels: "monores", "resmap" or "truth"; ``KNOWN`` for known maps.
         seed: of the drawn split.
         progress: called with (done, total).
 
     Returns:
-        ``made`` and ``skipped`` (sentences).
+        ``made`` (maps added now) and ``skipped`` (sentences).
+
+    Raises:
+        InputError: fewer than three maps and none with a split, or a set that another list, other labels or another
+            seed made.
     """
-    drawn = np.random.default_rng(seed).permutation(len(triples))
-    skipped: List[str] = []
+    placed = _with_splits(triples, out, seed)
     with h5py.File(out, "a") as handle:
-        _begin(handle, out, seed)
-        there = {f"{s}/{n}" for s in handle for n in handle[s] if handle[s][n].attrs.get("complete", False)}
-    for index, triple in enumerate(triples):
-        place = drawn[index] / max(len(triples), 1)
-        if not triple.split:
-            split = "train" if place < 0.6 else "validation" if place < 0.8 else "test"
-            triple = replace(triple, split=split)
-        if f"{triple.split}/{index:06d}" not in there:
+        _begin(handle, out, seed, labels)
+        there = {int(name): (split, info) for split, name, info in _infos(handle)}
+    _refuse_another_list(triples, out, there)
+    made, skipped = 0, []
+    for index, triple in enumerate(placed):
+        if index not in there:
             try:
-                made = item_of_known_map(triple) if labels == KNOWN else item_of_triple(triple, labels)
-                _append(out, index, made)
+                _append(
+                    out,
+                    index,
+                    item_of_known_map(triple) if labels == KNOWN else item_of_triple(triple, labels),
+                )
+                made += 1
             except InputError as error:
                 skipped.append(f"{triple.name}: {error}")
         if progress is not None:
-            progress(index + 1, len(triples))
-    return {"made": len(triples) - len(skipped), "skipped": skipped}
+            progress(index + 1, len(placed))
+    return {"made": made, "skipped": skipped}
+
+
+def _with_splits(triples: Sequence[Any], out: PathLike, seed: int) -> List[Any]:
+    """The rows, those without a split with a drawn one: from three maps on every split gets one at least."""
+    if len(triples) < len(SPLITS) and not any(triple.split for triple in triples):
+        raise InputError(
+            f"{out} needs at least three maps: one to learn from, one to stop by and one to test with; "
+            f"list more than {len(triples)}, or give each a split in the column 'split'."
+        )
+    drawn = datasets.paper_split(len(triples), seed)
+    return [
+        triple if triple.split else replace(triple, split=SPLITS[number])
+        for triple, number in zip(triples, drawn)
+    ]
+
+
+def _refuse_another_list(
+    triples: Sequence[Any], out: PathLike, there: Dict[int, Tuple[str, Dict[str, Any]]]
+) -> None:
+    """Refuse to go on with a set whose maps are not those of the list: rows are known by their number."""
+    remedy = "give the list that made it, another --out, or --overwrite to begin anew."
+    for index, (split, info) in sorted(there.items()):
+        if index >= len(triples):
+            raise InputError(
+                f"{out} was made from another list, which had more than {len(triples)} maps; {remedy}"
+            )
+        triple = triples[index]
+        before = info.get("structure", triple.name)
+        if before != triple.name:
+            raise InputError(
+                f"{out} was made from another list: its map {index + 1} is {before!r}, not {triple.name!r}; {remedy}"
+            )
+        if triple.split and triple.split != split:
+            raise InputError(
+                f"{out} has {before!r} in the split {split}, where the list now says {triple.split}; {remedy}"
+            )
 
 
 def _make(job: Tuple[int, Recipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
@@ -381,7 +482,7 @@ def build(
     """
     jobs: List[Tuple[int, Recipe]] = []
     with h5py.File(out, "a") as handle:
-        _begin(handle, out, seed)
+        _begin(handle, out, seed, TRUTH)
         for split, count in counts.items():
             rows = read_manifest(structures, split)
             group = handle.require_group(split)
@@ -471,24 +572,31 @@ def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> It
     Raises:
         InputError: not a feature set.
     """
+    with _reading(path) as handle:
+        group = handle.get(split, {})
+        for name in sorted(group)[:limit]:
+            if not group[name].attrs.get("complete", False):
+                continue
+            entry = group[name]
+            yield Item(
+                {v: entry[v][()] for v in VARIANTS},
+                {v: entry["summary_" + v][()] for v in VARIANTS},
+                {v: entry["rise_" + v][()] for v in VARIANTS},
+                entry["truth"][()],
+                json.loads(entry.attrs["info"]),
+            )
+
+
+@contextmanager
+def _reading(path: PathLike) -> Iterator[h5py.File]:
+    """An open feature set, or one sentence."""
     try:
         with h5py.File(path, "r") as handle:
             if handle.attrs.get("format") != FORMAT:
                 raise InputError(
-                    f"{path} is not a feature set of this version; make it with `cryoresdl dataset`."
+                    f"{path} is not a feature set of this version; make it with `cryoresdl dataset features`."
                 )
-            group = handle.get(split, {})
-            for name in sorted(group)[:limit]:
-                if not group[name].attrs.get("complete", False):
-                    continue
-                entry = group[name]
-                yield Item(
-                    {v: entry[v][()] for v in VARIANTS},
-                    {v: entry["summary_" + v][()] for v in VARIANTS},
-                    {v: entry["rise_" + v][()] for v in VARIANTS},
-                    entry["truth"][()],
-                    json.loads(entry.attrs["info"]),
-                )
+            yield handle
     except OSError as error:
         raise InputError(
             f"Cannot read {path} as HDF5 ({error}); give a file made by `cryoresdl dataset`."
@@ -499,29 +607,46 @@ def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[
     """Load a split into memory (float16 features: about 2.5 MB a map).
 
     Raises:
-        InputError: not a feature set, or an empty split.
+        InputError: not a feature set.
+        EmptySplitError: no complete map of that split.
     """
     items = list(iterate_items(path, split, limit))
     if not items:
-        raise InputError(f"{path} holds no complete map of the split {split!r}.")
+        raise EmptySplitError(_what_it_holds(path, split))
     return items
 
 
+def _what_it_holds(path: PathLike, split: str) -> str:
+    """A sentence about a split that is empty: what is there, and what can be done."""
+    found = describe(path)["splits"]
+    counts = ", ".join(f"{name} {found[name]['maps']}" for name in SPLITS if name in found)
+    text = f"{path} holds no complete map of the split {split!r}" + (f", only {counts}" if counts else "")
+    text += "; make a set of more maps, or fill the column 'split' of its CSV"
+    if split == "test" and "validation" in found:
+        text += " (`cryoresdl evaluate --split validation` measures on the others)"
+    return text + "."
+
+
 def describe(path: PathLike) -> Dict[str, Any]:
-    """The card of a feature set: maps per split, seed, bands, and quartiles of what they hold."""
-    splits: Dict[str, Any] = {}
+    """The card of a feature set: maps per split, seed, labels, bands, and quartiles of what they hold."""
+    found: Dict[str, List[Dict[str, Any]]] = {}
     with h5py.File(path, "r") as handle:
         seed = int(handle.attrs.get("seed", -1))
-        for split in handle:
-            infos = [
-                json.loads(entry.attrs["info"])
-                for entry in handle[split].values()
-                if entry.attrs.get("complete", False)
-            ]
-            if not infos:
-                continue
-            splits[split] = {"maps": len(infos)}
-            for key in ("voxel_size_A", "global_fsc0143_A", "mask_voxels"):
-                values = np.quantile([info[key] for info in infos], (0.0, 0.25, 0.5, 0.75, 1.0))
-                splits[split][key] = [round(float(v), 3) for v in values]
-    return {"format": FORMAT, "seed": seed, "bands": list(features.BAND_CENTRES), "splits": splits}
+        for split, _, info in _infos(handle):
+            found.setdefault(split, []).append(info)
+        labels = _labels_in(handle)
+    splits: Dict[str, Any] = {}
+    for split, infos in found.items():
+        splits[split] = {"maps": len(infos)}
+        for key in ("voxel_size_A", "global_fsc0143_A", "mask_voxels"):
+            values = [info[key] for info in infos if key in info]
+            if values:
+                quartiles = np.quantile(values, (0.0, 0.25, 0.5, 0.75, 1.0))
+                splits[split][key] = [round(float(v), 3) for v in quartiles]
+    return {
+        "format": FORMAT,
+        "seed": seed,
+        "labels": labels,
+        "bands": list(features.BAND_CENTRES),
+        "splits": splits,
+    }

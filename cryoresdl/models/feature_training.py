@@ -19,7 +19,7 @@ from . import corrections
 from . import feature_networks as fn
 from .constants import MODEL_SUFFIX
 from .errors import InputError
-from .feature_sets import KNOWN, Item, read_items
+from .feature_sets import KNOWN, TRUTH, EmptySplitError, Item, kept_apart, labels_in, read_items
 from .files import PathLike, atomic_path
 
 VALIDATION_MAPS = 30
@@ -130,17 +130,46 @@ def _as_list(data: Any) -> List[PathLike]:
 
 
 def load_split(data: Any, split: str, limit: Optional[int] = None) -> List[Item]:
-    """Items of one split over one or several feature sets, at most ``limit`` of each; a set without it is passed over."""
+    """Items of one split over one or several feature sets, at most ``limit`` of each; a set without it is passed over.
+
+    Raises:
+        InputError: one of them is not a feature set.
+        EmptySplitError: none has a map of that split.
+    """
     items: List[Item] = []
     problems = []
     for path in _as_list(data):
         try:
             items += read_items(path, split, limit)
-        except InputError as error:
-            problems.append(str(error))
+        except EmptySplitError as error:
+            problems.append(error)
     if not items:
-        raise InputError(problems[0])
+        raise problems[0]
     return items
+
+
+def agreed_labels(data: Any, wanted: Optional[str] = None) -> str:
+    """What a network learns from these sets: what their labels are, or what is ``wanted`` where none says.
+
+    Args:
+        data: feature set(s).
+        wanted: "truth", "monores" or "resmap"; None takes what the sets say, and the truth where they do not.
+
+    Raises:
+        InputError: the sets have labels of different kinds, or others than wanted.
+    """
+    # Sets that know one resolution per map are refused where their maps are read.
+    said = {str(path): [name for name in labels_in(path) if name != KNOWN] for path in _as_list(data)}
+    for path, names in said.items():
+        if wanted and names and names != [wanted]:
+            raise InputError(
+                f"{path} has {' and '.join(names)} labels, not {wanted}; leave --labels out, or give another --data."
+            )
+    found = sorted({name for names in said.values() for name in names})
+    if len(found) > 1:
+        each = "; ".join(f"{path}: {' and '.join(names)}" for path, names in said.items() if names)
+        raise InputError(f"The labels of the sets differ ({each}); train on sets of one kind.")
+    return wanted or (found[0] if found else TRUTH)
 
 
 def import_tensorflow() -> Tuple[Any, Any]:
@@ -166,6 +195,7 @@ def fit_local(
     start: Optional[Dict[str, np.ndarray]] = None,
     report: Any = print,
     validate_every: int = 500,
+    labels: str = "",
 ) -> Dict[str, np.ndarray]:
     """Train the local network; checkpoint and history in ``out``.
 
@@ -177,6 +207,7 @@ def fit_local(
         start: named weights to begin with (fine-tuning).
         report: called with one line of progress.
         validate_every: steps between validations on whole maps; the best validation error is kept.
+        labels: what the sets' labels are, which a run keeps when it is resumed; empty where nobody knows.
 
     Returns:
         the best weights by name.
@@ -201,7 +232,7 @@ def fit_local(
     first, best = 0, float("inf")
     checkpoint = out / "checkpoint.npz"
     if resume and checkpoint.exists():
-        first, best = _restore(checkpoint, model, moments, _sets(data))
+        first, best = _restore(checkpoint, model, moments, _sets(data), labels)
         _cut_history(out / "history.csv", first)
         report(f"resumed at step {first}")
 
@@ -246,7 +277,7 @@ def fit_local(
             if score < best:
                 best = score
                 _save_arrays(out / "best.npz", fn.weights_of(model))
-            _checkpoint(checkpoint, model, moments, number, best, _sets(data))
+            _checkpoint(checkpoint, model, moments, number, best, _sets(data), labels)
     with np.load(out / "best.npz") as stored:
         return {k: stored[k] for k in stored.files}
 
@@ -331,18 +362,28 @@ def _sets(data: Any) -> str:
     return ",".join(sorted(Path(p).name for p in _as_list(data)))
 
 
-def _checkpoint(path: Path, model: Any, moments: Any, number: int, best: float, sets: str) -> None:
+def _checkpoint(
+    path: Path, model: Any, moments: Any, number: int, best: float, sets: str, labels: str
+) -> None:
     arrays = {f"v{k}": v.numpy() for k, v in enumerate(model.trainable_variables)}
     for j, group in enumerate(moments):
         arrays.update({f"m{j}_{k}": m.numpy() for k, m in enumerate(group)})
-    _save_arrays(
-        path, {**arrays, "number": np.asarray(number), "best": np.asarray(best), "sets": np.asarray(sets)}
-    )
+    facts = {"number": number, "best": best, "sets": sets, "labels": labels}
+    _save_arrays(path, {**arrays, **{name: np.asarray(value) for name, value in facts.items()}})
 
 
-def _restore(path: Path, model: Any, moments: Any, sets: str) -> Tuple[int, float]:
-    """Put a checkpoint back; the best score counts only if it was measured on the same sets."""
+def _restore(path: Path, model: Any, moments: Any, sets: str, labels: str) -> Tuple[int, float]:
+    """Put a checkpoint back; the best score counts only if it was measured on the same sets.
+
+    Raises:
+        InputError: the run was begun on other labels. Older checkpoints do not say.
+    """
     with np.load(path) as stored:
+        before = str(stored["labels"]) if "labels" in stored.files else ""
+        if before and labels and before != labels:
+            raise InputError(
+                f"{path} was begun on {before} labels, not {labels}; give another --out, or --overwrite to begin anew."
+            )
         for k, v in enumerate(model.trainable_variables):
             v.assign(stored[f"v{k}"])
         for j, group in enumerate(moments):
@@ -438,13 +479,13 @@ def _held_out(
     from . import correction_training
 
     known = correction_training.calibrate(model, data, limit, **how)
-    metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
     try:
         items = load_split(data, "test", limit)
-        metrics.update(_json_figures(validate_local(model, items, known)))
-        metrics["maps"] = len(items)
-    except InputError:
-        metrics["note"] = "the data set has no test split"
+    except EmptySplitError:
+        return known, {"note": "the data set has no test split"}
+    metrics: Dict[str, Any] = {"split": kept_apart(item.info.get("kind", "") for item in items)}
+    metrics.update(_json_figures(validate_local(model, items, known)))
+    metrics["maps"] = len(items)
     return known, metrics
 
 
@@ -484,6 +525,7 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     arrays = {f"{corrections.WEIGHTS}/{k}": v.astype(np.float16) for k, v in known.arrays.items()}
     card = {**model.card, "calibration": calibration, "metrics": metrics}
     model_file.save(path, card, {**weights, **arrays})
+    _leave_card(Path(out), card)
     return path
 
 
@@ -529,6 +571,24 @@ def _set_facts(data: Any) -> Dict[str, Any]:
     return {"maps": counts, "seeds": seeds}
 
 
+def _leave_card(folder: Path, card: Dict[str, Any]) -> None:
+    """The card and the training curves beside the model, under the names that the paper's networks leave them."""
+    from . import files, plots
+    from .paper_training import CARD, CURVES
+
+    files.write_json(folder / CARD, card)
+    if (folder / HISTORY).exists():
+        plots.save(plots.from_folder("curves", folder), folder / CURVES)
+
+
+def _run_name(out: Path, otherwise: str) -> str:
+    """A model's name where the user gave none: its folder's, by which users tell their trainings apart."""
+    from . import model_file
+
+    name = out.resolve().name
+    return name if model_file.is_name(name) else otherwise
+
+
 BEST, CHECKPOINT, HISTORY = "best.npz", "checkpoint.npz", "history.csv"
 CROPS_PER_MAP = 6
 """Crops of every map in what ``--epochs`` counts as one epoch."""
@@ -537,7 +597,7 @@ CROPS_PER_MAP = 6
 def train_local(
     data: Any,
     out: PathLike,
-    labels: str = "truth",
+    labels: Optional[str] = None,
     resume: bool = False,
     overwrite: bool = False,
     seed: int = 0,
@@ -551,31 +611,35 @@ def train_local(
 
     Args:
         data: feature set(s) made by ``cryoresdl dataset features``.
-        out: folder for ``model.cryoresdl``, ``history.csv`` and the checkpoint.
-        labels: what the set's labels are; for "monores" and "resmap" training starts from the shipped ``truth``
-            model, because their maps are few.
+        out: folder for ``model.cryoresdl``, ``card.json``, ``history.csv``, its figure and the checkpoint.
+        labels: what the set's labels are, None to take what it says; for "monores" and "resmap" training starts from
+            the shipped ``truth`` model, because their maps are few.
         resume: go on from the checkpoint.
         overwrite: replace an earlier model in ``out``.
         seed: of batches and weights.
         epochs: passes over the maps; None takes 6,000 steps (from a trained model 3,000 for "truth", 600 for others).
         batch: crops per step.
-        name: of the model; None takes ``labels``.
+        name: of the model; None takes the name of the folder ``out``.
         start: model to start from; "none" starts from scratch.
         report: called with progress lines.
 
     Returns:
         path of the model file.
+
+    Raises:
+        InputError: labels that the sets contradict or do not agree on, or a run begun on others.
     """
     from . import files, progress
 
     out = Path(out)
     report = report or progress.note
+    labels = agreed_labels(data, labels)
     files.prepare_out(out, ["model" + MODEL_SUFFIX], overwrite, resume)
     if overwrite and not resume:
         for stale in (BEST, CHECKPOINT, HISTORY):
             (out / stale).unlink(missing_ok=True)
     if start is None:
-        start = "none" if labels == "truth" else "truth"
+        start = "none" if labels == TRUTH else "truth"
     weights = None
     recipe = LocalRecipe(seed=seed, batch=batch or LocalRecipe.batch)
     if start != "none":
@@ -583,18 +647,17 @@ def train_local(
         weights = dict(first.weights)
         channels = tuple(first.card["network"]["config"]["channels"])
         recipe = replace(recipe, channels=channels, rate=4e-4, steps=3000)
-        if labels != "truth":
+        if labels != TRUTH:
             recipe = replace(recipe, rate=2e-4, steps=600, halves_share=0.0)
     if epochs:
         maps_there = _set_facts(data)["maps"].get("train", 0)
         recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))
     begun = time.time()
-    fitted = fit_local(
-        data, out, recipe, resume, weights, report, validate_every=min(200, max(1, recipe.steps // 10))
-    )
+    every = min(200, max(1, recipe.steps // 10))
+    fitted = fit_local(data, out, recipe, resume, weights, report, every, labels)
     facts = {"labels": labels, "start": start, "seconds": round(time.time() - begun)}
     path = out / ("model" + MODEL_SUFFIX)
-    save_local(fitted, data, path, name or labels, recipe, facts)
+    _leave_card(out, save_local(fitted, data, path, name or _run_name(out, labels), recipe, facts))
     return path
 
 
@@ -630,7 +693,7 @@ def train_global(
     recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
     model = profile_training.train_members(tables[0], tables[1], recipe, report, out / HISTORY)
     path = out / ("model" + MODEL_SUFFIX)
-    profile_training.save_global(
-        model, tables[1], tables[2], path, name or "default", recipe, data, local_model
-    )
+    name = name or _run_name(out, "default")
+    card = profile_training.save_global(model, tables[1], tables[2], path, name, recipe, data, local_model)
+    _leave_card(out, card)
     return path

@@ -22,6 +22,7 @@ import scipy.fft as sf
 from scipy import ndimage
 
 from .errors import InputError
+from .maps import commonest_value
 
 BAND_TOP = 0.46
 BAND_RATIO = 1.2
@@ -163,8 +164,8 @@ class Levelling:
         return np.arange(self.power.size) * self.step
 
     def apply(self, volume: np.ndarray, region: Region) -> np.ndarray:
-        """The filtered volume inside ``region``: float32, of a whole box (z, y, x) like the one measured."""
-        transform = sf.rfftn(np.asarray(volume, np.float32), workers=_FFT_WORKERS)
+        """The filtered volume inside ``region``: float32, of a whole box (z, y, x) like the one measured, less its mean."""
+        transform = _centred_transform(volume)
         return self.filtered(transform, volume.shape, region)
 
     def filtered(self, transform: np.ndarray, shape: Sequence[int], region: Region) -> np.ndarray:
@@ -195,20 +196,27 @@ def _over_bands(power: np.ndarray, frequencies: np.ndarray, centres: np.ndarray)
     return weights @ power / weights.sum(1)
 
 
-def level_spectrum(
-    volume: np.ndarray, region: Region = WHOLE, offset: float = 0.0
-) -> Tuple[np.ndarray, Levelling]:
+def _centred_transform(volume: np.ndarray) -> np.ndarray:
+    """Transform of a volume less its mean.
+
+    The mean tells nothing of signal or noise, and it must be gone: a band's tail reaches frequency 0, and the filter that
+    brings a sharpened map's high frequencies down would leave it standing far above all bands.
+    """
+    centred = np.asarray(volume, np.float32) - np.float32(np.mean(volume, dtype=np.float64))
+    return sf.rfftn(centred, workers=_FFT_WORKERS, overwrite_x=True)
+
+
+def level_spectrum(volume: np.ndarray, region: Region = WHOLE) -> Tuple[np.ndarray, Levelling]:
     """Level the rise of a whole map's spectrum.
 
     Args:
         volume: float32 (z, y, x): the whole box, which reconstruction programs make periodic.
         region: the part of the filtered volume that is wanted.
-        offset: subtracted from every voxel first.
 
     Returns:
-        the filtered volume inside ``region`` and the filter.
+        the filtered volume inside ``region``, of mean 0 over the whole box, and the filter.
     """
-    transform = sf.rfftn(np.asarray(volume, np.float32) - np.float32(offset), workers=_FFT_WORKERS)
+    transform = _centred_transform(volume)
     step = 0.5 / (min(volume.shape) // 2)
     shells = int(np.ceil(0.5 * np.sqrt(3) / step)) + 1
     total, count = np.zeros(shells), np.zeros(shells)
@@ -218,7 +226,6 @@ def level_spectrum(
         total += np.bincount(index, square.ravel(), minlength=shells)
         count += np.bincount(index, minlength=shells)
     power = total / np.maximum(count, 1)
-    # The mean of the box says nothing of its noise, and a large box's would stand above everything.
     power[0] = power[1]
     found = Levelling(power, np.ones(shells), step, float(total.sum() / count.sum()))
     frequencies = found.frequencies()
@@ -256,7 +263,8 @@ class Features:
     """What the networks see.
 
     Attributes:
-        local: float32 (bands + 2, cz, cy, cx): log2 energy-to-noise per band, signed low-pass density, mask.
+        local: float32 (bands + 2, cz, cy, cx): log2 energy-to-noise per band, signed density of a low band
+            (0.08 cycles per voxel), mask.
         summary: float32 vector: the map's own profile, one block per kind (see ``summary_length``).
         mask_cells: bool (cz, cy, cx): cells with at least one masked voxel.
         has_noise: whether the noise level came from the map (outside or half maps) and not from inside the mask.
@@ -264,8 +272,8 @@ class Features:
         finest: wavelength in voxels below which a filter has left nothing; 2 for a map that reaches Nyquist.
         region: the part of the box (z, y, x) that the cells cover, from an even voxel on.
         drowned: whether bands are lost in the rounding of others that were sharpened too far.
-        rise: float32 (bands): log2 of the noise near the mask over that in all of the background; 0 where it does not
-            come from there. Noise that rises towards the molecule is higher still inside it.
+        rise: float32 (bands): log2 of the noise near the mask over that in the whole background of the region; 0
+            where it does not come from there. Noise that rises towards the molecule is higher still inside it.
     """
 
     local: np.ndarray
@@ -406,24 +414,23 @@ def _noise_from_outside(point: np.ndarray, distance: np.ndarray, centre: float) 
     return float("nan"), float("nan")
 
 
-def _distance_outside(data: np.ndarray, mask_cells: np.ndarray, constant: float) -> np.ndarray:
-    """Distance of every cell from the mask, in cells; 0 where an emptied background holds no noise."""
+def _distance_outside(data: np.ndarray, mask_cells: np.ndarray, constant: float, value: float) -> np.ndarray:
+    """Distance of every cell from the mask, in cells; 0 where an emptied background holds ``value`` and no noise."""
     distance = ndimage.distance_transform_edt(~mask_cells).astype(np.float32)
     if constant > 0.02:
         sampled = data[tuple(slice(0, None, STRIDE) for _ in range(3))]
-        empty = ndimage.uniform_filter((sampled == 0).astype(np.float32), 3) > 0.3
+        empty = ndimage.uniform_filter((sampled == np.float32(value)).astype(np.float32), 3) > 0.3
         distance[empty] = 0.0
     return distance
 
 
-def background_fraction(data: np.ndarray, mask: np.ndarray) -> float:
-    """Share of the voxels outside the mask that hold one and the same value, as in a masked or cut-out map."""
+def constant_background(data: np.ndarray, mask: np.ndarray) -> Tuple[float, float]:
+    """Share of the voxels outside the mask that hold one and the same value, as in a masked or cut-out map; that value."""
     outside = data[~mask]
     if outside.size == 0:
-        return 1.0
-    sample = outside[:: max(1, outside.size // 200000)]
-    values, counts = np.unique(sample, return_counts=True)
-    return float(counts[values == np.float32(0)].sum() if (values == 0).any() else counts.max()) / sample.size
+        return 1.0, 0.0
+    value, share = commonest_value(outside)
+    return share, value
 
 
 def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Region:
@@ -464,14 +471,16 @@ def compute(
         raise InputError("The mask is empty; give one that covers the molecule.")
     data = np.asarray(data, np.float32)
     region = region_of(mask)
-    flat, levelling = level_spectrum(data, region, float(data[mask].mean()))
+    flat, levelling = level_spectrum(data, region)
     signal = Spectrum(flat)
     noise = signal if half_difference is None else Spectrum(levelling.apply(half_difference, region))
     data, mask = data[region], mask[region]
     cells = tuple(cell_count(n) for n in data.shape)
     mask_cells = cells_of_mask(mask)
-    constant = 0.0 if half_difference is not None else background_fraction(data, mask)
-    distance = _distance_outside(data, mask_cells, constant) if half_difference is None else None
+    constant, distance = 0.0, None
+    if half_difference is None:
+        constant, value = constant_background(data, mask)
+        distance = _distance_outside(data, mask_cells, constant, value)
 
     local = np.empty((N_LOCAL,) + cells, np.float32)
     raw_inside = np.empty(N_BANDS, np.float32)

@@ -77,6 +77,31 @@ def masked_cutoff(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, voxel_
     return float(voxel_size / first_crossing(frequency[1:], fsc[1:]))
 
 
+LIKENESS_SHELLS = 5
+"""Neighbouring shells whose mean FSC tells whether two maps are of the same particle: single ones agree by chance."""
+FIRST_LIKENESS_SHELL = 4
+"""Coarser shells tell of the mask, which both share."""
+
+
+def likeness(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
+    """How far two maps agree inside a mask where they agree best: about 1 for a map and a filtered copy of it.
+
+    Args:
+        first: float32 (z, y, x).
+        second: float32 (z, y, x).
+        mask: bool (z, y, x).
+
+    Returns:
+        the largest mean FSC of :data:`LIKENESS_SHELLS` neighbouring shells.
+    """
+    soft = soft_edge(mask, 5.0)
+    first, second = (volume - np.average(volume, weights=soft) for volume in (first, second))
+    fsc = half_map_fsc(first, second, soft)[1][FIRST_LIKENESS_SHELL:]
+    if fsc.size < LIKENESS_SHELLS:
+        return float(fsc.max(initial=1.0))
+    return float(np.convolve(fsc, np.full(LIKENESS_SHELLS, 1 / LIKENESS_SHELLS), "valid").max())
+
+
 CLEAR_OF_MASK = 5
 """Voxels between the mask and the background that half maps are compared in."""
 LEAST_BACKGROUND = 1000

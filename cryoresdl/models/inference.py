@@ -140,7 +140,9 @@ def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np
     run = _run(model)
     cells = feats.mask_cells
     median, spread, weight = (np.zeros(cells.shape, np.float32) for _ in range(3))
-    total, count = np.zeros(fn.N_BINS), 0
+    for tile in tiles(cells):
+        weight[tile] += _blend_weights(cells[tile].shape, tile, cells.shape)
+    total = np.zeros(fn.N_BINS)
     for tile in tiles(cells):
         local = feats.local[(slice(None),) + tile]
         shape = local.shape[1:]
@@ -153,16 +155,11 @@ def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np
         np.exp(chosen, out=chosen)
         chosen /= chosen.sum(-1, keepdims=True)
         low, middle, high = (resolution_bins.quantile(chosen, q) for q in (0.16, 0.5, 0.84))
-        blend = _blend_weights(shape, tile, cells.shape)[inside]
-        median[tile][inside] += blend * middle
-        spread[tile][inside] += blend * (high - low) / 2
-        weight[tile][inside] += blend
-        total += chosen.sum(0)
-        count += len(chosen)
-    inside = weight > 0
-    median[inside] /= weight[inside]
-    spread[inside] /= weight[inside]
-    return median, spread, total / max(count, 1)
+        share = (_blend_weights(shape, tile, cells.shape) / weight[tile])[inside]
+        median[tile][inside] += share * middle
+        spread[tile][inside] += share * (high - low) / 2
+        total += share @ chosen
+    return median, spread, total / max(int(cells.sum()), 1)
 
 
 def _check_halves(density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]) -> bool:
@@ -220,9 +217,13 @@ def localres(
     timings["mask"] = time.perf_counter() - begun - timings["load"]
     if loaded.card["network"]["name"] == fn.LOCAL_NETWORK:
         result = _band_localres(density, half1, half2, has_halves, mask, loaded, timings)
+        weak = _weak_signal(result.info["signal_over_noise"], mask_info.get("contrast"))
+        result.info["problems"] += weak
+        result.info["warnings"] += weak
     else:
         result = _paper_localres(density, mask, loaded, timings)
     timings["total"] = time.perf_counter() - begun
+    result.info["warnings"] += mask_info.get("warnings", [])
     result.info.update(
         mask=mask_info,
         timings_s={k: round(v, 4) for k, v in timings.items()},
@@ -266,12 +267,14 @@ def _band_localres(
     voxel = density.voxel_size
     cutoff: Optional[float] = None
     alike: Optional[float] = None
+    likeness: Optional[float] = None
     if has_halves and half1 is not None and half2 is not None:
         a, b = half1.data, half2.data
         feats = features.compute((a + b) / 2, mask, voxel, (a - b) / 2)
         a, b, inside = a[feats.region], b[feats.region], mask[feats.region]
         cutoff = fsc.masked_cutoff(a, b, inside, voxel)
         alike = fsc.background_correlation(a, b, inside)
+        likeness = fsc.likeness(density.data[feats.region], (a + b) / 2, inside)
     else:
         feats = features.compute(density.data, mask, voxel)
     region, inside = feats.region, mask[feats.region]
@@ -293,13 +296,15 @@ def _band_localres(
     timings["network"] = time.perf_counter() - clock
     values = np.zeros(density.data.shape, np.float32)
     widths = np.zeros(density.data.shape, np.float32)
-    values[region][inside] = np.exp2(u) * np.float32(voxel)
+    values[region][inside] = np.minimum(np.exp2(u) * np.float32(voxel), constants.COARSEST_A)
     widths[region][inside] = (np.exp2(u + s) - np.exp2(u - s)) * np.float32(voxel / 2)
     result = _finish(values, widths, mask, density, model)
     moved = np.exp2(np.mean(median[cells] - own))
     probabilities = resolution_bins.class_probabilities(
         mean_distribution[None], np.asarray(constants.LOCAL_EDGES_A) / moved, voxel
     )[0]
+    if filtered:
+        probabilities = _not_finer_than(probabilities, filtered * voxel, constants.LOCAL_EDGES_A)
     result.info["mean_class_probabilities"] = {
         label: round(float(p), 5) for label, p in zip(constants.LOCAL_CLASSES, probabilities)
     }
@@ -321,7 +326,8 @@ def _band_localres(
         )
     result.info["half_map_fsc0143_A"] = None if cutoff is None else round(cutoff, 4)
     result.info["half_map_background_correlation"] = None if alike is None else round(alike, 4)
-    result.info["problems"] = _suspect_inputs(mask, alike)
+    result.info["half_maps_likeness"] = None if likeness is None else round(likeness, 4)
+    result.info["problems"] = _suspect_inputs(mask, alike, likeness)
     if feats.drowned:
         result.info["problems"].append(
             "The map was sharpened so far that its lower frequencies are lost in rounding: give the unsharpened map or the "
@@ -341,10 +347,12 @@ LARGEST_MASK = 0.95
 """A mask that covers more of the box is none."""
 ALIKE_BACKGROUND = 0.5
 """Independent half maps correlate by about 0 outside the molecule."""
+LEAST_LIKENESS = 0.5
+"""A map that was made from its half maps, however filtered, agrees with their mean better than this in some shells."""
 
 
-def _suspect_inputs(mask: np.ndarray, alike: Optional[float]) -> List[str]:
-    """One sentence for a mask of everything, one for half maps that share their noise."""
+def _suspect_inputs(mask: np.ndarray, alike: Optional[float], likeness: Optional[float]) -> List[str]:
+    """One sentence for a mask of everything, for half maps that share their noise, and for those of another map."""
     found = []
     share = float(mask.mean())
     if share > LARGEST_MASK:
@@ -355,6 +363,11 @@ def _suspect_inputs(mask: np.ndarray, alike: Optional[float]) -> List[str]:
         found.append(
             f"The half maps are alike outside the mask, too (correlation {alike:.2f}): they are not independent, or the "
             "mask leaves out part of the molecule."
+        )
+    if likeness is not None and likeness < LEAST_LIKENESS:
+        found.append(
+            f"The map does not look like the mean of the half maps (FSC {likeness:.2f} at best): they are of another map, "
+            "or shifted or turned against it; what is said here is about the half maps."
         )
     return found
 
@@ -613,7 +626,7 @@ def _band_classify(
     three = answers.probabilities[0]
     finest = local.info.get("filtered_to_A") or 2.0 * voxel
     if finest > 2.0 * voxel:
-        three = _not_finer_than(three, finest)
+        three = _not_finer_than(three, finest, constants.GLOBAL_EDGES_A)
     entry = _entry(density, loaded, three)
     estimate = max(2.0**middle * voxel, finest)
     interval = [max(2.0**low * voxel, finest), max(2.0**high * voxel, finest)]
@@ -648,10 +661,10 @@ def _contradiction(measured: float, own: float) -> str:
     )
 
 
-def _not_finer_than(three: np.ndarray, finest: float) -> np.ndarray:
-    """Class probabilities (high, medium, low) of a map that cannot be finer than ``finest`` angstroms."""
-    allowed = three.copy()
-    for number, edge in enumerate(constants.GLOBAL_EDGES_A):
+def _not_finer_than(probabilities: np.ndarray, finest: float, edges: Sequence[float]) -> np.ndarray:
+    """Probabilities of classes, fine to coarse, of a map that cannot be finer than ``finest``; ``edges`` in angstroms."""
+    allowed = probabilities.copy()
+    for number, edge in enumerate(edges):
         if finest > edge:
             allowed[number + 1] += allowed[number]
             allowed[number] = 0.0
@@ -664,6 +677,16 @@ LEAST_SIGNAL = 2.0
 """A molecule has at least this much more energy inside the mask than there is noise, in its best band."""
 
 
+def _weak_signal(signal: Optional[float], contrast: Optional[float]) -> List[str]:
+    """One sentence where energy over noise in the best band, or an automatic mask's contrast, is that of noise."""
+    if (signal is None or signal >= LEAST_SIGNAL) and (contrast is None or contrast >= LEAST_CONTRAST):
+        return []
+    return [
+        "Inside the mask the map is hardly stronger than outside: there is no molecule, the mask misses it, or the map "
+        "is noise."
+    ]
+
+
 def _unlike_training(profile: np.ndarray, local: LocalResult, calibration: Dict[str, Any]) -> List[str]:
     """Reasons why the answer may not hold: each is one sentence."""
     problems = []
@@ -673,13 +696,6 @@ def _unlike_training(profile: np.ndarray, local: LocalResult, calibration: Dict[
         problems.append(
             f"The map's spectrum is unlike every training map's (distance {distance:.1f}, limit {limit:.1f}): "
             "extreme sharpening, filtering or an unusual voxel size."
-        )
-    signal = local.info.get("signal_over_noise")
-    contrast = local.info["mask"].get("contrast")
-    if (signal is not None and signal < LEAST_SIGNAL) or (contrast is not None and contrast < LEAST_CONTRAST):
-        problems.append(
-            "Inside the mask the map is hardly stronger than outside: there is no molecule, the mask misses it, or the map "
-            "is noise."
         )
     if local.info["mask"]["voxels"] < 500:
         problems.append("The mask holds fewer than 500 voxels: too few to estimate a resolution from.")

@@ -26,7 +26,7 @@ from .machine import require_memory
 HEADER_BYTES = 1024
 MIN_BOX = 4
 """Fewer voxels along an axis than this cannot hold a resolution."""
-VOXEL_SIZE_RANGE_A = (0.05, 200.0)
+VOXEL_SIZE_RANGE_A = (0.05, 45.0)
 ANISOTROPY_TOLERANCE = 0.01
 LARGEST_DENSITY = 1e15
 SMALLEST_DENSITY = 1e-15
@@ -150,6 +150,10 @@ def read_values(
     return values
 
 
+MASK_RINGING = 0.25
+"""A resampled mask may ring below 0 by less than this part of its maximum; a density map falls further."""
+
+
 def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarray:
     """Read a mask on the grid of ``like``.
 
@@ -159,7 +163,7 @@ def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarra
         bool array (z, y, x).
 
     Raises:
-        InputError: unreadable (see `read`), of another box, holding NaN, or empty.
+        InputError: unreadable (see `read`), of another box, holding NaN, empty, or a density map.
     """
     mask = _load(path, None, role, voxel_needed=False).data
     _check_box(path, role, mask.shape, like)
@@ -168,6 +172,12 @@ def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarra
         raise InputError(f"{_where(path, role)} holds NaN or infinite voxels; make the mask again.")
     if top <= 0:
         raise InputError(f"{_where(path, role)} is empty (no voxel above 0); give another mask or none.")
+    bottom = float(mask.min())
+    if bottom < -MASK_RINGING * top:
+        raise InputError(
+            f"{_where(path, role)} holds values from {bottom:.3g} to {top:.3g}: that is a density map, not a mask (0 "
+            "outside the molecule, above 0 inside); make a mask of it or give none."
+        )
     return mask >= SOFT_MASK_LEVEL * top
 
 
@@ -531,8 +541,8 @@ MASK_GROW_A = 4.0
 the density of a residue at low resolution reaches further than its contour."""
 MASK_PART_OF_LARGEST = 0.1
 """Blobs smaller than this part of the largest are noise."""
-MASKED_ZEROS = 0.1
-"""A map with more exact zeros than this part of its box was masked before."""
+MASKED_PART = 0.1
+"""A map that holds one and the same value in more than this part of its box was masked before."""
 MASK_SOLID_PART = 0.5
 """What an earlier mask left is solid: at least this part of it is wider than two (binned) voxels each way."""
 TIGHT_PART = 0.6
@@ -658,16 +668,34 @@ def _unsharpened(data: np.ndarray) -> np.ndarray:
     return sf.irfftn(transform, s=data.shape, workers=2, overwrite_x=True).astype(np.float32)
 
 
+_COMMONEST_SAMPLE = 200_000
+
+
+def commonest_value(values: np.ndarray) -> tuple[float, float]:
+    """The value that most voxels share, and their part (of a sample of large arrays).
+
+    What an earlier mask left outside it: 0, or another number where grey values were normalised afterwards.
+
+    Args:
+        values: of any shape, not empty.
+    """
+    flat = values.ravel()
+    found, counts = np.unique(flat[:: max(1, flat.size // _COMMONEST_SAMPLE)], return_counts=True)
+    most = int(counts.argmax())
+    return float(found[most]), float(counts[most] / counts.sum())
+
+
 def _earlier_mask(data: np.ndarray, factor: int) -> np.ndarray:
     """Where an earlier mask left density, on the binned grid; all True when there was none."""
     from scipy import ndimage
 
-    nonzero = data != 0
-    if 1 - nonzero.mean() <= MASKED_ZEROS:
+    value, _ = commonest_value(data)
+    kept = data != np.float32(value)
+    if 1 - kept.mean() <= MASKED_PART:
         return np.ones(tuple(-(-size // factor) for size in data.shape), bool)
-    support = _binned(nonzero.astype(np.float32), factor) >= 0.5
+    support = _binned(kept.astype(np.float32), factor) >= 0.5
     solid = ndimage.binary_opening(support, iterations=2)
-    # Zeros strewn all over the box are density that was cut at zero, not a mask.
+    # One value strewn all over the box is density that was cut there, not a mask.
     if solid.sum() < MASK_SOLID_PART * support.sum() or not support.any():
         return np.ones_like(support)
     return ndimage.binary_fill_holes(support)

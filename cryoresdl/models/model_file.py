@@ -210,6 +210,21 @@ def resolve(name_or_path: PathLike) -> Path:
     raise InputError(f"There is no model file and no model named {text}; models at hand: {names}.")
 
 
+def is_name(text: str) -> bool:
+    """Whether a card can bear this name."""
+    return bool(_NAME.match(text))
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot name a model.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not is_name(name):
+        raise InputError(f"'{name}' cannot name a model; use letters, digits, '.', '_', '+' and '-'.")
+
+
 def install(source: PathLike, name: str | None = None, overwrite: bool = False) -> Path:
     """Check a model file and copy it into the folder of installed models.
 
@@ -223,8 +238,7 @@ def install(source: PathLike, name: str | None = None, overwrite: bool = False) 
     """
     model = load(source)
     name = name or model.name
-    if not _NAME.match(name):
-        raise InputError(f"'{name}' cannot name a model; use letters, digits, '.', '_', '+' and '-'.")
+    check_name(name)
     if (shipped_folder() / (name + MODEL_SUFFIX)).exists():
         raise InputError(f"'{name}' is the name of a shipped model; install {source} under another name.")
     folder = installed_folder()

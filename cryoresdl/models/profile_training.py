@@ -14,7 +14,7 @@ from . import feature_networks as fn
 from .errors import InputError
 from .evaluation import brier
 from .evaluation import calibration as reliability
-from .feature_sets import VARIANTS, Item
+from .feature_sets import VARIANTS, EmptySplitError, Item, kept_apart
 from .feature_training import _as_list, _loss_of, _set_facts, import_tensorflow, load_split
 from .files import PathLike, atomic_path
 
@@ -99,17 +99,22 @@ def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, 
         report: called with a line of progress every 100 maps.
 
     Raises:
-        InputError: no file has a map of that split.
+        InputError: one of the files is no such set.
+        EmptySplitError: no file has a map of that split.
     """
     rows: List[Tuple[np.ndarray, float, float, str, float]] = []
+    empty: List[EmptySplitError] = []
     for path in _as_list(data):
         source = _map_rows if _is_map_set(path) else _item_rows
-        for row in source(path, split, local_model, limit):
-            rows.append(row)
-            if report is not None and len(rows) % 100 == 0:
-                report(f"{split}: {len(rows)} profiles")
+        try:
+            for row in source(path, split, local_model, limit):
+                rows.append(row)
+                if report is not None and len(rows) % 100 == 0:
+                    report(f"{split}: {len(rows)} profiles")
+        except EmptySplitError as error:
+            empty.append(error)
     if not rows:
-        raise InputError(f"{_as_list(data)[0]} holds no map of the split {split!r}.")
+        raise empty[0]
     profiles, resolutions, voxels, kinds, expected = zip(*rows)
     voxel_size = np.asarray(voxels, np.float32)
     log2_voxels, log2_expected = (
@@ -129,12 +134,8 @@ def _is_map_set(path: PathLike) -> bool:
 def _item_rows(
     path: PathLike, split: str, local_model: Any, limit: Optional[int]
 ) -> Iterator[Tuple[np.ndarray, float, float, str, float]]:
-    """Rows of a feature set; a set without the split gives none."""
-    try:
-        items = load_split([path], split, limit)
-    except InputError:
-        return
-    for item in items:
+    """Rows of a feature set."""
+    for item in load_split([path], split, limit):
         kind = item.info.get("kind", "realistic")
         variants = VARIANTS if kind == "realistic" and _measured_in_mask(item) else VARIANTS[:1]
         for variant in variants:
@@ -166,6 +167,15 @@ def _map_rows(
 ) -> Iterator[Tuple[np.ndarray, float, float, str, float]]:
     """Rows of a set of whole maps; a noiseless map cannot show more than its sampling: Nyquist at best."""
     with dataset_store.DatasetFile(path) as handle:
+        if handle.info["kind"] != "global":
+            raise InputError(
+                f"{path} holds patches with a label per voxel; the global model learns from whole maps: give a set of "
+                "`cryoresdl dataset features` or `dataset global`."
+            )
+        if not len(handle.rows(split)):
+            raise EmptySplitError(
+                f"{path} holds no map of the split {split!r}; make a set of more structures."
+            )
         resolutions, voxels = handle.column("resolution"), handle.column("voxel_size")
         for number in handle.rows(split)[:limit]:
             voxel = float(voxels[number])
@@ -402,6 +412,17 @@ def _doubt(model: Any, rows: Table, calibration: Dict[str, float]) -> float:
     return float(doubts[int(np.argmin(scores))])
 
 
+def _kept_apart(test: Table, data: Any) -> str:
+    """What the card says of the test maps."""
+    kinds = [kind.split()[0] for kind in test.kind]
+    for path in _as_list(data):
+        if _is_map_set(path):
+            with dataset_store.DatasetFile(path) as handle:
+                # The paper's split is over maps: the same structure is in training, too.
+                kinds += ["split by map"] if handle.info["recipe"].get("split") == "paper" else []
+    return kept_apart(kinds)
+
+
 def save_global(
     model: Ensemble,
     check: Table,
@@ -414,7 +435,7 @@ def save_global(
 ) -> Dict[str, Any]:
     """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
     calibration: Dict[str, Any] = dict(calibrate(model, check))
-    metrics: Dict[str, Any] = {"split": "test, structures of clusters never trained on"}
+    metrics: Dict[str, Any] = {"split": _kept_apart(test, data)}
     metrics["all"] = measure(model, test, calibration)
     for kind in sorted(set(test.kind)):
         chosen = np.asarray([k == kind for k in test.kind])

@@ -147,7 +147,7 @@ def spline_deposit(positions: np.ndarray, weights: np.ndarray, shape: Sequence[i
 
 
 def smooth_noise(shape: Sequence[int], length: float, rng: np.random.Generator) -> np.ndarray:
-    """A smooth Gaussian random field of unit variance and correlation ``length`` in voxels (z, y, x)."""
+    """A smooth random field of correlation ``length`` in voxels (z, y, x), of deviation 0.9 (1 before interpolation)."""
     coarse = [max(4, int(np.ceil(n / max(length, 1.0) * 2)) + 3) for n in shape]
     values = ndimage.gaussian_filter(rng.normal(size=coarse), 1.0, mode="wrap")
     values /= values.std() + 1e-12
@@ -293,7 +293,7 @@ def local_truth(
         noise_power: function of frequency (cycles per voxel) giving one half map's noise power density per voxel.
         noise_profile: relative local noise amplitude, same shape as ``signal``, or None for stationary noise.
         stride: one value per block of ``stride`` voxels.
-        keep: bool cells to compute (a bounding box of them is used); None for all.
+        keep: bool cells whose truth is wanted: bands end when all of them have fallen; None for all.
 
     Returns:
         float32 (cells): wavelength in voxels, between 1/0.49 and the lowest band's.
@@ -468,7 +468,7 @@ def _reconstruct(
     frequency = np.arange(n_shells + 1) / (2.0 * n_shells)
     masked_signal = shell_power(sf.rfftn(signal * soft), f, n_shells)
     weight = soft if profile is None else soft * profile
-    unit_noise = noise_spectrum(frequency, options) * float((weight.astype(np.float64) ** 2).sum())
+    unit_noise = _masked_noise_power(weight, f, limit, options, n_shells)
     # Beyond its band limit a reconstruction holds neither signal nor noise: nothing is resolved there.
     finest = min(options.band_limit, TRUTH_TOP)
     scale = _noise_scale(
@@ -489,7 +489,7 @@ def _reconstruct(
     truth = np.maximum(local_truth(signal, power, profile, truth_stride, keep), np.float32(1 / finest))
     truth *= np.float32(voxel_size)
     truth[~keep] = 0
-    cut_masked = voxel_size / first_crossing(frequency[1:], expected[1:])
+    cut_masked = voxel_size / min(first_crossing(frequency[1:], expected[1:]), options.band_limit)
     _, fsc_masked = half_map_fsc(half1, half2, soft)
     _, fsc_unmasked = half_map_fsc(half1, half2)
     fsc_given = fsc_masked
@@ -513,6 +513,21 @@ def _reconstruct(
         "fsc": {"frequency_per_A": [float(v) / voxel_size for v in frequency], "masked": fsc_masked.tolist()},
     }
     return RealisticMap(final, half1.astype(np.float32), half2.astype(np.float32), mask, truth, info)
+
+
+def _masked_noise_power(
+    weight: np.ndarray, f: np.ndarray, limit: np.ndarray, options: Options, n_shells: int
+) -> np.ndarray:
+    """Expected power per shell of noise of scale 1 after multiplication with ``weight`` (mask and spatial profile).
+
+    The product's autocorrelation is the product of both: so coloured noise, and the band limit's edge, are smeared by the
+    mask just as the signal is.
+    """
+    density = noise_spectrum(f, options) * limit**2
+    correlation = sf.irfftn(density, s=weight.shape, overwrite_x=True)
+    correlation *= sf.irfftn(np.abs(sf.rfftn(weight)) ** 2, s=weight.shape, overwrite_x=True)
+    power = np.maximum(sf.rfftn(correlation, overwrite_x=True).real, 0)
+    return shell_power(np.sqrt(power), f, n_shells)
 
 
 def _noise_scale(frequency: np.ndarray, signal: np.ndarray, unit_noise: np.ndarray, target: float) -> float:

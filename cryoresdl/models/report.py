@@ -13,6 +13,7 @@ import datetime
 import hashlib
 import io
 import math
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -31,6 +32,8 @@ from .results import ResultsFolder
 
 REPORT_PDF = "report.pdf"
 TEMPLATES = Path(__file__).parent / "templates_html"
+MIXED = "These results are not of one map or run"
+_APART = "Give every map a folder of its own with --out, or run validate here with --overwrite."
 BROWSER_SIDE = 144
 """Longest side, in pixels, of the volumes in the slice browser; larger boxes are binned by a whole factor."""
 CODE_RANGE_A = (1.0, 40.0)
@@ -176,7 +179,12 @@ def content(results: ResultsFolder) -> Dict[str, Any]:
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "results": {"classification": entry or None, "local_resolution": summary or None},
     }
-    page["problems"] = problems + list(dict.fromkeys(_expected_problems(results, batch is not None)))
+    mixed = _guarded("the origin of the results", lambda: _mixed(results, entry, summary), problems)
+    if mixed:
+        # A headline about one map over the pictures of another would mislead: this comes first.
+        page.update(headline=MIXED, tone="unsure", verdict=[])
+    page["problems"] = (mixed or []) + problems
+    page["problems"] += list(dict.fromkeys(_expected_problems(results, batch is not None)))
     return page
 
 
@@ -665,6 +673,52 @@ def _guarded(name: str, make: Callable[[], Any], problems: List[str]) -> Any:
             f"There is no place for {name}: its files are of another version ({type(error).__name__})."
         )
         return None
+
+
+def _mixed(results: ResultsFolder, entry: Mapping[str, Any], summary: Mapping[str, Any]) -> List[str]:
+    """Sentences about results in one folder that are not of one map, or not of one run of ``validate``."""
+    said = (
+        (constants.LOCAL_JSON, summary.get("map")),
+        (constants.CLASSIFICATION_JSON, entry.get("map")),
+        (constants.COMPARISON_JSON, (results.comparison or {}).get("map")),
+    )
+    named = [(name, str(of)) for name, of in said if of]
+    found = [
+        f"{named[0][0]} is of the map {shown(named[0][1])} and {name} of {shown(of)}. {_APART}"
+        for name, of in named[1:]
+        if not _same_map(named[0][1], of)
+    ]
+    return found or _not_of_validate(results, entry, summary)
+
+
+def _not_of_validate(
+    results: ResultsFolder, entry: Mapping[str, Any], summary: Mapping[str, Any]
+) -> List[str]:
+    """Sentences about results that another command put in the place of those of ``validate``."""
+    record = results.json(constants.VALIDATION_JSON) if results.has(constants.VALIDATION_JSON) else None
+    row = record.get("row") if isinstance(record, dict) else None
+    if not isinstance(row, dict):
+        return []
+    pairs = (
+        (constants.LOCAL_JSON, "local_median_A", summary.get("median_A"), summary.get("map")),
+        (constants.CLASSIFICATION_JSON, "resolution_A", entry.get("resolution_A"), entry.get("map")),
+    )
+    return [
+        f"{name} (map {shown(str(of))}) is not what validate made of {shown(str(row.get('map')))}: it says "
+        f"{now:.4g} Å, and {constants.VALIDATION_JSON} {row[key]:.4g} Å. {_APART}"
+        for name, key, now, of in pairs
+        if plots.is_number(now) and plots.is_number(row.get(key)) and abs(now - row[key]) > 1e-3
+    ]
+
+
+def _same_map(one: str, other: str) -> bool:
+    """Whether two names may be of one map; a relative one counts from a folder that is not known here."""
+    paths = [os.path.normpath(name.split(":mrc")[0]) for name in (one, other)]
+    if all(os.path.isabs(path) for path in paths):
+        return os.path.realpath(paths[0]) == os.path.realpath(paths[1])
+    parts = [[part for part in path.split(os.sep) if part not in ("", "..")] for path in paths]
+    least = min(len(part) for part in parts)
+    return parts[0][-least:] == parts[1][-least:]
 
 
 def _expected_problems(results: ResultsFolder, batch: bool) -> List[str]:

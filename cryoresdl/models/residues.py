@@ -98,7 +98,7 @@ def table(
     values = sample(volume, atoms.xyz)
     inside = ~np.isnan(sample(volume, atoms.xyz, holes=False))
     warnings = list(atoms.warnings) + _check_place(atoms, volume, inside, values)
-    widths = None if interval is None else sample(interval, atoms.xyz, holes=False)
+    widths = None if interval is None else sample(interval, atoms.xyz)
     starts, order = _residue_starts(atoms)
     rows = []
     for first, members in zip(starts, order):

@@ -285,9 +285,14 @@ class ProtCryoResValidate(CryoResProtocol):
             table.writeheader()
             table.writerows([{name: _absolute(name, value) for name, value in row.items()} for row in rows])
         workers = ["--workers", max(1, self.numberOfThreads.get())]
-        self.runEngine(
-            "validate", listFile, *options, *workers, "--out", self._batchFolder(number), "--resume"
-        )
+        try:
+            self.runEngine(
+                "validate", listFile, *options, *workers, "--out", self._batchFolder(number), "--resume"
+            )
+        except EngineError:
+            # The engine also ends so when every map of the list is bad; the other batches may be good.
+            if not self._allSkipped(number, volumes):
+                raise
         self._addToOutput(number, volumes)
 
     def closeOutputStep(self):
@@ -557,6 +562,14 @@ class ProtCryoResValidate(CryoResProtocol):
                 else:
                     results[row["map"]] = {"folder": folder, "entry": entry, "local": local}
         return results
+
+    def _allSkipped(self, number, volumes):
+        """Whether every volume of a batch was tried and could not be validated."""
+        try:
+            results = self._batchResults(number)
+        except OSError:
+            return False
+        return all("error" in results.get(os.path.abspath(self._batchFile(v)), {}) for v in volumes)
 
     def _skipped(self):
         """(map, reason) of every volume of a set that could not be validated."""

@@ -108,8 +108,8 @@ def save_global_model(path, inputs, widths=(16, 8), seed=0, name="tiny-global", 
     return model_file.save(path, card, random_global_weights(inputs, widths, seed))
 
 
-def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train"):
-    """An item whose truth can be read off its first feature."""
+def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train", labels=None):
+    """An item whose truth can be read off its first feature; with ``labels`` it is a user's map."""
     rng = np.random.default_rng(seed)
     mask = np.zeros(shape, bool)
     mask[2:-2, 2:-2, 2:-2] = True
@@ -122,6 +122,8 @@ def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train"):
         local[variant][-1] = mask
     summary = {v: np.zeros(features.summary_length(), np.float32) for v in feature_sets.VARIANTS}
     info = {"voxel_size_A": voxel, "split": split, "global_fsc0143_A": 4.0, "kind": "realistic"}
+    if labels:
+        info.update(kind=labels, labels=labels)
     rise = {v: np.zeros(features.N_BANDS, np.float32) for v in feature_sets.VARIANTS}
     return Item(local, summary, rise, truth, info)
 

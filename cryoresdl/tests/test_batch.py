@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
+import mrcfile
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -131,6 +132,9 @@ class TestList:
         write_map(tmp_path / "b.mrc", 1)
         write_map(tmp_path / "a.mrc", 2)
         (tmp_path / "c.mrc").write_bytes(b"not a map")
+        inside = np.zeros((12, 12, 12), np.float32)
+        inside[3:9, 3:9, 3:9] = 1
+        maps.write(tmp_path / "mask.mrc", inside, maps.DensityMap(inside, 1.5))
         listed = [
             {"map": "b.mrc", "claimed": "4.0", "lab": "north", "class": "mine"},
             {"map": "c.mrc", "lab": "so,uth"},
@@ -138,7 +142,7 @@ class TestList:
             {"map": "gone.mrc"},
             {"map": "a.mrc", "voxel_size": "two"},
             {"map": "", "lab": "x"},
-            {"map": "a.mrc", "mask": "b.mrc", "lab": 'quo"te'},
+            {"map": "a.mrc", "mask": "mask.mrc", "lab": 'quo"te'},
         ]
         rows, out = run(listed, tmp_path)
         written = read_rows(out)
@@ -498,6 +502,34 @@ class TestCommand:
         assert cli.main(words + ["--resume"]) == 0
         assert cli.main(["validate", path, a, "--out", str(tmp_path / "z")]) == 2
         assert cli.main(["validate", a, b, "--half1", a, "--out", str(tmp_path / "z")]) == 2
+
+    def test_a_list_of_which_nothing_could_be_validated_ends_with_2(self, tmp_path, capsys):
+        write_map(tmp_path / "a.mrc")
+        for name in ("bad", "worse"):
+            (tmp_path / f"{name}.mrc").write_bytes(b"junk")
+        bad = [{"map": "bad.mrc"}, {"map": "worse.mrc"}]
+        words = ["validate", write_list(tmp_path / "l.csv", bad), "--out", str(tmp_path / "out")]
+        assert cli.main(words) == 2
+        said = capsys.readouterr()
+        assert "0 of 2 maps validated, 2 failed" in said.out and "No map of the list" in said.err
+        assert len(read_rows(tmp_path / "out")) == 2 and (tmp_path / "out" / constants.REPORT_HTML).is_file()
+        # The progress of a resume counts what failed before.
+        write_list(tmp_path / "l.csv", [*bad, {"map": "a.mrc"}])
+        assert cli.main([*words, "--resume"]) == 0
+        said = capsys.readouterr()
+        assert "1 of 3 maps validated, 2 failed" in said.out and "2 failed" in said.err
+
+    def test_remedies_of_a_list_name_its_columns(self, tmp_path):
+        path = write_map(tmp_path / "a.mrc")
+        bare = np.zeros((12, 12, 12), np.float32)
+        bare[3:9, 3:9, 3:9] = 1
+        maps.write(tmp_path / "b.mrc", bare, maps.DensityMap(bare, 1.0))
+        with mrcfile.open(tmp_path / "b.mrc", "r+") as stream:
+            stream.voxel_size = 0
+        options = replace(OPTIONS, engine="cryoresdl.models.inference")
+        rows, _ = run([{"map": path, "half1": path}, {"map": "b.mrc"}], tmp_path, options=options)
+        assert "give both columns half1 and half2" in rows[0]["error"]
+        assert "give --voxel-size or the column voxel_size of a list" in rows[1]["error"]
 
     def test_pieces(self, tmp_path, capsys):
         for number in range(3):

@@ -82,6 +82,17 @@ class TestWords:
         for option in ("--overwrite", "--resume", "--seed", "--quiet", "--version"):
             assert option in said
 
+    @pytest.mark.parametrize(
+        "words",
+        [["validate", "a.mrc"], ["plot", "slices", "."], ["compare", "a.mrc", "b.mrc"]],
+    )
+    def test_an_empty_out_is_refused(self, words, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        for empty in ("", " "):
+            assert cli.main([*words, "--out", empty]) == 2
+            assert "--out is empty" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
     def test_numbers(self):
         assert cli.positive("3.2") == 3.2 and cli.number("-1") == -1 and cli.count("4") == 4
         for kind, bad in (

@@ -131,6 +131,20 @@ class TestCommand:
             "histogram.png",
         }
         assert cli.main(words) == 2 and cli.main(words + ["--resume"]) == 0
+        assert "already complete" in capsys.readouterr().out
+
+    def test_other_volumes_or_names_are_compared_again(self, tmp_path, capsys):
+        a, b, mask, density = self.write(tmp_path)
+        words = ["compare", "--out", str(tmp_path / "out"), "--resume"]
+        for more in ([a, f"{b}=x"], [a, f"{b}=y"], [a, f"{density}=y"], [a, f"{density}=y", "--mask", mask]):
+            assert cli.main([*words, *more]) == 0
+            assert "already" not in capsys.readouterr().out
+            found = json.loads((tmp_path / "out" / constants.COMPARISON_JSON).read_text())
+            assert [one["name"] for one in found["volumes"]] == ["a", more[1][-1]]
+        like = maps.read_values(a)
+        maps.write(tmp_path / "a.mrc", like.data + 2, like)
+        assert cli.main([*words, *more]) == 0 and "already" not in capsys.readouterr().out
+        assert cli.main([*words, *more]) == 0 and "already complete" in capsys.readouterr().out
 
     def test_bad_words(self, tmp_path, capsys):
         a, b, mask, density = self.write(tmp_path)

@@ -86,6 +86,14 @@ def test_train_evaluate_and_reproduce_from_the_command_line(tmp_path, capsys):
             == 0
         )
         assert json.loads((tmp_path / name / "metrics.json").read_text())["accuracy"] == 1
+    capsys.readouterr()
+    words = ["evaluate", "--data", data, "--out", out, "--quiet", "--resume", "--model"]
+    assert cli.main([*words, f"{run}/model-small.cryoresdl"]) == 0
+    assert "already complete" in capsys.readouterr().out
+    assert cli.main([*words, f"{run}/model.cryoresdl"]) == 0
+    assert "already" not in capsys.readouterr().out
+    assert cli.main([*words, f"{run}/model.cryoresdl", "--split", "train"]) == 0
+    assert json.loads((tmp_path / name / "metrics.json").read_text())["split"] == "train"
     assert cli.main(["reproduce", "fig2", "--history", run, "--out", str(tmp_path / "fig"), "--quiet"]) == 0
     assert (tmp_path / "fig" / "fig2.png").exists()
 

@@ -292,6 +292,96 @@ def test_triples_become_a_set(triples, tmp_path):
     assert content(out) == before
 
 
+@pytest.fixture(scope="module")
+def own(triples, tmp_path_factory):
+    """A set of three triples without splits."""
+    out = tmp_path_factory.mktemp("own") / "own.h5"
+    assert feature_sets.build_from_triples(triples[:3], out, "monores", 3)["made"] == 3
+    return out
+
+
+def test_a_set_says_what_its_labels_are(own, built, tmp_path):
+    assert feature_sets.labels_in(own) == feature_sets.describe(own)["labels"] == ["monores"]
+    assert feature_sets.labels_in(built[0]) == ["truth"]
+    older = tmp_path / "older.h5"
+    older.write_bytes(own.read_bytes())
+    with h5py.File(older, "a") as handle:
+        for split in handle:
+            for entry in handle[split].values():
+                info = json.loads(entry.attrs["info"])
+                del info["kind"], info["labels"]
+                entry.attrs["info"] = json.dumps(info)
+    assert feature_sets.labels_in(older) == []
+    assert len(feature_sets.read_items(older, "train")) == 1
+
+
+def test_three_maps_are_one_for_every_split(own, triples, tmp_path):
+    assert [len(feature_sets.read_items(own, split)) for split in ("train", "validation", "test")] == [1] * 3
+    splits = [t.split for t in feature_sets._with_splits(triples[:3], own, 3)]
+    assert splits == [t.split for t in feature_sets._with_splits(triples[:3], own, 3)]
+    for count in range(3, 30):
+        for seed in range(5):
+            placed = feature_sets._with_splits([triples[0]] * count, own, seed)
+            assert {t.split for t in placed} == {"train", "validation", "test"}
+    with pytest.raises(InputError, match="two.h5 needs at least three maps.*column 'split'"):
+        feature_sets.build_from_triples(triples[:2], tmp_path / "two.h5", "monores")
+    assert not (tmp_path / "two.h5").exists()
+
+
+def test_a_set_goes_on_only_with_what_began_it(own, triples, tmp_path):
+    out = tmp_path / "own.h5"
+    out.write_bytes(own.read_bytes())
+    before = content(out)
+    stored = next(t for t in feature_sets._with_splits(triples[:3], out, 3) if t.split == "train")
+    elsewhere = [dataclasses.replace(t, split="test") if t.name == stored.name else t for t in triples[:3]]
+    for rows, labels, seed, said in (
+        (triples[:3], "truth", 3, "own.h5 holds maps with the labels monores, and truth would be added"),
+        (triples[:3], "monores", 4, "was begun with --seed 3, not 4"),
+        (
+            triples[2::-1],
+            "monores",
+            3,
+            "own.h5 was made from another list: its map 1 is 'map 0', not 'map 2'",
+        ),
+        (triples[:2], "monores", 3, "needs at least three maps"),
+        (elsewhere, "monores", 3, "in the split train, where the list now says test"),
+    ):
+        with pytest.raises(InputError, match=said):
+            feature_sets.build_from_triples(rows, out, labels, seed)
+        assert content(out) == before
+    fewer = [dataclasses.replace(t, split="train") for t in triples[:2]]
+    with pytest.raises(InputError, match="another list|where the list now says"):
+        feature_sets.build_from_triples(fewer, out, "monores", 3)
+
+
+def test_simulated_maps_are_not_added_to_a_users_set(own, structures):
+    with pytest.raises(InputError, match="labels monores, and truth would be added"):
+        feature_sets.build(structures, own, COUNTS, seed=3)
+
+
+def test_a_longer_list_adds_its_maps_and_moves_none(own, triples, tmp_path):
+    out = tmp_path / "longer.h5"
+    out.write_bytes(own.read_bytes())
+    before = content(out)
+    assert feature_sets.build_from_triples(triples[:3], out, "monores", 3) == {"made": 0, "skipped": []}
+    assert feature_sets.build_from_triples(triples, out, "monores", 3)["made"] == 2
+    after = content(out)
+    assert {key: after[key] for key in before} == before
+    names = [name for _, name, part in after if part == "truth"]
+    assert sorted(names) == [f"{k:06d}" for k in range(5)]
+
+
+def test_an_empty_split_says_what_is_there_and_what_to_do(own, tmp_path):
+    out = tmp_path / "own.h5"
+    out.write_bytes(own.read_bytes())
+    with h5py.File(out, "a") as handle:
+        del handle["test"]
+    with pytest.raises(feature_sets.EmptySplitError) as told:
+        feature_sets.read_items(out, "test")
+    for words in ("split 'test', only train 1, validation 1", "more maps", "--split validation"):
+        assert words in str(told.value)
+
+
 def test_a_triple_without_estimates_is_left_out(triples, tmp_path):
     like = maps.read(triples[0].map, 1.2)
     maps.write(tmp_path / "empty.mrc", np.full(like.data.shape, 100, np.float32), like)

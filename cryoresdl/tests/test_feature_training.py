@@ -4,11 +4,13 @@ import csv
 import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
 from cryoresdl.models import (
     corrections,
+    feature_sets,
     feature_training,
     features,
     inference,
@@ -33,6 +35,16 @@ def data(tmp_path_factory):
         for split, count in counts.items()
     }
     return write_items(tmp_path_factory.mktemp("features") / "set.h5", splits)
+
+
+@pytest.fixture(scope="module")
+def monores(tmp_path_factory):
+    """A user's set: three maps with the labels of MonoRes."""
+    splits = {
+        split: [make_item(index, split=split, labels="monores")]
+        for index, split in enumerate(("train", "validation", "test"))
+    }
+    return write_items(tmp_path_factory.mktemp("features") / "monores.h5", splits)
 
 
 # --- without TensorFlow ---------------------------------------------------------------------------------------------
@@ -151,6 +163,69 @@ def test_a_missing_split_is_said_but_other_sets_may_hold_it(data, tmp_path):
     assert len(feature_training.load_split([data, data], "test")) == 2
     with pytest.raises(InputError):
         feature_training.load_split(tmp_path / "none.h5", "train")
+
+
+def test_a_set_that_cannot_be_read_is_not_passed_over(data, tmp_path):
+    """A mistyped name beside a good one used to be ignored."""
+    (tmp_path / "text.h5").write_text("not HDF5")
+    with pytest.raises(InputError, match="text.h5"):
+        feature_training.load_split([data, tmp_path / "text.h5"], "train")
+
+
+def test_the_sets_say_what_is_learned(data, monores, tmp_path):
+    known = tmp_path / "known.h5"
+    older = write_items(tmp_path / "older.h5", {"train": [make_item(0, labels="")]})
+    with h5py.File(older, "a") as handle:
+        info = json.loads(handle["train/000000"].attrs["info"])
+        del info["kind"]
+        handle["train/000000"].attrs["info"] = json.dumps(info)
+    users = write_items(tmp_path / "users.h5", {"train": [make_item(0, labels="truth")]})
+    write_items(known, {"train": [make_item(0, labels="known")]})
+    agreed = feature_training.agreed_labels
+    assert agreed(data) == agreed([data, users]) == agreed(older) == agreed(known) == "truth"
+    assert agreed(monores) == agreed(monores, "monores") == agreed([monores, older]) == "monores"
+    assert agreed(older, "resmap") == "resmap"
+    with pytest.raises(InputError, match="monores.h5 has monores labels, not truth; leave --labels out"):
+        agreed([data, monores], "truth")
+    with pytest.raises(InputError, match="labels of the sets differ .*monores.h5: monores"):
+        agreed([data, monores])
+
+
+def test_a_card_says_how_the_test_maps_were_kept_apart(data, monores):
+    cluster, whole = "test, structures of clusters never trained on", "test, whole maps never trained on"
+    assert feature_sets.kept_apart(["realistic", "clean"]) == cluster
+    assert feature_sets.kept_apart(["realistic", "monores"]) == whole
+    assert feature_sets.kept_apart(["truth"]) == feature_sets.kept_apart(["known"]) == whole
+    model, rows = profile_rows(2, 1, np.array([False, True]))
+    assert (
+        profile_training._kept_apart(replace(rows, kind=["clean single", "realistic halves"]), data)
+        == cluster
+    )
+    assert (
+        profile_training._kept_apart(replace(rows, kind=["clean single", "monores single"]), monores) == whole
+    )
+
+
+def test_the_global_model_says_which_split_is_empty(tmp_path):
+    data = write_items(tmp_path / "few.h5", {"train": [make_item(0, labels="monores")]})
+    with pytest.raises(
+        InputError, match="few.h5 holds no complete map of the split 'test', only train 1; make"
+    ):
+        profile_training.table(data, "test", None)
+
+
+def test_a_training_is_called_like_its_folder(tmp_path):
+    assert feature_training._run_name(tmp_path / "my-network", "truth") == "my-network"
+    assert feature_training._run_name(tmp_path / "with blanks", "truth") == "truth"
+
+
+def test_a_bad_name_is_said_before_anything_is_trained(data, tmp_path, capsys):
+    from cryoresdl.models import cli
+
+    for network in ("unet", "cnn"):
+        words = ["train", network, "--data", str(data), "--name", "a/b", "--out", str(tmp_path / network)]
+        assert cli.main(words) == 2
+        assert "'a/b' cannot name a model" in capsys.readouterr().err and not (tmp_path / network).exists()
 
 
 # --- with TensorFlow ------------------------------------------------------------------------------------------------
@@ -314,7 +389,7 @@ def test_a_model_for_other_features_is_no_start(data, tmp_path):
     card["network"]["config"]["features"] = 0
     path = model_file.save(tmp_path / "old.cryoresdl", card, {"logits/bias": np.zeros(2, np.float32)})
     with pytest.raises(InputError, match="version 0.*train it again"):
-        feature_training.train_local(data, tmp_path / "out", "monores", start=str(path))
+        feature_training.train_local(data, tmp_path / "out", start=str(path))
     with pytest.raises(InputError, match="old.cryoresdl was trained on features of version 0"):
         inference.load_model(path, "local")
 
@@ -379,16 +454,42 @@ def test_calibrating_refuses_what_belongs_to_training(data, tmp_path, capsys, wo
     assert "--calibrate-only takes 'unet'" in capsys.readouterr().err and not out.exists()
 
 
-def test_fine_tuning_takes_the_width_of_its_start(tf, data, tmp_path):
-    """The shipped model is wider than the recipe's default."""
-    from cryoresdl.models import model_file
+@pytest.fixture(scope="module")
+def tuned_folder(tf, monores, tmp_path_factory):
+    """A network fine-tuned from the shipped one, as it is done with the few maps of a user."""
+    out = tmp_path_factory.mktemp("runs") / "tuned"
+    feature_training.train_local(monores, out, epochs=1, batch=2, report=lambda _: None)
+    return out
 
-    path = feature_training.train_local(data, tmp_path / "tuned", "monores", epochs=1, batch=2, start="truth")
+
+def test_a_training_leaves_card_and_curves(tuned_folder, monores):
+    names = {path.name for path in tuned_folder.iterdir()}
+    assert names >= {"model.cryoresdl", "card.json", "history.csv", "training.png"}
+    card = json.loads((tuned_folder / "card.json").read_text())
+    assert card["training"]["labels"] == "monores" and card["training"]["start"] == "truth"
+    assert card["name"] == "tuned" and card["metrics"]["split"] == "test, whole maps never trained on"
+    assert card["metrics"] == model_file.read_card(tuned_folder / "model.cryoresdl")["metrics"]
+
+
+def test_a_run_keeps_its_labels_when_it_is_resumed(tuned_folder, tmp_path):
+    other = write_items(
+        tmp_path / "resmap.h5",
+        {split: [make_item(0, split=split, labels="resmap")] for split in ("train", "validation", "test")},
+    )
+    with pytest.raises(InputError, match="checkpoint.npz was begun on monores labels, not resmap"):
+        feature_training.train_local(other, tuned_folder, "resmap", resume=True, report=lambda _: None)
+    with pytest.raises(InputError, match="resmap.h5 has resmap labels, not monores"):
+        feature_training.train_local(other, tuned_folder, "monores", resume=True)
+
+
+def test_fine_tuning_takes_the_width_of_its_start(tuned_folder, data, tmp_path):
+    """The shipped model is wider than the recipe's default."""
+    path = tuned_folder / "model.cryoresdl"
     tuned, start = model_file.load(path), model_file.load("truth")
     channels = [model.card["network"]["config"]["channels"] for model in (tuned, start)]
     assert channels[0] == channels[1] != list(feature_training.LocalRecipe.channels)
     with pytest.raises(InputError, match="no default local model"):
-        feature_training.train_local(data, tmp_path / "other", "monores", start="paper-cnn")
+        feature_training.train_local(data, tmp_path / "other", start="paper-cnn")
 
 
 def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):

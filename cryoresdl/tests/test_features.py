@@ -6,7 +6,7 @@ import scipy.fft as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryoresdl.models import features, realistic
+from cryoresdl.models import features, fsc, realistic
 from cryoresdl.models.errors import InputError
 
 from .small_maps import ball
@@ -239,9 +239,36 @@ def test_an_emptied_background_is_recognised():
     result = features.compute(np.where(mask, data, 0), mask, 1.0)
     assert not result.has_noise and result.background_constant == pytest.approx(1.0)
     half = data * sphere(shape, 22)
-    assert 0.0 < features.background_fraction(half, mask) < 1.0
-    assert features.background_fraction(data, np.ones(shape, bool)) == 1.0
-    assert features.background_fraction(data, mask) < 0.01
+    assert 0.0 < features.constant_background(half, mask)[0] < 1.0
+    assert features.constant_background(data, np.ones(shape, bool))[0] == 1.0
+    assert features.constant_background(data, mask)[0] < 0.01
+
+
+def test_an_emptied_background_need_not_be_zero():
+    """Masked, then normalised: the same map with another constant outside its sphere."""
+    shape = (48, 48, 48)
+    data = np.random.default_rng(8).standard_normal(shape).astype(np.float32) * sphere(shape, 20)
+    mask = sphere(shape, 11)
+    before = features.compute(data, mask, 1.0)
+    after = features.compute((data - 0.3) / np.float32(data.std()), mask, 1.0)
+    assert after.background_constant == before.background_constant > 0.1
+    assert np.allclose(after.local, before.local, atol=2e-3)
+    assert np.allclose(after.summary, before.summary, atol=2e-3)
+
+
+def test_the_mean_of_a_sharpened_map_does_not_drown_its_lowest_bands():
+    shape = (48, 48, 48)
+    rng = np.random.default_rng(9)
+    f = fsc.frequency_grid(shape)
+    noise = rng.standard_normal(shape) * (1 + 2 * sphere(shape, 12))
+    mask = sphere(shape, 12)
+    plain = features.compute(noise.astype(np.float32), mask, 1.0)
+    raised = np.fft.irfftn(np.fft.rfftn(noise) * np.exp(20.0 * f**2), shape).astype(np.float32)
+    sharpened = features.compute(raised, mask, 1.0)
+    change = 4 * (sharpened.summary - plain.summary)[: features.N_BANDS]
+    assert (
+        np.abs(change[:4]).max() < 0.15
+    )  # log2; more than 1 where the mean of the mask is taken out instead
 
 
 def test_a_bright_neighbour_does_not_raise_the_noise_level():

@@ -501,6 +501,68 @@ def test_pure_noise_is_flagged_and_no_claim_on_it_is_judged(simulated, masked):
     assert any("hardly stronger" in warning for warning in entry["warnings"])
 
 
+def test_local_resolution_of_noise_is_flagged_as_its_class_is():
+    noise = density(np.random.default_rng(5).normal(size=SHAPE).astype(np.float32))
+    info = inference.localres(noise).info
+    assert any("hardly stronger" in text for text in info["problems"])
+    assert set(info["problems"]) <= set(info["warnings"])
+
+
+def test_what_the_automatic_mask_warns_of_is_told(simulated, models):
+    info = inference.localres(density(-simulated.map), model=models["local"]).info
+    assert any("inverted" in text for text in info["warnings"])
+
+
+def test_half_maps_of_another_map_are_noticed(simulated, models):
+    halves = density(simulated.half1), density(simulated.half2)
+    own = inference.localres(density(simulated.map), *halves, mask=simulated.mask, model=models["local"])
+    assert own.info["half_maps_likeness"] > 0.9
+    assert not any("mean of the half maps" in text for text in own.info["warnings"])
+    noise = np.random.default_rng(6).normal(size=SHAPE)
+    turned = np.rot90(simulated.map, axes=(0, 1))
+    for other in (noise, turned, simulated.half1[::-1]):
+        found = inference.localres(density(other), *halves, mask=simulated.mask, model=models["local"])
+        assert any("mean of the half maps" in text for text in found.info["problems"])
+    blurred = np.fft.irfftn(np.fft.rfftn(simulated.map) * (fsc.frequency_grid(SHAPE) < 0.2), SHAPE)
+    found = inference.localres(density(blurred), *halves, mask=simulated.mask, model=models["local"])
+    assert found.info["half_maps_likeness"] > 0.9
+
+
+def test_coarse_answers_stay_below_what_means_not_estimated(models):
+    noise = DensityMap(np.random.default_rng(3).normal(size=SHAPE).astype(np.float32), 44.0)
+    mask = np.ones(SHAPE, bool)
+    mask[0] = False
+    found = inference.localres(noise, mask=mask, model=models["local"])
+    assert found.info["n_voxels"] == mask.sum() and found.resolution[mask].max() <= constants.COARSEST_A
+    assert (found.classes[mask] == 9).all()
+
+
+def test_a_filtered_map_has_no_probability_beyond_its_edge():
+    p = np.full(10, 0.1)
+    cut = inference._not_finer_than(p, 4.5, constants.LOCAL_EDGES_A)
+    assert cut[:3].sum() == 0 and cut[3] == pytest.approx(0.4) and cut.sum() == pytest.approx(1)
+
+
+def test_overlaps_of_tiles_count_once_in_the_mean_distribution(monkeypatch):
+    """One answer left of the overlap's middle, another right of it: half of the cells each."""
+    cells = np.zeros((4, 4, 128), bool)
+    cells[..., 52:76] = True
+    feats = features.Features(
+        np.zeros((features.N_LOCAL, *cells.shape), np.float32), np.zeros(1, np.float32), cells, True, 0.0
+    )
+    feats.local[0, ..., 64:] = 1.0
+
+    def run(inputs):
+        right = inputs["x"][..., :1] > 0.5
+        return np.where(right, 20.0 * (np.arange(fn.N_BINS) == 9), 20.0 * (np.arange(fn.N_BINS) == 4))[None][
+            0
+        ]
+
+    monkeypatch.setattr(inference, "_run", lambda model: run)
+    _, _, mean = inference.cell_estimates(None, feats)
+    assert mean[4] == pytest.approx(0.5, abs=0.01) and mean[9] == pytest.approx(0.5, abs=0.01)
+
+
 def test_tiles_of_an_axis_share_it_evenly():
     for length in (30, 88, 89, 100, 152, 153, 400):
         pieces = inference.axis_tiles(length)
@@ -564,10 +626,11 @@ def test_half_maps_that_share_their_noise_are_found():
 
 def test_suspect_inputs_make_the_verdict_cannot_tell(models, simulated):
     mask = np.ones((8, 8, 8), bool)
-    found = inference._suspect_inputs(mask, 0.97)
+    found = inference._suspect_inputs(mask, 0.97, 0.99)
     assert len(found) == 2 and "100 %" in found[0] and "0.97" in found[1] and "independent" in found[1]
     mask[:4] = False
-    assert inference._suspect_inputs(mask, 0.1) == [] and inference._suspect_inputs(mask, None) == []
+    assert inference._suspect_inputs(mask, 0.1, 1.0) == []
+    assert inference._suspect_inputs(mask, None, None) == []
     shared = 0.95 * simulated.half1 + 0.05 * simulated.half2
     first, second = density(simulated.half1), density(shared)
     entry = inference.classify(

@@ -459,6 +459,14 @@ class TestMasksAndValues:
         mask = maps.read_mask(mrc(tmp_path / "m.mrc", data, voxel=0), self.like)
         assert mask.dtype == bool and mask.sum() == 3
 
+    def test_a_density_map_is_no_mask(self, tmp_path):
+        data = np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32)
+        with pytest.raises(InputError, match=r"m\.mrc holds values from -.*density map, not a mask"):
+            maps.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
+        ringing = np.where(np.arange(10) > 4, 1.0, -0.1) * np.ones((8, 9, 1))
+        mask = maps.read_mask(mrc(tmp_path / "r.mrc", ringing.astype(np.float32)), self.like)
+        assert mask[..., 5:].all() and not mask[..., :5].any()
+
     def test_full_mask_is_allowed(self, tmp_path):
         mask = maps.read_mask(mrc(tmp_path / "m.mrc", np.ones((8, 9, 10), np.int8)), self.like)
         assert mask.all()
@@ -593,7 +601,7 @@ class TestProperties:
     @given(
         shape=st.tuples(*[st.integers(4, 9)] * 3),
         kind=st.sampled_from(["i1", "i2", "u2", "f2", "f4"]),
-        voxel=st.floats(0.125, 50, width=32),
+        voxel=st.floats(0.125, 44, width=32),
         nstart=st.tuples(*[st.integers(-1000, 1000)] * 3),
         origin=st.tuples(*[st.floats(-1e5, 1e5, width=32, allow_subnormal=False)] * 3),
         seed=st.integers(0, 99),

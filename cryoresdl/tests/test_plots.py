@@ -371,3 +371,18 @@ def test_plot_command_refuses_what_is_wrong_in_one_sentence(folder, tmp_path, ca
     assert cli.main(["plot", "slices", str(folder)]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert cli.main(["plot", "all", str(folder), "--overwrite"]) == 0
+    for kind in ("slices", "all"):
+        assert cli.main(["plot", kind, str(folder), "--slice", "25", "--axis", "y", "--overwrite"]) == 2
+        assert "along y there are slices 1 to 24" in capsys.readouterr().err
+    assert cli.main(["plot", "slices", str(folder), "--slice", "24", "--axis", "y", "--overwrite"]) == 0
+    for kind in ("difference", "scatter"):
+        assert cli.main(["plot", kind, str(folder), "--pair", "MonoRes", "Foo", "--overwrite"]) == 2
+        said = capsys.readouterr().err
+        assert "Foo is not among" in said and "choose two of cryoresdl, MonoRes" in said
+
+
+def test_plot_draws_again_what_an_earlier_run_drew(folder):
+    assert cli.main(["plot", "histogram", str(folder)]) == 0
+    (folder / "figures" / "histogram.png").write_bytes(b"old")
+    assert cli.main(["plot", "histogram", str(folder), "--resume"]) == 0
+    assert (folder / "figures" / "histogram.png").read_bytes().startswith(b"\x89PNG")

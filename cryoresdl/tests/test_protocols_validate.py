@@ -477,10 +477,21 @@ class TestStreaming(ScipionCase):
     """A set that still grows: volumes are validated as they arrive, and the run ends when the set is closed."""
 
     def test_volumes_that_arrive_later_are_validated(self):
-        self.write("first_0.mrc", blob(0))
-        self.write("first_1.mrc", blob(1))
-        imported = self.importVolumes("first_*.mrc")
-        late = self.importVolume(self.write("late.mrc", blob(2)))
+        protocol = self.growing("good", blob(2))
+        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 2, 3])
+        self.assertTrue(protocol.outputVolumes.isStreamClosed())
+
+    def test_a_bad_volume_that_arrives_alone_is_skipped(self):
+        protocol = self.growing("bad", np.ones(BOX, np.float32))
+        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 2])
+        self.assertIn("late_bad.mrc", " ".join(protocol.summary()))
+
+    def growing(self, name, last):
+        """The finished protocol of a set of two volumes to which ``last`` was added while it ran."""
+        self.write("%s_0.mrc" % name, blob(0))
+        self.write("%s_1.mrc" % name, blob(1))
+        imported = self.importVolumes("%s_*.mrc" % name)
+        late = self.importVolume(self.write("late_%s.mrc" % name, last))
         volumes = imported.outputVolumes
         self.state(imported, volumes, SetOfVolumes.STREAM_OPEN)
         protocol = self.newProtocol(ProtCryoResValidate, networks=2)
@@ -498,8 +509,7 @@ class TestStreaming(ScipionCase):
         growing.close()
         self.until(lambda: self.proj._updateProtocol(protocol) is not None and not protocol.isActive())
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 2, 3])
-        self.assertTrue(protocol.outputVolumes.isStreamClosed())
+        return protocol
 
     def state(self, protocol, volumes, state):
         volumes.enableAppend()

@@ -8,7 +8,7 @@ import pytest
 import scipy.fft as sf
 from scipy import ndimage
 
-from cryoresdl.models import features, realistic, structures
+from cryoresdl.models import features, fsc, realistic, structures
 from cryoresdl.models.errors import InputError
 from cryoresdl.models.realistic import Options
 
@@ -241,6 +241,42 @@ def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monke
     assert found[inside].sum() / expected[inside].sum() == pytest.approx(1, abs=0.12)
     outside = ~ndimage.binary_dilation(inside, iterations=3)
     assert found[outside].sum() / expected[outside].sum() == pytest.approx(1, abs=0.12)
+
+
+@pytest.mark.parametrize("slope,limit", [(0.0, 0.87), (1.2, 0.87), (-0.6, 0.3)])
+def test_masked_noise_has_the_power_that_the_fsc_assumes(slope, limit):
+    shape = (32, 32, 32)
+    options = Options(noise_slope=slope, band_limit=limit)
+    f = fsc.frequency_grid(shape)
+    edge = realistic.band_limit_filter(f, limit)
+    z, y, x = np.indices(shape) - 16
+    weight = np.exp(-(z**2 + y**2 + x**2) / 60.0).astype(np.float32)
+    expected = realistic._masked_noise_power(weight, f, edge, options, 16)
+    rng = np.random.default_rng(3)
+    drawn = np.zeros(17)
+    for _ in range(60):
+        noise = realistic._noise(shape, f, edge, options, None, 1.0, rng)
+        drawn += realistic.shell_power(sf.rfftn(noise * weight), f, 16) / 60
+    assert np.allclose(drawn[2:], expected[2:], rtol=0.12, atol=1e-3 * expected.max())
+    if slope == 0:
+        assert np.allclose(expected, (weight**2).sum(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("asked", [3.0, 3.5])
+def test_the_fsc_at_the_band_limit_is_what_is_expected_there(asked):
+    atoms = ball(1200, 15.0)
+    made = [
+        realistic.simulate(atoms, asked, 48, 1.0, k, Options(band_limit=0.3, b_base=20.0)) for k in range(6)
+    ]
+    for one in made:
+        assert one.info["global_fsc0143_A"] >= 1 / 0.3 - 0.01
+    there = [
+        np.interp(
+            1 / one.info["global_fsc0143_A"], one.info["fsc"]["frequency_per_A"], one.info["fsc"]["masked"]
+        )
+        for one in made
+    ]
+    assert np.mean(there) == pytest.approx(0.143, abs=0.04)
 
 
 def test_noise_falls_towards_the_faces():

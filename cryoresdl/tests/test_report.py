@@ -154,6 +154,56 @@ def test_results_of_other_versions_never_stop_a_report(tmp_path, monkeypatch, na
     json.dumps(page, allow_nan=False)
 
 
+def change(path, **values):
+    """Put other values into a JSON file of a results folder."""
+    found = json.loads(path.read_text())
+    for one in found if isinstance(found, list) else [found]:
+        one.update(values)
+    path.write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    "name", [constants.CLASSIFICATION_JSON, constants.LOCAL_JSON, constants.COMPARISON_JSON]
+)
+def test_results_of_different_maps_are_said_to_be(tmp_path, name):
+    folder = results_folder.validation(tmp_path / "run")
+    assert not report.content(results.ResultsFolder(folder))["problems"]
+    change(folder / name, map="/data/another.mrc")
+    page = report.content(results.ResultsFolder(folder))
+    said = page["problems"][0]
+    assert "/data/another.mrc" in said and str(folder / "input.mrc") in said and "--overwrite" in said
+    assert page["headline"] == report.MIXED and page["tone"] == "unsure" and not page["verdict"]
+    html = report.build(folder).read_text(encoding="utf-8")
+    assert html.index("/data/another.mrc") < html.index("The map is sharpened.")
+
+
+def test_results_put_in_the_place_of_those_of_validate_are_said_to_be(tmp_path):
+    folder = results_folder.validation(tmp_path / "run")
+    known = json.loads((folder / constants.LOCAL_JSON).read_text())
+    row = {"map": known["map"], "local_median_A": round(known["median_A"], 4), "resolution_A": 4.4}
+    (folder / constants.VALIDATION_JSON).write_text(json.dumps({"row": row}))
+    assert not report.content(results.ResultsFolder(folder))["problems"]
+    change(folder / constants.LOCAL_JSON, median_A=9.876)
+    page = report.content(results.ResultsFolder(folder))
+    assert "9.876 Å" in page["problems"][0] and known["map"] in page["problems"][0]
+    assert page["headline"] == report.MIXED
+
+
+@pytest.mark.parametrize(
+    "one,other,same",
+    [
+        ("/a/m.mrc", "/a/./m.mrc:mrc", True),
+        ("/a/m.mrc", "/b/m.mrc", False),
+        ("maps/m.mrc", "/b/maps/m.mrc", True),
+        ("../m.mrc", "maps/m.mrc", True),
+        ("m.mrc", "/b/other.mrc", False),
+        ("maps/m.mrc", "/b/other/m.mrc", False),
+    ],
+)
+def test_names_of_one_map(one, other, same):
+    assert report._same_map(one, other) == same
+
+
 def test_a_folder_of_many_maps_becomes_a_table(tmp_path):
     (tmp_path / constants.RESULTS_CSV).write_text("map,class\na.mrc,high\nb.mrc,low\n")
     html = report.build(tmp_path).read_text(encoding="utf-8")
@@ -177,6 +227,9 @@ def test_command_line(tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(folder / constants.REPORT_HTML)
     assert cli.main(["report", str(folder)]) == 2
     assert cli.main(["report", str(folder), "--overwrite"]) == 0
+    (folder / constants.REPORT_HTML).write_text("old")
+    assert cli.main(["report", str(folder), "--resume"]) == 0
+    assert (folder / constants.REPORT_HTML).read_text(encoding="utf-8") != "old"
 
 
 @pytest.fixture(scope="module")

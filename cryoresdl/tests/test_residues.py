@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from cryoresdl.models import cli, maps, residues
+from cryoresdl.models import cli, maps, residues, structures
 from cryoresdl.models.errors import InputError
 
 
@@ -99,6 +99,14 @@ class TestCommand:
         assert float(chains[0]["resolution_A"]) == pytest.approx((5.1 + 6.0) / 2, abs=1e-3)
         assert "chain A: 5.55 A" in capsys.readouterr().out
 
+    def test_resume_is_for_the_same_files(self, tmp_path, capsys):
+        assert self.run(tmp_path)[0] == 0
+        assert self.run(tmp_path, ATOMS, None, "--resume")[0] == 0
+        assert "already complete" in capsys.readouterr().out
+        code, out = self.run(tmp_path, ATOMS[:2], None, "--resume")
+        assert code == 0 and "already" not in capsys.readouterr().out
+        assert len((out / "residues.csv").read_text().splitlines()) == 3
+
     def test_attribute_file(self, tmp_path):
         _, out = self.run(tmp_path)
         lines = (out / "residues.defattr").read_text().splitlines()
@@ -152,3 +160,13 @@ class TestCommand:
         with pytest.raises(InputError):
             atoms.xyz = xyz + 1e4
             residues.table(atoms, volume)
+
+
+def test_intervals_at_the_border_of_the_mask_are_not_averaged_with_nothing(tmp_path):
+    volume, interval = ramp(origin=(0, 0, 0), voxel=1.0), ramp(origin=(0, 0, 0), voxel=1.0)
+    volume.data[:], interval.data[:] = 5, 1
+    volume.data[:, :, 10:] = interval.data[:, :, 10:] = 0
+    atoms = structures.read_structure(pdb(tmp_path / "a.pdb", [("A", 1, 9.4, 5, 5), ("A", 2, 5, 5, 5)]))
+    rows, _ = residues.table(atoms, volume, interval)
+    assert [row.resolution_A for row in rows] == pytest.approx([5, 5])
+    assert [row.interval_A for row in rows] == pytest.approx([1, 1])

@@ -75,6 +75,65 @@ def test_classify_several_maps_is_one_list(tmp_path, capsys):
     assert cli.main(["classify", str(tmp_path / "none.mrc"), "--out", str(tmp_path / "x")]) == 2
 
 
+def answer(density, mask=None, claimed=None, model="", half1=None, half2=None):
+    """An entry without a network."""
+    if "stop" in density.path:
+        raise cli.Stopped(15)
+    return {
+        "map": density.path,
+        "class": "high",
+        "probabilities": {"high": 1.0, "medium": 0.0, "low": 0.0},
+        "resolution_A": None,
+        "interval_A": None,
+        "warnings": ["The map is unlike the others."],
+        "claim": {"claimed_A": 3.0, "verdict": "cannot tell", "reasons": ["The mask is small."]},
+    }
+
+
+@pytest.fixture
+def quick_classify(monkeypatch, tmp_path):
+    """`classify` without networks; returns the words up to the maps, which are a, b, stop and bad."""
+    import shutil
+
+    monkeypatch.setattr(inference, "classify", answer)
+    monkeypatch.setattr(inference, "load_model", lambda *_: None)
+    monkeypatch.setattr(model_file, "resolve", lambda name: tmp_path / "a.mrc")
+    for name in ("a", "b", "stop"):
+        shutil.copy(sample("map"), tmp_path / f"{name}.mrc")
+    (tmp_path / "bad.mrc").write_bytes(b"junk")
+    return ["classify", "--claimed", "3", "--out", str(tmp_path / "out")]
+
+
+def classified(tmp_path):
+    entries = json.loads((tmp_path / "out" / constants.CLASSIFICATION_JSON).read_text())
+    return [entry["map"].rpartition("/")[2] for entry in entries]
+
+
+def test_classify_says_reasons_and_warnings(quick_classify, tmp_path, capsys):
+    assert cli.main([*quick_classify, str(tmp_path / "a.mrc")]) == 0
+    said = capsys.readouterr().out
+    assert "claim 3 A cannot tell" in said
+    assert "reason: The mask is small." in said and "warning: The map is unlike the others." in said
+
+
+def test_classify_keeps_what_is_finished_beside_a_bad_map(quick_classify, tmp_path, capsys):
+    words = [*quick_classify, *(str(tmp_path / f"{name}.mrc") for name in ("a", "bad", "b"))]
+    assert cli.main(words) == 2
+    first, last = capsys.readouterr().err.splitlines()
+    assert "bad.mrc" in first and "1 of 3 maps could not be classified" in last
+    assert classified(tmp_path) == ["a.mrc", "b.mrc"]
+    # The list is not complete: a resume does not say that it is.
+    assert cli.main([*words, "--resume"]) == 2 and "bad.mrc" in capsys.readouterr().err
+    assert cli.main([*quick_classify, str(tmp_path / "bad.mrc"), "--overwrite"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_classify_keeps_what_is_finished_when_stopped(quick_classify, tmp_path, capsys):
+    words = [*quick_classify, *(str(tmp_path / f"{name}.mrc") for name in ("a", "stop", "b"))]
+    assert cli.main(words) == 143 and "is kept" in capsys.readouterr().err
+    assert classified(tmp_path) == ["a.mrc"]
+
+
 def test_localres_with_a_network_of_the_paper(tmp_path):
     """Classes of 16^3 patches; angstroms are class centres, never beyond Nyquist, and it says so."""
     pytest.importorskip("tensorflow")
@@ -136,6 +195,9 @@ def test_the_default_global_network_is_trained_and_measured(feature_file, tmp_pa
     assert cli.main(words) == 0
     card = model_file.read_card(run / "model.cryoresdl")
     assert card["kind"] == "global" and set(card["calibration"]) >= {"temperature", "distance_limit"}
+    assert card["name"] == "run" and card["metrics"]["split"].startswith("test, structures of clusters")
+    assert json.loads((run / "card.json").read_text())["metrics"] == card["metrics"]
+    assert (run / "training.png").stat().st_size > 10_000
     out = tmp_path / "measured"
     measure = ["evaluate", "--data", feature_file, "--model", str(run / "model.cryoresdl"), "--out", str(out)]
     assert cli.main([*measure, "--quiet"]) == 0
@@ -180,3 +242,40 @@ def test_measuring_a_model_on_what_it_cannot_read_is_refused(feature_file, tmp_p
     assert (
         cli.main(["evaluate", "--data", sample("map"), "--model", "truth", "--out", str(tmp_path / "y")]) == 2
     )
+
+
+@pytest.fixture(scope="module")
+def triples_csv(tmp_path_factory):
+    """Three times the sample map with its truth, without splits."""
+    rows = [f"{sample('map')},{sample('truth')},{sample('mask')},m{k}" for k in range(3)]
+    path = tmp_path_factory.mktemp("csv") / "triples.csv"
+    path.write_text("\n".join(["map,label,mask,name", *rows, ""]))
+    return path
+
+
+def test_a_feature_set_of_ones_own_maps_goes_on_with_the_same_list_only(triples_csv, tmp_path, capsys):
+    words = ["dataset", "features", "--out", str(tmp_path / "own.h5"), "--csv"]
+    assert cli.main([*words, str(triples_csv)]) == 0
+    assert "3 maps added, 0 skipped; it holds test 1, train 1, validation 1" in capsys.readouterr().err
+    card = json.loads((tmp_path / "own.json").read_text())
+    assert card["labels"] == ["monores"]
+    assert cli.main([*words, str(triples_csv), "--resume"]) == 0
+    assert "0 maps added" in capsys.readouterr().err
+    assert cli.main([*words, str(triples_csv), "--labels", "truth", "--resume"]) == 2
+    assert "labels monores, and truth would be added" in capsys.readouterr().err
+    other = tmp_path / "other.csv"
+    other.write_text(triples_csv.read_text().replace(",m1", ",another"))
+    assert cli.main([*words, str(other), "--resume"]) == 2
+    assert "made from another list: its map 2 is 'm1', not 'another'" in capsys.readouterr().err
+    train = ["train", "unet", "--data", str(tmp_path / "own.h5"), "--out", str(tmp_path / "run")]
+    assert cli.main([*train, "--labels", "truth"]) == 2
+    assert "has monores labels, not truth; leave --labels out" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@needs_models
+def test_the_global_network_does_not_learn_from_patches(triples_csv, tmp_path, capsys):
+    patches = str(tmp_path / "patches.h5")
+    assert cli.main(["dataset", "local", "--csv", str(triples_csv), "--out", patches, "--quiet"]) == 0
+    assert cli.main(["train", "cnn", "--data", patches, "--out", str(tmp_path / "run")]) == 2
+    assert "patches.h5 holds patches with a label per voxel" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .. import constants
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Classify every map and write one list."""
+    """Classify every map and write one list, which grows by every map that is finished."""
     from .. import files, inference, maps, model_file, outputs
     from ..errors import InputError
 
@@ -51,21 +51,53 @@ def run(args: argparse.Namespace) -> None:
     if len(args.maps) > 1 and (args.half1 or args.half2):
         raise InputError("--half1 and --half2 belong to one map; classify maps with half maps one at a time.")
     entries: List[Dict[str, Any]] = []
-    for path in args.maps:
+    inference.load_model(args.model, "global")  # what is wrong with it is said once, and not by every map
+    with made.writing():
+        for path in args.maps:
+            entry = _entry(path, args)
+            if entry is None:
+                continue
+            entries.append(entry)
+            # After every map: a stop or a later bad map costs nothing that is finished.
+            outputs.write_classification(entries, out)
+            for line in _lines(entry):
+                print(line)
+        failed = len(args.maps) - len(entries)
+        if failed:
+            raise InputError(f"{failed} of {len(args.maps)} maps could not be classified (see above).")
+    print(f"results: {files.shown(out / constants.CLASSIFICATION_JSON)}")
+
+
+def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
+    """The entry of one map; of several, a bad one is named on stderr, and the result is None."""
+    from .. import inference, maps
+    from ..cli import BAD_INPUT, say
+    from ..errors import InputError
+
+    try:
         density = maps.read(path, args.voxel_size)
         mask = maps.read_mask(args.mask, density) if args.mask else None
         halves = [maps.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)]
-        entry = inference.classify(density, mask, args.claimed, args.model, half1=halves[0], half2=halves[1])
-        entries.append(entry)
-        print(_line(entry))
-    with made.writing():
-        outputs.write_classification(entries, out)
-    print(f"results: {out / constants.CLASSIFICATION_JSON}")
+        return inference.classify(density, mask, args.claimed, args.model, half1=halves[0], half2=halves[1])
+    except InputError as error:
+        if len(args.maps) == 1:
+            raise
+        say(str(error), BAD_INPUT)
+        return None
+
+
+def _lines(entry: Dict[str, Any]) -> List[str]:
+    """One map's entry as lines of text: the answer, why a claim was judged as it was, and the warnings."""
+    text = [_line(entry)]
+    text += [f"reason: {reason}" for reason in (entry["claim"] or {}).get("reasons", [])]
+    return text + [f"warning: {warning}" for warning in entry["warnings"]]
 
 
 def _line(entry: Dict[str, Any]) -> str:
+    from ..files import shown
+
     shares = ", ".join(f"{k} {v:.2f}" for k, v in entry["probabilities"].items())
-    text = f"{entry['map']}: {entry['class']} ({shares})"
+    text = f"{shown(entry['map'] or '')}: {entry['class']} ({shares})"
     if entry["resolution_A"] is not None:
         low, high = entry["interval_A"]
         text += f", {entry['resolution_A']:.2f} A (68 %: {low:.2f} to {high:.2f} A)"

@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> None:
     from .. import comparison, files, maps
 
     out = Path(args.out)
-    if args.resume and (out / constants.COMPARISON_JSON).exists():
-        print(f"{out / constants.COMPARISON_JSON} is already there.")
+    made = _made(args)
+    if args.resume and made.complete():
+        print(f"{files.shown(out)} is already complete.")
         return
     like = maps.read(args.map) if args.map else None
     estimates, grid = comparison.load(args.volumes, like)
@@ -41,11 +42,24 @@ def run(args: argparse.Namespace) -> None:
     files.prepare_out(out, [constants.COMPARISON_JSON, constants.DISAGREEMENT], args.overwrite, args.resume)
     for estimate in estimates:
         estimate.path = os.path.abspath(estimate.path)
-    result = comparison.write(out, estimates, mask, grid, args.mask)
-    draw(out)
+    with made.writing():
+        result = comparison.write(out, estimates, mask, grid, args.mask)
+        draw(out)
     for line in lines(result):
         print(line)
     print(f"results: {files.shown(out)}")
+
+
+def _made(args: argparse.Namespace) -> Any:
+    """What is compared, for ``--resume``."""
+    from .. import comparison, files, maps
+
+    words = [comparison.parse(word) for word in args.volumes]
+    inputs = {f"volume {number}": maps.plain_path(path) for number, (path, _) in enumerate(words, 1)}
+    given = {"mask": args.mask, "map": args.map}
+    inputs.update({name: maps.plain_path(path) for name, path in given.items() if path})
+    request = {"command": "compare", "names": [name for _, name in words]}
+    return files.Run(args.out, request, inputs)
 
 
 def draw(out: Path) -> None:

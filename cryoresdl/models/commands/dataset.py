@@ -5,7 +5,8 @@
   dataset features what the default networks learn from: triples, or reconstructions simulated from structures,
                    as band energies with the local resolution of every cell
 
-A card (JSON and PNG) is written beside the HDF5 file. A stopped run goes on with --resume.
+A card is written beside the HDF5 file: as JSON and PNG for global and local, as JSON for features. A stopped
+run goes on with --resume.
 """
 
 from __future__ import annotations
@@ -101,7 +102,11 @@ def _add_local(group: Any) -> None:
         "map, resolution and optionally mask",
     )
     add("--shared-layout", metavar="DIR", help="folder with index.json and one sub-folder per map")
-    add("--labels", choices=("monores", "resmap", "truth"), help="what the label volumes are (monores)")
+    add(
+        "--labels",
+        choices=("monores", "resmap", "truth"),
+        help="what the label volumes are (monores); the set keeps it, and 'train unet' goes by it",
+    )
     add("--patch", type=count, metavar="N", help="edge of the patches in voxels (48; paper: 16)")
 
 
@@ -247,10 +252,14 @@ def _features(args: argparse.Namespace, out: Path) -> None:
             made = feature_sets.build_from_triples(rows, out, labels, args.seed, step)
     for reason in made["skipped"][:10]:
         progress.note(f"  skipped {reason}")
-    if not made["made"] and made["skipped"]:
+    card = feature_sets.describe(out)
+    if not card["splits"] and made["skipped"]:
         raise InputError(f"None of the maps could be used; the first reason: {made['skipped'][0]}")
-    files.write_json(out.with_suffix(".json"), {**feature_sets.describe(out), "skipped": made["skipped"]})
-    progress.note(f"{out}: {made['made']} maps added, {len(made['skipped'])} skipped")
+    files.write_json(out.with_suffix(".json"), {**card, "skipped": made["skipped"]})
+    held = ", ".join(f"{split} {found['maps']}" for split, found in card["splits"].items())
+    progress.note(
+        f"{out}: {made['made']} maps added, {len(made['skipped'])} skipped; it holds {held or 'none'}"
+    )
 
 
 def _users_maps(args: argparse.Namespace) -> Tuple[List[Any], str]:

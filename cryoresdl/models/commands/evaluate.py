@@ -29,11 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the metrics and print the paths."""
-    from .. import assess, files
+    from .. import assess, files, model_file
 
-    out = files.prepare_out(args.out, [assess.METRICS], args.overwrite, args.resume)
-    if args.resume and (out / assess.METRICS).exists():
-        print(f"{out / assess.METRICS} is already there.")
+    request = {"command": "evaluate", "split": args.split, "limit": args.limit}
+    inputs = {"data": args.data, "model": str(model_file.resolve(args.model))}
+    made = files.Run(args.out, request, inputs)
+    if args.resume and made.complete():
+        print(f"{files.shown(args.out)} is already complete.")
         return
-    for path in assess.evaluate(args.data, args.model, out, args.split, args.limit):
+    out = files.prepare_out(args.out, [assess.METRICS], args.overwrite, args.resume)
+    with made.writing():
+        paths = assess.evaluate(args.data, args.model, out, args.split, args.limit)
+    for path in paths:
         print(path)

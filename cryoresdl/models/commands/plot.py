@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any, Sequence
 
 from ..errors import InputError
 
@@ -54,11 +55,42 @@ def run(args: argparse.Namespace) -> None:
     kinds = plots.drawable(opened) if args.kind == "all" else [args.kind]
     if not kinds:
         raise InputError(f"{folder} holds no results of CryoResDL to draw.")
+    _refuse_slice(kinds, opened, args)
+    _refuse_pair(kinds, opened, args)
     names = [f"{kind}.{args.format}" for kind in kinds]
     out = files.prepare_out(args.out or folder / "figures", names, args.overwrite, args.resume)
     index = None if args.slice is None else args.slice - 1
+    # With --resume, too: what is in the folder may have changed, and this takes seconds.
     for kind, name in zip(kinds, names):
-        if args.resume and (out / name).exists():
-            continue
         figure = plots.from_folder(kind, opened, args.axis, index, args.pair)
         print(plots.save(figure, out / name, args.dpi))
+
+
+def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
+    """Another slice than the one that was asked for must not be drawn in its place."""
+    from .. import plots
+
+    if args.slice is None:
+        return
+    for kind in [kind for kind in kinds if kind in plots.SLICE_KINDS]:
+        figure = plots.slices_from_folder(opened, kind, args.axis)
+        if figure is not None and args.slice > figure.count:
+            raise InputError(
+                f"--slice {args.slice} is outside the box; along {args.axis} there are slices 1 to {figure.count}."
+            )
+
+
+def _refuse_pair(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
+    """A name that is not there must not become a picture that says so."""
+    from .. import files, plots
+
+    if args.pair is None or not {"difference", "scatter"} & set(kinds):
+        return
+    names = list(plots.compared_volumes(opened))
+    unknown = [name for name in args.pair if name not in names]
+    if names and unknown:
+        listed = ", ".join(files.shown(name) for name in names)
+        raise InputError(
+            f"--pair: {files.shown(unknown[0])} is not among the volumes compared in "
+            f"{files.shown(opened.folder)}; choose two of {listed}."
+        )

@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"There is no results folder {files.shown(folder)}; give the --out of validate.")
     target = folder / constants.REPORT_HTML
     files.prepare_out(folder, [constants.REPORT_HTML], args.overwrite, args.resume)
-    if not (args.resume and target.exists()):
-        report.build(folder)
+    # With --resume, too: what is in the folder may have changed, and this takes seconds.
+    report.build(folder)
     print(target)

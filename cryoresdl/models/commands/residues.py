@@ -38,17 +38,21 @@ def run(args: argparse.Namespace) -> None:
     from .. import files, maps, residues, structures
 
     out = Path(args.out)
-    if args.resume and (out / FILES[-1]).exists():
-        print(f"{files.shown(out / FILES[-1])} is already there.")
+    given = {name: getattr(args, name) for name in ("volume", "structure", "interval", "map")}
+    inputs = {name: maps.plain_path(path) for name, path in given.items() if path}
+    made = files.Run(out, {"command": "residues"}, inputs)
+    if args.resume and made.complete():
+        print(f"{files.shown(out)} is already complete.")
         return
     volume = maps.read_values(args.volume, maps.read(args.map) if args.map else None)
     interval = maps.read_values(args.interval, volume, "interval volume") if args.interval else None
     atoms = structures.read_structure(args.structure, hydrogens=False)
     rows, warnings = residues.table(atoms, volume, interval)
     files.prepare_out(out, FILES, args.overwrite, args.resume)
-    residues.write_csv(out / FILES[0], rows)
-    residues.write_chains(out / FILES[1], rows)
-    residues.write_attributes(out / FILES[2], rows)
+    with made.writing():
+        residues.write_csv(out / FILES[0], rows)
+        residues.write_chains(out / FILES[1], rows)
+        residues.write_attributes(out / FILES[2], rows)
     for item in residues.chains(rows):
         value = "no estimate" if item["resolution_A"] is None else f"{item['resolution_A']:.2f} A"
         print(f"chain {item['chain']}: {value} ({item['residues_estimated']} of {item['residues']} residues)")

@@ -3,7 +3,8 @@
 With --paper the DNN, 3D CNN and 3D U-Net of Avramov et al. (2019) are trained exactly as described there,
 or with the width, epochs, batch and optimiser that you choose. Without it, 'cnn' trains our global model
 and 'unet' our local-resolution model on the features that they read (docs/models.md). Every epoch is in
-history.csv; a run that was stopped or killed goes on with --resume to the same result.
+history.csv, with its curves in training.png, and the model's card in card.json; a run that was stopped
+or killed goes on with --resume to the same result.
 """
 
 from __future__ import annotations
@@ -48,9 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--paper", action="store_true", help="the paper's network, data path and hyper-parameters"
     )
     parser.add_argument(
-        "--labels", choices=("truth", "monores", "resmap"), help="whose local resolution to learn (unet)"
+        "--labels",
+        choices=("truth", "monores", "resmap"),
+        help="whose local resolution to learn (unet; what the training sets say)",
     )
-    parser.add_argument("--name", metavar="NAME", help="the model's name on its card")
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="the model's name on its card (the name of the folder --out; paper: of the network)",
+    )
     parser.add_argument("--epochs", type=count, metavar="N", help="at most this many passes over the data")
     parser.add_argument(
         "--batch", type=count, metavar="N", help="examples per step (paper: dnn 150, cnn 75, unet 32)"
@@ -111,6 +118,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and write model, history, card and figures."""
+    from .. import model_file
+
+    if args.name is not None:
+        model_file.check_name(args.name)  # before hours of training, not after them
     if args.paper:
         _train_paper(args)
         return
@@ -196,8 +207,9 @@ def _train_default(args: argparse.Namespace) -> None:
     if args.calibrate_only:
         path = _calibrate(args)
     elif args.network == "unet":
-        labels = args.labels or "truth"
-        path = feature_training.train_local(args.data, args.out, labels=labels, start=args.start, **common)
+        path = feature_training.train_local(
+            args.data, args.out, labels=args.labels, start=args.start, **common
+        )
     else:
         if args.start or args.labels:
             raise InputError(

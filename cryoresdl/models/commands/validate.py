@@ -160,6 +160,7 @@ def _remove_if_empty(folder: Path, existed: bool) -> None:
 
 def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     from .. import batch, files
+    from ..errors import InputError
 
     out = Path(args.out)
     if args.piece:
@@ -174,9 +175,11 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     failed = [row for row in rows if row["status"] != batch.DONE]
     for row in failed:
         print(f"{files.shown(row['map'])}: {row['error']}")
-    print(
-        f"{len(rows) - len(failed)} of {len(rows)} maps validated: {files.shown(out / constants.RESULTS_CSV)}"
-    )
+    said = f", {len(failed)} failed" if failed else ""
+    table = files.shown(out / constants.RESULTS_CSV)
+    print(f"{len(rows) - len(failed)} of {len(rows)} maps validated{said}: {table}")
+    if rows and len(failed) == len(rows):
+        raise InputError(f"No map of the list could be validated; the column error of {table} says why.")
 
 
 def lines(row: dict[str, Any]) -> list[str]:
