@@ -17,7 +17,7 @@ from .resolution_bins import quantile
 
 TARGET = 0.683
 LEAST_MAPS = 20
-"""Maps of a kind that calibration factors of its own can rest on."""
+"""Maps of a kind that calibration factors of its own can rest on; fewer move one factor for all part of the way."""
 LEAST_OF_GENERATOR = 8
 """Held-out maps of another generator that weigh as much in the last scaling as all of ours."""
 WIDTH_BINS = 8
@@ -32,7 +32,9 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
         log2: narrow intervals of easy maps and wide ones of hard maps are not wrong by the same factor),
         ``coverage_before`` and ``maps``; of single maps with noise outside the mask, and under ``half_maps`` and
         ``no_background`` the same of half maps and of single maps without such noise. Single maps are taken
-        together where either kind has fewer than :data:`LEAST_MAPS`.
+        together where either kind has fewer than :data:`LEAST_MAPS`. The errors of one map are alike, so what few maps ask
+        for is partly chance: of n maps fewer than that the factor is their own to the power of n / ``LEAST_MAPS``, and the
+        same for all widths.
     """
     kinds: Dict[str, List[Item]] = {features.BACKGROUND: [], features.NO_BACKGROUND: []}
     for item in items:
@@ -61,6 +63,10 @@ def _calibrate_variant(model: Any, items: Sequence[Item], variant: str) -> Dict[
         weights.append(np.full(ratio.size, 1.0 / ratio.size))
         before.append(float((ratio <= 1).mean()))
     ratio, weight, width = (np.concatenate(parts) for parts in (ratios, weights, widths))
+    spread = _weighted_quantile(ratio, weight, TARGET)
+    found = {"spread": spread, "coverage_before": float(np.mean(before)), "maps": len(items)}
+    if len(items) < LEAST_MAPS:
+        return {**found, "spread": spread ** (len(items) / LEAST_MAPS)}
     order = np.argsort(width, kind="stable")
     group = np.minimum(np.cumsum(weight[order]) / weight.sum() * WIDTH_BINS, WIDTH_BINS - 1).astype(int)
     knots: List[float] = []
@@ -72,11 +78,9 @@ def _calibrate_variant(model: Any, items: Sequence[Item], variant: str) -> Dict[
             knots.append(knot)
             factors.append(_weighted_quantile(ratio[chosen], weight[chosen], TARGET))
     return {
-        "spread": _weighted_quantile(ratio, weight, TARGET),
+        **found,
         "spread_knots": [round(k, 5) for k in knots],
         "spread_factors": [round(f, 4) for f in factors],
-        "coverage_before": float(np.mean(before)),
-        "maps": len(items),
     }
 
 

@@ -24,7 +24,13 @@ from cryoresdl.models.maps import DensityMap
 from .small_maps import make_item, save_local_model, write_items
 
 
-def test_calibration_makes_the_interval_cover_two_thirds():
+@pytest.fixture
+def one_map_is_enough(monkeypatch):
+    """Calibration factors rest on any number of maps."""
+    monkeypatch.setattr(correction_training, "LEAST_MAPS", 1)
+
+
+def test_calibration_makes_the_interval_cover_two_thirds(one_map_is_enough):
     """A model that is always equally wrong and much too sure: the factor is what its errors ask for."""
     rng = np.random.default_rng(0)
     item = make_item(0, (20, 20, 20))
@@ -42,7 +48,24 @@ def test_calibration_makes_the_interval_cover_two_thirds():
     assert found["spread_factors"] == [pytest.approx(2.0, rel=0.08)]  # one width: one factor
 
 
-def test_half_maps_are_calibrated_apart_where_there_are_any():
+def test_few_maps_move_the_intervals_part_of_the_way():
+    """Errors four times as wide as the model says: 5 maps of 20 move the factor to the fourth root."""
+    rng = np.random.default_rng(0)
+    item = make_item(0, (20, 20, 20))
+    inside = item.truth > 0
+    item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
+    logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.1) ** 2).astype(np.float32)
+
+    def model(inputs, training=False):
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+
+    few = correction_training.calibrate_local(model, [item] * 5)
+    enough = correction_training.calibrate_local(model, [item] * 20)
+    assert enough["spread"] == pytest.approx(4.0, rel=0.15) and "spread_factors" not in few
+    assert few["spread"] == pytest.approx(enough["spread"] ** 0.25)
+
+
+def test_half_maps_are_calibrated_apart_where_there_are_any(one_map_is_enough):
     """Half maps twice as certain as the model says; the second item has none, and its copy must not count."""
     rng = np.random.default_rng(2)
     items = [make_item(k, (20, 20, 20)) for k in range(2)]
@@ -91,7 +114,7 @@ def test_single_maps_without_background_are_calibrated_apart_where_there_are_eno
     assert "no_background" not in together and together["maps"] == 4
 
 
-def test_intervals_are_calibrated_as_plus_and_minus_in_angstroms():
+def test_intervals_are_calibrated_as_plus_and_minus_in_angstroms(one_map_is_enough):
     """What is written is resolution and half-width in A: wide errors on the log scale must be covered to 68 % as such."""
     rng = np.random.default_rng(5)
     item = make_item(0, (20, 20, 20), voxel=1.5)
@@ -111,7 +134,7 @@ def test_intervals_are_calibrated_as_plus_and_minus_in_angstroms():
     assert hits.mean() == pytest.approx(0.683, abs=0.002)
 
 
-def test_narrow_and_wide_intervals_get_factors_of_their_own():
+def test_narrow_and_wide_intervals_get_factors_of_their_own(one_map_is_enough):
     """Half of the cells too sure by 3, half too cautious by 2: each kind is covered by two thirds afterwards."""
 
     rng = np.random.default_rng(1)
