@@ -21,6 +21,7 @@ from .constants import MODEL_SUFFIX
 from .errors import InputError
 from .feature_sets import KNOWN, TRUTH, EmptySplitError, Item, kept_apart, labels_in, read_items
 from .files import PathLike, atomic_path
+from .machine import quiet_stderr
 
 VALIDATION_MAPS = 30
 """Maps of each feature set that a training is watched on."""
@@ -178,8 +179,9 @@ def import_tensorflow() -> Tuple[Any, Any]:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import keras
-        import tensorflow as tf
+        with quiet_stderr():
+            import keras
+            import tensorflow as tf
     except ImportError as error:
         raise InputError(
             f"Training needs TensorFlow ({error}); install it or set CRYORESDL_PYTHON to a python that has it."

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import Iterator
 
 from .errors import MemoryLimitError
 
@@ -13,6 +17,32 @@ _CGROUP_V1 = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     "/sys/fs/cgroup/memory/memory.usage_in_bytes",
 )
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what libraries write to the error stream themselves, and show it only where what is done here fails.
+
+    TensorFlow's own code prints lines while it is imported that no setting of it stops.
+    """
+    try:
+        before = os.dup(2)
+    except OSError:  # a process without an error stream
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(before, kept.read())
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def memory_left() -> int | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .constants import GLOBAL_CLASSES, LOCAL_CLASSES
 from .errors import InputError
+from .machine import quiet_stderr
 
 if TYPE_CHECKING:
     from .model_file import Model
@@ -242,8 +243,9 @@ def import_keras() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        import keras
-        import tensorflow  # noqa: F401
+        with quiet_stderr():
+            import keras
+            import tensorflow  # noqa: F401
     except ImportError as error:
         raise InputError(
             f"This network needs TensorFlow, which this Python lacks ({error}); "

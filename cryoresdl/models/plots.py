@@ -1426,7 +1426,7 @@ def _mask_of(results: ResultsFolder, shape: Tuple[int, int, int]) -> Any:
     return mask.data if mask is not None and mask.shape == shape else None
 
 
-def _listed_volume(results: ResultsFolder, name: str) -> Dict[str, Any]:
+def listed_volume(results: ResultsFolder, name: str) -> Dict[str, Any]:
     """The entry of ``comparison.json`` about one volume."""
     listed = (results.comparison or {}).get("volumes") or []
     return next((v for v in listed if isinstance(v, dict) and v.get("name") == name), {})
@@ -1508,7 +1508,7 @@ def histogram_sources(results: ResultsFolder) -> Tuple[Dict[str, List[float]], D
     for name, volume in compared_volumes(results).items():
         if _is_own(volume, results):
             continue
-        listed = _listed_volume(results, name)
+        listed = listed_volume(results, name)
         if isinstance(listed.get("fractions"), dict):
             sources[name] = [float(listed["fractions"].get(c, 0.0)) for c in constants.LOCAL_CLASSES]
             voxels[name] = int(listed.get("n_voxels") or 0)

@@ -374,6 +374,13 @@ def _verdict_table(entry: Mapping[str, Any]) -> Dict[str, Any]:
     )
 
 
+def _summary_of(results: ResultsFolder, name: str) -> Mapping[str, Any]:
+    """What the results say of the map's own local resolution, or of a method compared with it."""
+    if name == plots.OURS:
+        return results.summary or {}
+    return plots.listed_volume(results, name)
+
+
 def _class_table(results: ResultsFolder) -> Dict[str, Any]:
     sources, voxels = plots.histogram_sources(results)
     names = list(sources)
@@ -383,11 +390,10 @@ def _class_table(results: ResultsFolder) -> Dict[str, Any]:
     ]
     if voxels:
         rows.append(["voxels", *(f"{voxels[name]:,}" if name in voxels else "" for name in names)])
-    summary = results.summary or {}
-    if names and summary.get("median_A") is not None:
-        blank = [""] * (len(names) - 1)
-        rows.append(["median (Å)", f"{summary['median_A']:.2f}", *blank])
-        rows.append(["quartiles (Å)", _span(summary.get("quartiles_A")), *blank])
+    known = [_summary_of(results, name) for name in names]
+    if any(plots.is_number(one.get("median_A")) for one in known):
+        rows.append(["median (Å)", *(_number(one.get("median_A"), "{:.2f}") for one in known)])
+        rows.append(["quartiles (Å)", *(_span(one.get("quartiles_A")) for one in known)])
     return _table("Local resolution: share of the voxels (%)", ["class (Å)", *names], rows if names else [])
 
 

@@ -80,7 +80,12 @@ def comparison(folder, values, like):
         {
             "volumes": [
                 {"name": "cryoresdl", "path": str(folder / constants.LOCAL_RESOLUTION)},
-                {"name": "MonoRes", "path": str(folder / "monores.mrc")},
+                {
+                    "name": "MonoRes",
+                    "path": str(folder / "monores.mrc"),
+                    "median_A": float(np.median(other[other > 0])),
+                    "quartiles_A": [float(v) for v in np.quantile(other[other > 0], (0.25, 0.75))],
+                },
             ],
             "pairs": [
                 {

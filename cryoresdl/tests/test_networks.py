@@ -1,12 +1,13 @@
 """The paper's networks: sizes, layers, preprocessing to the letter, and weights that travel."""
 
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from cryoresdl.models import networks
+from cryoresdl.models import machine, networks
 from cryoresdl.models.errors import InputError
 from cryoresdl.models.model_file import Model
 
@@ -204,3 +205,16 @@ def test_cnn_predicts_through_keras(keras):
 def test_local_models_do_not_classify():
     with pytest.raises(InputError, match="not a global classifier"):
         networks.paper_predict(model_of(networks.describe("paper-unet", 1 / 32), {}), [np.zeros((4, 4, 4))])
+
+
+def test_what_libraries_print_while_imported_is_shown_only_where_that_fails(capfd):
+    with machine.quiet_stderr():
+        os.write(2, b"oneDNN custom operations are on\n")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError):
+        with machine.quiet_stderr():
+            os.write(2, b"cannot open libcudart\n")
+            raise ImportError("tensorflow")
+    assert capfd.readouterr().err == "cannot open libcudart\n"
+    os.write(2, b"later\n")
+    assert capfd.readouterr().err == "later\n"

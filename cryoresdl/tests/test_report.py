@@ -56,6 +56,9 @@ def test_tables_hold_the_numbers_of_the_results(folder):
     assert [classes[n][0] for n in constants.LOCAL_CLASSES] == [
         f"{100 * summary['fractions'][n]:.1f}" for n in constants.LOCAL_CLASSES
     ]
+    own, other = (float(value) for value in classes["median (Å)"])
+    assert own == pytest.approx(summary["median_A"], abs=0.01) and other == pytest.approx(own + 1, abs=0.02)
+    assert all(" to " in span for span in classes["quartiles (Å)"])
     assert tables["Global resolution"]["probability of high"] == ["0.700"]
     assert tables["Agreement of the methods"]["cryoresdl / MonoRes"][1:] == ["0.25", "1.00", "+1.00", "1.00"]
     assert tables["The run"]["seed"] == ["7"] and tables["The run"]["version"] == ["0.1.0"]
