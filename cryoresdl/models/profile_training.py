@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -16,7 +17,7 @@ from .evaluation import brier
 from .evaluation import calibration as reliability
 from .feature_sets import VARIANTS, EmptySplitError, Item, kept_apart
 from .feature_training import _as_list, _loss_of, _set_facts, import_tensorflow, load_split
-from .files import PathLike, atomic_path
+from .files import PathLike, atomic_path, stamp
 
 
 @dataclass
@@ -196,7 +197,9 @@ def cached_table(
     path: Path, data: Any, split: str, local_model: Any, resume: bool, report: Any = None
 ) -> Table:
     """The table of a split, read from ``path`` when a run is resumed, else made and kept there."""
-    digest = model_file.digest(local_model)
+    # Sets are large: size and time of change must do to tell whether they are the same.
+    made_of = [[str(Path(one).resolve()), stamp(one, digest=False)] for one in _as_list(data)]
+    digest = json.dumps([model_file.digest(local_model), made_of])
     if resume and path.exists():
         with np.load(path) as stored:
             if str(stored["digest"]) == digest and "expected" in stored.files:

@@ -522,3 +522,23 @@ def test_noise_spares_what_half_maps_measure(tf):
         np.delete(spread, inference.MEASURED_INPUTS) > 0.2
     ).all()
     assert np.array_equal(profile_training._with_noise(keras, model, 0.5)(rows, training=False), rows)
+
+
+def test_a_resumed_global_training_reads_its_table_of_the_same_data_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(profile_training.model_file, "digest", lambda model: "local")
+    made = []
+
+    def table(data, *_, **__):
+        made.append(data)
+        return profile_training.Table(np.zeros((2, 4)), np.ones(2), np.ones(2), ["realistic single"] * 2)
+
+    monkeypatch.setattr(profile_training, "table", table)
+    sets = [write_items(tmp_path / f"{count}.h5", {"train": [make_item(count)] * count}) for count in (1, 2)]
+    for data, resume, times in (
+        (sets[0], False, 1),
+        (sets[0], True, 1),
+        (sets[1], True, 2),
+        (sets[0], True, 3),
+    ):
+        profile_training.cached_table(tmp_path / "table.npz", [data], "train", None, resume)
+        assert len(made) == times
