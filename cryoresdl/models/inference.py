@@ -14,7 +14,18 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy import ndimage
 
-from . import backend, constants, corrections, features, fsc, maps, model_file, resolution, resolution_bins
+from . import (
+    backend,
+    constants,
+    corrections,
+    features,
+    fsc,
+    maps,
+    model_file,
+    progress,
+    resolution,
+    resolution_bins,
+)
 from . import feature_networks as fn
 from .errors import InputError
 from .maps import DensityMap
@@ -135,15 +146,24 @@ def _expand(values: np.ndarray, mask_cells: np.ndarray, shape: Sequence[int]) ->
     return values
 
 
-def cell_estimates(model: Any, feats: features.Features) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Network over the cells: median and spread in log2(resolution / voxel), and the mean distribution in the mask."""
+def cell_estimates(
+    model: Any, feats: features.Features, watched: bool = False
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Network over the cells: median and spread in log2(resolution / voxel), and the mean distribution in the mask.
+
+    Args:
+        model: the local model.
+        feats: of the map.
+        watched: show the progress over the tiles where there are several.
+    """
     run = _run(model)
     cells = feats.mask_cells
     median, spread, weight = (np.zeros(cells.shape, np.float32) for _ in range(3))
-    for tile in tiles(cells):
+    found = list(tiles(cells))
+    for tile in found:
         weight[tile] += _blend_weights(cells[tile].shape, tile, cells.shape)
     total = np.zeros(fn.N_BINS)
-    for tile in tiles(cells):
+    for tile in progress.track(found, "tiles") if watched and len(found) > 1 else found:
         local = feats.local[(slice(None),) + tile]
         shape = local.shape[1:]
         pads = [(0, 0)] + [(0, -n % 4) for n in shape]
@@ -192,6 +212,7 @@ def localres(
     mask: Optional[np.ndarray] = None,
     model: Any = constants.DEFAULT_LOCAL_MODEL,
     seed: int = 0,
+    watched: bool = False,
 ) -> LocalResult:
     """Local resolution of a map.
 
@@ -202,6 +223,7 @@ def localres(
         mask: bool (z, y, x); None makes one (``maps.auto_mask``).
         model: name or file of a local model.
         seed: written into the result; inference itself draws nothing.
+        watched: show progress where the map is large.
 
     Returns:
         LocalResult.
@@ -216,7 +238,7 @@ def localres(
     mask, mask_info = _prepare_mask(density, mask)
     timings["mask"] = time.perf_counter() - begun - timings["load"]
     if loaded.card["network"]["name"] == fn.LOCAL_NETWORK:
-        result = _band_localres(density, half1, half2, has_halves, mask, loaded, timings)
+        result = _band_localres(density, half1, half2, has_halves, mask, loaded, timings, watched)
         weak = _weak_signal(result.info["signal_over_noise"], mask_info.get("contrast"))
         result.info["problems"] += weak
         result.info["warnings"] += weak
@@ -261,6 +283,7 @@ def _band_localres(
     mask: np.ndarray,
     model: Any,
     timings: Dict[str, float],
+    watched: bool,
 ) -> LocalResult:
     """The default network: features of the region, then the U-Net over its cells."""
     clock = time.perf_counter()
@@ -280,7 +303,7 @@ def _band_localres(
     region, inside = feats.region, mask[feats.region]
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    median, spread, mean_distribution = cell_estimates(model, feats)
+    median, spread, mean_distribution = cell_estimates(model, feats, watched)
     cells = feats.mask_cells
     calibration = model.card.get("calibration", {})
     own = median[cells]

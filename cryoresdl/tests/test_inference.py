@@ -563,6 +563,20 @@ def test_overlaps_of_tiles_count_once_in_the_mean_distribution(monkeypatch):
     assert mean[4] == pytest.approx(0.5, abs=0.01) and mean[9] == pytest.approx(0.5, abs=0.01)
 
 
+def test_tiles_of_a_large_map_are_counted_where_someone_watches(monkeypatch, capsys):
+    cells = np.ones((4, 4, 128), bool)
+    feats = features.Features(
+        np.zeros((features.N_LOCAL, *cells.shape), np.float32), np.zeros(1, np.float32), cells, True, 0.0
+    )
+    monkeypatch.setattr(
+        inference, "_run", lambda model: lambda inputs: np.zeros((1, *inputs["x"].shape[1:4], fn.N_BINS))
+    )
+    inference.cell_estimates(None, feats)
+    assert capsys.readouterr().err == ""
+    inference.cell_estimates(None, feats, watched=True)
+    assert "2/2 tiles (100 %)" in capsys.readouterr().err
+
+
 def test_tiles_of_an_axis_share_it_evenly():
     for length in (30, 88, 89, 100, 152, 153, 400):
         pieces = inference.axis_tiles(length)

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     halves = [maps.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)]
     mask = maps.read_mask(args.mask, density) if args.mask else None
     files.prepare_out(out, outputs.LOCAL_FILES, args.overwrite, args.resume)
-    result = inference.localres(density, halves[0], halves[1], mask, args.model, args.seed)
+    result = inference.localres(density, halves[0], halves[1], mask, args.model, args.seed, True)
     with made.writing():
         outputs.write_local(result, density, out)
     first, third = result.info["quartiles_A"]
