@@ -304,6 +304,16 @@ def labels_in(path: PathLike) -> List[str]:
         return _labels_in(handle)
 
 
+def drawn_from_structures(path: PathLike) -> bool:
+    """Whether a set's maps were simulated here, so that its seed tells which they are.
+
+    Raises:
+        InputError: not a feature set.
+    """
+    with _reading(path) as handle:
+        return all(info.get("kind") in SIMULATED for _, _, info in _infos(handle))
+
+
 def _labels_in(handle: h5py.File) -> List[str]:
     return sorted({labels_of(info) for _, _, info in _infos(handle)} - {""})
 

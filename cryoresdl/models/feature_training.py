@@ -19,7 +19,16 @@ from . import corrections
 from . import feature_networks as fn
 from .constants import MODEL_SUFFIX
 from .errors import InputError
-from .feature_sets import KNOWN, TRUTH, EmptySplitError, Item, kept_apart, labels_in, read_items
+from .feature_sets import (
+    KNOWN,
+    TRUTH,
+    EmptySplitError,
+    Item,
+    drawn_from_structures,
+    kept_apart,
+    labels_in,
+    read_items,
+)
 from .files import PathLike, atomic_path
 from .machine import quiet_stderr
 
@@ -532,12 +541,13 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
 
 
 def fresh_sets(data: Any, card: Dict[str, Any]) -> List[PathLike]:
-    """The sets that a model did not learn from, by seed (by name where a set was not drawn)."""
+    """The sets that a model did not learn from, by the seed they were drawn with; sets of users' maps go by their names."""
     known = card.get("data", {})
     fresh = []
     for path in _as_list(data):
         (seed,) = _set_facts(path)["seeds"]
-        seen = seed in known.get("seeds", []) if seed >= 0 else Path(path).name in known.get("sets", [])
+        by_seed = seed >= 0 and drawn_from_structures(path)
+        seen = seed in known.get("seeds", []) if by_seed else Path(path).name in known.get("sets", [])
         if not seen:
             fresh.append(path)
     return fresh

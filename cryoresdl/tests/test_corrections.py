@@ -396,12 +396,20 @@ def test_noiseless_maps_do_not_scale_the_widths(calibrated, tmp_path):
 
 def test_a_network_is_not_corrected_by_maps_that_it_learned_from(tmp_path):
     paths = {}
-    for name, seed in (("drawn.h5", 7), ("new.h5", 8), ("given.h5", -1)):
-        paths[name] = write_items(tmp_path / name, {"train": [make_item(0)]})
+    users = {"labels": "monores"}
+    given = (
+        ("drawn.h5", 7, {}),
+        ("new.h5", 8, {}),
+        ("given.h5", -1, {}),
+        ("given.h5", 7, users),
+        ("own.h5", 7, users),
+    )
+    for name, seed, how in given:
+        paths[name] = write_items(tmp_path / name, {"train": [make_item(0, **how)]})
         with h5py.File(paths[name], "a") as handle:
             handle.attrs["seed"] = seed
     card = {"data": {"seeds": [7, -1], "sets": ["renamed.h5", "given.h5"]}}
-    assert feature_training.fresh_sets(list(paths.values()), card) == [paths["new.h5"]]
+    assert feature_training.fresh_sets(list(paths.values()), card) == [paths["new.h5"], paths["own.h5"]]
 
 
 def test_corrections_need_a_volume_per_map(tmp_path, monkeypatch):
