@@ -352,7 +352,7 @@ def needed_width(truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
     """Half-width in log2 with which an interval just reaches the truth.
 
     Users get intervals as plus and minus a number of angstroms, ``resolution * sinh(ln 2 * half-width)``, and so they are
-    calibrated: on the log scale itself they would reach a point further down than up, and hold more than 68 %.
+    calibrated. They reach further down than up on the log scale, where the network's own widths live.
 
     Args:
         truth: log2(resolution / voxel size).
@@ -392,7 +392,7 @@ def _factor(log_ratios: np.ndarray, kinds: np.ndarray) -> float:
 
 
 def _map_weights(kinds: np.ndarray) -> np.ndarray:
-    """Weights that give every generator's maps the same sum; generators of few maps count as the largest does."""
+    """Weights that give every generator's maps the same sum; a map of a generator with few counts as one of the largest."""
     names, number, counts = np.unique(kinds, return_inverse=True, return_counts=True)
     shares = np.where(counts >= LEAST_OF_GENERATOR, 1.0 / counts, 1.0 / counts.max())
     return shares[number]
