@@ -262,7 +262,7 @@ def train_members(
     network = fn.global_network(train.profile.shape[1], recipe.widths, members)
     arrays: Dict[str, np.ndarray] = {}
     for number, prefix in enumerate(fn.member_prefixes(network["config"])):
-        weights = train_global(
+        weights = fit_global(
             train, check, replace(recipe, seed=recipe.seed + number), report, history_path, number > 0
         )[0]
         shared = {name: weights.pop(name) for name in ("input/mean", "input/scale")}
@@ -270,7 +270,7 @@ def train_members(
     return Ensemble(network, arrays)
 
 
-def train_global(
+def fit_global(
     train: Table,
     check: Table,
     recipe: GlobalRecipe,

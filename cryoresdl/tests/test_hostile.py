@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from cryoresdl.models import chimerax, constants, downloads, model_file, report, results
-from cryoresdl.tests import results_folder, small_maps
+from cryoresdl.tests import made_results, small_maps
 from cryoresdl.tests.scipion_case import ScipionCase, blob, needs_models
 
 NAMES = (
@@ -195,7 +195,7 @@ def test_a_hostile_model_card_is_text_in_the_report(tmp_path, monkeypatch):
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*191 }}"
     monkeypatch.setenv(constants.MODELS_VARIABLE, str(tmp_path / "installed"))
     (tmp_path / "installed").mkdir()
-    folder = results_folder.validation(tmp_path / "run", box=(6, 7, 8))
+    folder = made_results.validation(tmp_path / "run", box=(6, 7, 8))
     monkeypatch.setattr(report, "_png", lambda figure: "data:,")  # pictures are slow to draw and hold no text
 
     def page_of():

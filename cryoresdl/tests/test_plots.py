@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cryoresdl.models import cli, constants, maps, plots, results
-from cryoresdl.tests import results_folder
+from cryoresdl.tests import made_results
 
 
 def words(figure):
@@ -17,11 +17,11 @@ def words(figure):
 
 @pytest.fixture
 def folder(tmp_path):
-    return results_folder.validation(tmp_path / "run")
+    return made_results.validation(tmp_path / "run")
 
 
 def test_the_same_resolution_has_the_same_colour_in_slices_bars_and_legends():
-    density, _, values, _ = results_folder.volumes()
+    density, _, values, _ = made_results.volumes()
     image = plots.SliceFigure([plots.Layer("r", values, "resolution")], 1.5).images[0]
     for centre in (2.5, 3.5, 9.5):
         shown = image.to_rgba(np.array([[centre]]))[0, 0]
@@ -40,8 +40,8 @@ def test_colours_get_lighter_towards_coarse_resolution_so_that_every_reader_orde
 
 @pytest.mark.parametrize("axis, plane", [("z", (24, 28)), ("y", (20, 28)), ("x", (20, 24))])
 def test_slices_show_the_right_voxels_at_their_place_in_angstroms(axis, plane):
-    density, _, values, interval = results_folder.volumes()
-    shown = plots.SliceFigure(plots._layers(density, values, interval), 1.5, results_folder.ORIGIN, axis, 11)
+    density, _, values, interval = made_results.volumes()
+    shown = plots.SliceFigure(plots._layers(density, values, interval), 1.5, made_results.ORIGIN, axis, 11)
     assert [image.get_array().shape for image in shown.images] == [plane] * 3
     expected = np.take(values, 11, axis=plots.AXES.index(axis))
     pixels = shown.images[1].get_array()
@@ -51,13 +51,13 @@ def test_slices_show_the_right_voxels_at_their_place_in_angstroms(axis, plane):
     assert (across[0], up[0]) == {"z": ("x", "y"), "y": ("x", "z"), "x": ("y", "z")}[axis]
     assert across.endswith("(Å)") and up.endswith("(Å)")
     left, right, bottom, top = shown.images[0].get_extent()
-    assert left == results_folder.ORIGIN["xyz".index(across[0])] - 0.75
+    assert left == made_results.ORIGIN["xyz".index(across[0])] - 0.75
     assert right - left == pytest.approx(1.5 * plane[1]) and top - bottom == pytest.approx(1.5 * plane[0])
 
 
 def test_moving_the_slice_changes_the_pixels_the_heading_and_stays_in_the_box():
-    _, _, values, _ = results_folder.volumes()
-    shown = plots.SliceFigure([plots.Layer("r", values, "resolution")], 1.5, results_folder.ORIGIN)
+    _, _, values, _ = made_results.volumes()
+    shown = plots.SliceFigure([plots.Layer("r", values, "resolution")], 1.5, made_results.ORIGIN)
     assert shown.set_index(4) == 4
     assert np.array_equal(shown.images[0].get_array().filled(0), values[4])
     assert "slice 5 of 20 along z (z = 11.0 Å)" in words(shown.figure)
@@ -175,7 +175,7 @@ def test_a_map_of_another_box_is_not_drawn_beside_the_results(folder):
 def test_volumes_open_memory_mapped_with_voxel_size_and_origin(folder):
     volume = results.open_volume(folder / constants.LOCAL_RESOLUTION)
     assert isinstance(volume.data.base, np.memmap) or isinstance(volume.data, np.memmap)
-    assert volume.voxel_size == 1.5 and volume.origin == results_folder.ORIGIN
+    assert volume.voxel_size == 1.5 and volume.origin == made_results.ORIGIN
 
 
 def test_histogram_of_a_folder_has_the_compared_methods(folder):
@@ -212,7 +212,7 @@ def test_a_comparison_with_a_map_shows_it_beside_the_volumes(folder, tmp_path):
 def test_difference_is_signed_and_only_where_both_have_an_estimate(folder):
     shown = plots.slices_from_folder(folder, "difference", pair=("MonoRes", "cryoresdl"))
     assert [layer.title for layer in shown.layers] == ["MonoRes", "cryoresdl", "cryoresdl - MonoRes"]
-    pixels, (_, mask, _, _) = shown.images[2].get_array(), results_folder.volumes()
+    pixels, (_, mask, _, _) = shown.images[2].get_array(), made_results.volumes()
     assert np.allclose(pixels[~pixels.mask], -1)
     assert np.array_equal(~pixels.mask, mask[shown.index])
     assert "are not both among the volumes: cryoresdl, MonoRes" in words(
@@ -221,7 +221,7 @@ def test_difference_is_signed_and_only_where_both_have_an_estimate(folder):
 
 
 def test_every_pair_of_three_methods_has_its_panel_and_its_numbers(folder):
-    values = results_folder.volumes()[2]
+    values = made_results.volumes()[2]
     volumes = {
         "a": values,
         "b": np.where(values > 0, values + 1, 0),
@@ -237,7 +237,7 @@ def test_every_pair_of_three_methods_has_its_panel_and_its_numbers(folder):
 
 
 def test_a_filled_background_is_not_drawn_as_resolution():
-    _, mask, values, _ = results_folder.volumes()
+    _, mask, values, _ = made_results.volumes()
     filled = np.where(mask, values, np.float32(8.86)).astype(np.float32)
     assert plots.filled_background(filled) == pytest.approx(8.86)
     assert plots.filled_background(values) is None
@@ -250,10 +250,10 @@ def test_a_filled_background_is_not_drawn_as_resolution():
 
 
 def test_inside_a_mask_the_value_of_the_background_is_an_estimate_like_any_other(folder, tmp_path):
-    _, mask, values, _ = results_folder.volumes()
+    _, mask, values, _ = made_results.volumes()
     inside = values.copy()
     inside[mask & (values > 5)] = 8.86  # as RELION says where the local is the global value
-    like = maps.DensityMap(values, results_folder.VOXEL, results_folder.ORIGIN)
+    like = maps.DensityMap(values, made_results.VOXEL, made_results.ORIGIN)
     maps.write(folder / "relion.mrc", np.where(mask, inside, np.float32(8.86)).astype(np.float32), like)
     words_ = [f"{folder / constants.LOCAL_RESOLUTION}=net", f"{folder / 'relion.mrc'}=RELION"]
     given = ["--mask", str(folder / constants.MASK_USED), "--out", str(tmp_path / "a")]
@@ -315,7 +315,7 @@ def test_histories_show_every_start_and_both_kinds_of_input():
 
 
 def test_a_trained_network_without_held_out_measures_says_how_to_get_them(tmp_path):
-    folder = results_folder.training(tmp_path / "t")
+    folder = made_results.training(tmp_path / "t")
     (folder / "card.json").write_text("{}")
     assert "cryoresdl evaluate" in words(plots.from_folder("confusion", folder))
     assert "confusion" not in plots.drawable(folder)
@@ -326,7 +326,7 @@ def test_a_trained_network_without_held_out_measures_says_how_to_get_them(tmp_pa
 
 def test_every_axis_of_every_figure_has_its_unit(folder, tmp_path):
     """A quantity without a unit has its range or a count in its label; images of classes are named by them."""
-    evaluated = results_folder.training(tmp_path / "t")
+    evaluated = made_results.training(tmp_path / "t")
     (evaluated / "card.json").write_text('{"metrics": {"confusion": [[3, 1, 0], [0, 4, 0], [0, 0, 2]]}}')
     plain = ("voxels", "class", "loss", "epoch", "step", "density", "correlation", "n per point", "accuracy")
     for kind in plots.KINDS:
@@ -337,7 +337,7 @@ def test_every_axis_of_every_figure_has_its_unit(folder, tmp_path):
 
 
 def test_simulation_shows_truth_beside_the_map(tmp_path):
-    shown = plots.slices_from_folder(results_folder.simulation(tmp_path / "s"), "truth")
+    shown = plots.slices_from_folder(made_results.simulation(tmp_path / "s"), "truth")
     assert [layer.title for layer in shown.layers] == ["Simulated map", "True local resolution"]
 
 

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from cryoresdl.models import cli, constants, report, results
-from cryoresdl.tests import results_folder
+from cryoresdl.tests import made_results
 from cryoresdl.tests.browser import CHROMIUM, Browser
 from cryoresdl.tests.needs import missing
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = results_folder.validation(tmp_path_factory.mktemp("report") / "run")
+    folder = made_results.validation(tmp_path_factory.mktemp("report") / "run")
     report.build(folder)
     return folder
 
@@ -89,7 +89,7 @@ def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(fo
         for z in range(depth)
     ]
     z, y, x = data["corner"]
-    values = results_folder.volumes()[2][z : z + depth, y : y + height, x : x + width]
+    values = made_results.volumes()[2][z : z + depth, y : y + height, x : x + width]
     read = np.array([0.0] + [float(text.split()[0]) for text in layer["values"][1:]])[np.array(tiles)]
     assert np.array_equal(read > 0, values > 0)
     inside = values > 0
@@ -98,10 +98,10 @@ def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(fo
 
 def test_large_boxes_are_binned_and_keep_their_place(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "BROWSER_SIDE", 10)
-    data = report.browser(results.ResultsFolder(results_folder.validation(tmp_path / "run")))
+    data = report.browser(results.ResultsFolder(made_results.validation(tmp_path / "run")))
     assert data["factor"] == 3 and data["pixel_A"] == 4.5
     corner = data["corner"][::-1]
-    assert data["origin"] == [o + 1.5 * (c + 1) for o, c in zip(results_folder.ORIGIN, corner)]
+    assert data["origin"] == [o + 1.5 * (c + 1) for o, c in zip(made_results.ORIGIN, corner)]
 
 
 def test_binning_does_not_mix_background_into_resolutions():
@@ -121,7 +121,7 @@ def test_a_report_of_256_cubed_stays_small(tmp_path):
 def test_hostile_names_and_reasons_are_text(tmp_path):
     texts = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>", "{{ 7 * 191 }}"]
     text = " ".join(texts)
-    folder = results_folder.validation(tmp_path / "run", box=(6, 7, 8))
+    folder = made_results.validation(tmp_path / "run", box=(6, 7, 8))
     entries = json.loads((folder / constants.CLASSIFICATION_JSON).read_text())
     entries[0].update(map=text, warnings=[text], model=text)
     entries[0]["claim"]["reasons"] = [text, "\ud800 $x_$"]
@@ -136,7 +136,7 @@ def test_hostile_names_and_reasons_are_text(tmp_path):
 
 
 def test_reports_of_damaged_and_partial_folders_say_what_is_missing(tmp_path):
-    folder = results_folder.validation(tmp_path / "run")
+    folder = made_results.validation(tmp_path / "run")
     (folder / constants.LOCAL_RESOLUTION).unlink()
     (folder / constants.LOCAL_JSON).write_text("{broken")
     html = report.build(folder).read_text(encoding="utf-8")
@@ -151,7 +151,7 @@ def test_reports_of_damaged_and_partial_folders_say_what_is_missing(tmp_path):
     "content", ["[]", "{}", "[[1]]", '[{"claim": 3, "probabilities": [1]}]', '{"mask": 1, "pairs": [1]}']
 )
 def test_results_of_other_versions_never_stop_a_report(tmp_path, monkeypatch, name, content):
-    folder = results_folder.validation(tmp_path / "run", box=(6, 7, 8))
+    folder = made_results.validation(tmp_path / "run", box=(6, 7, 8))
     (folder / name).write_text(content)
     page = report.content(results.ResultsFolder(folder))
     json.dumps(page, allow_nan=False)
@@ -169,7 +169,7 @@ def change(path, **values):
     "name", [constants.CLASSIFICATION_JSON, constants.LOCAL_JSON, constants.COMPARISON_JSON]
 )
 def test_results_of_different_maps_are_said_to_be(tmp_path, name):
-    folder = results_folder.validation(tmp_path / "run")
+    folder = made_results.validation(tmp_path / "run")
     assert not report.content(results.ResultsFolder(folder))["problems"]
     change(folder / name, map="/data/another.mrc")
     page = report.content(results.ResultsFolder(folder))
@@ -181,7 +181,7 @@ def test_results_of_different_maps_are_said_to_be(tmp_path, name):
 
 
 def test_results_put_in_the_place_of_those_of_validate_are_said_to_be(tmp_path):
-    folder = results_folder.validation(tmp_path / "run")
+    folder = made_results.validation(tmp_path / "run")
     known = json.loads((folder / constants.LOCAL_JSON).read_text())
     row = {"map": known["map"], "local_median_A": round(known["median_A"], 4), "resolution_A": 4.4}
     (folder / constants.VALIDATION_JSON).write_text(json.dumps({"row": row}))
@@ -225,7 +225,7 @@ def test_command_line(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert cli.main(["report", str(tmp_path / "empty")]) == 2
     assert "holds no results" in capsys.readouterr().err
-    folder = results_folder.simulation(tmp_path / "s")
+    folder = made_results.simulation(tmp_path / "s")
     assert cli.main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.strip() == str(folder / constants.REPORT_HTML)
     assert cli.main(["report", str(folder)]) == 2
@@ -283,7 +283,7 @@ def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser, folder
 def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_pointer(browser, folder):
     shown = report.browser(results.ResultsFolder(folder))
     z, y, x = shown["corner"]
-    values = results_folder.volumes()[2][z:, y:, x:]
+    values = made_results.volumes()[2][z:, y:, x:]
     _, height, width = shown["box"]
     browser.run("var s = document.getElementById('slice'); s.value = 11; s.dispatchEvent(new Event('input'))")
     row, column = 12, 14

@@ -19,7 +19,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 from cryoresdl import protocols  # noqa: E402
 from cryoresdl.models import chimerax, constants, maps, plots  # noqa: E402
 from cryoresdl.models.errors import InputError  # noqa: E402
-from cryoresdl.tests import results_folder, virtual_screen  # noqa: E402
+from cryoresdl.tests import made_results, virtual_screen  # noqa: E402
 from cryoresdl.tests.virtual_screen import settle  # noqa: E402
 from cryoresdl.viewers import views  # noqa: E402
 from cryoresdl.viewers.viewer_base import resultFolders  # noqa: E402
@@ -110,11 +110,11 @@ def test_a_run_without_results_says_so_in_every_figure(project, make, name, stat
 
 def test_validation_shows_the_numbers_of_its_results(project, make):
     run, folder = make("ProtCryoResValidate")
-    results_folder.validation(folder)
+    made_results.validation(folder)
     shown = figures(viewer(project, run))
     assert "Claimed 3.2 Å: optimistic" in words(shown["showVerdict"].figure)
     assert isinstance(shown["showSlices"], views.SliceView)
-    _, _, values, _ = results_folder.volumes()
+    _, _, values, _ = made_results.volumes()
     slices = shown["showSlices"].slices
     slices.set_index(7)
     assert np.array_equal(slices.images[1].get_array().filled(0), values[7])
@@ -125,7 +125,7 @@ def test_validation_shows_the_numbers_of_its_results(project, make):
 
 def test_partly_deleted_results_cost_only_their_own_figures(project, make):
     run, folder = make("ProtCryoResValidate")
-    results_folder.validation(folder)
+    made_results.validation(folder)
     (folder / constants.LOCAL_RESOLUTION).unlink()
     (folder / constants.CLASSIFICATION_JSON).write_text("[{")
     shown = figures(viewer(project, run))
@@ -138,7 +138,7 @@ def test_results_of_a_set_are_chosen_by_map(project, make):
     run, folder = make("ProtCryoResValidate")
     batch = folder.parent / "batch_000"
     for number, claim in enumerate((True, False)):
-        results_folder.validation(batch / f"row{number}", box=(6, 7, 8), claim=claim)
+        made_results.validation(batch / f"row{number}", box=(6, 7, 8), claim=claim)
     with open(batch / constants.RESULTS_CSV, "w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerows([("map", "folder"), ("a.mrc", "row0"), ("bad.mrc", ""), ("b.mrc", "row1")])
@@ -151,12 +151,12 @@ def test_results_of_a_set_are_chosen_by_map(project, make):
 
 def test_training_curves_follow_the_run(project, make):
     run, folder = make("ProtCryoResTrainGlobal", STATUS_RUNNING)
-    results_folder.training(folder, epochs=2)
+    made_results.training(folder, epochs=2)
     live = viewer(project, run)._getVisualizeDict()["showCurves"]("showCurves")[0]
     assert isinstance(live, views.LiveView)
     assert len(live.figure.axes[0].lines[0].get_xdata()) == 2
     assert live.update() is False
-    results_folder.training(folder, epochs=9)
+    made_results.training(folder, epochs=9)
     assert live.update() is True
     assert len(live.figure.axes[0].lines[0].get_xdata()) == 9
     (folder / "history.csv").unlink()
@@ -167,14 +167,14 @@ def test_curves_that_are_opened_before_the_training_begins_follow_it_too(project
     run, folder = make("ProtCryoResTrainLocal", STATUS_RUNNING)
     live = viewer(project, run)._getVisualizeDict()["showCurves"]("showCurves")[0]
     assert "does not exist yet" in words(live.figure) and live.update() is False
-    results_folder.training(folder, epochs=3)
+    made_results.training(folder, epochs=3)
     assert live.update() is True
     assert len(live.figure.axes[0].lines[0].get_xdata()) == 3
 
 
 def test_simulation_shows_truth_beside_the_map(project, make):
     run, folder = make("ProtCryoResSimulate")
-    results_folder.simulation(folder)
+    made_results.simulation(folder)
     shown = figures(viewer(project, run))["showTruth"]
     assert [layer.title for layer in shown.slices.layers] == ["Simulated map", "True local resolution"]
     curve = figures(viewer(project, run))["showFsc"].figure
@@ -186,7 +186,7 @@ def test_simulation_shows_truth_beside_the_map(project, make):
 
 def test_comparison_shows_matrix_and_scatter(project, make):
     run, folder = make("ProtCryoResCompare")
-    results_folder.validation(folder)
+    made_results.validation(folder)
     shown = figures(viewer(project, run))
     assert "0.25" in words(shown["showAgreement"].figure)
     assert "mean difference +1.00 Å" in words(shown["showScatter"].figure)
@@ -194,7 +194,7 @@ def test_comparison_shows_matrix_and_scatter(project, make):
 
 def test_a_comparison_of_three_lets_choose_the_pair_of_the_difference(project, make):
     run, folder = make("ProtCryoResCompare")
-    results_folder.validation(folder, box=(10, 11, 12))
+    made_results.validation(folder, box=(10, 11, 12))
     view = viewer(project, run)
     assert view.getParam("pair") is None and view.getPair() == ("cryoresdl", "MonoRes")
     comparison = json.loads((folder / constants.COMPARISON_JSON).read_text())
@@ -216,7 +216,7 @@ def test_a_comparison_of_three_lets_choose_the_pair_of_the_difference(project, m
 
 def test_volumes_of_another_version_are_explained_where_the_slices_would_be(project, make):
     run, folder = make("ProtCryoResCompare")
-    results_folder.validation(folder, box=(10, 11, 12))
+    made_results.validation(folder, box=(10, 11, 12))
     (folder / constants.COMPARISON_JSON).write_text('{"volumes": [1, "two"], "pairs": 3}')
     for name in ("showDifference", "showScatter", "showDisagreement", "showAgreement", "showHistogram"):
         assert viewer(project, run)._getVisualizeDict()[name](name)[0].figure.axes
@@ -224,7 +224,7 @@ def test_volumes_of_another_version_are_explained_where_the_slices_would_be(proj
 
 def test_report_row_makes_the_report_and_opens_it(project, make, monkeypatch):
     run, folder = make("ProtCryoResValidate")
-    results_folder.validation(folder, box=(6, 7, 8))
+    made_results.validation(folder, box=(6, 7, 8))
     opened = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
     assert viewer(project, run)._showReport("showReport") == []
@@ -241,7 +241,7 @@ def test_chimerax_row_gives_the_script_where_chimerax_is_not_installed(project, 
     run, folder = make("ProtCryoResValidate")
     message = viewer(project, run)._showChimera("showChimera")[0]
     assert "nothing to colour" in message.getMessage()
-    results_folder.validation(folder)
+    made_results.validation(folder)
     message = viewer(project, run)._showChimera("showChimera")[0]
     assert str(folder / chimerax.SCRIPT) in os.path.abspath(message.getMessage().splitlines()[-1])
 
@@ -254,7 +254,7 @@ def commands(path):
 
 
 def test_chimerax_script_sets_voxel_size_and_origin_of_both_volumes(tmp_path):
-    script = commands(chimerax.write(results_folder.validation(tmp_path / "run")))
+    script = commands(chimerax.write(made_results.validation(tmp_path / "run")))
     for number in (1, 2):
         assert f"volume #{number} voxelSize 1.5 origin -30.0000,10.0000,5.0000" in script
     assert script[0] == f'open "{tmp_path}/run/input.mrc" id 1'
@@ -263,7 +263,7 @@ def test_chimerax_script_sets_voxel_size_and_origin_of_both_volumes(tmp_path):
 
 
 def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
-    script = "\n".join(commands(chimerax.write(results_folder.validation(tmp_path / "run"))))
+    script = "\n".join(commands(chimerax.write(made_results.validation(tmp_path / "run"))))
     for value in (1.5, 3, 12):
         color = plots.resolution_color(value)
         assert f":{value:g},{color}" in script and f"{color}:{value:g}" in script
@@ -271,7 +271,7 @@ def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
 
 
 def test_chimerax_quotes_every_path(tmp_path):
-    folder = results_folder.validation(tmp_path / 'a "b"; close\\n\nsession')
+    folder = made_results.validation(tmp_path / 'a "b"; close\\n\nsession')
     script = commands(chimerax.write(folder))
     opened = [line for line in script if line.startswith("open ")]
     assert len(opened) == 2
@@ -280,10 +280,10 @@ def test_chimerax_quotes_every_path(tmp_path):
 
 
 def test_chimerax_volume_keeps_the_estimates_and_continues_them_a_little(tmp_path):
-    folder = results_folder.validation(tmp_path / "run")
+    folder = made_results.validation(tmp_path / "run")
     chimerax.write(folder)
     filled = maps.read_values(folder / chimerax.FILLED).data
-    _, mask, values, _ = results_folder.volumes()
+    _, mask, values, _ = made_results.volumes()
     assert np.array_equal(filled[mask], values[mask])
     ring = (filled > 0) & ~mask
     assert ring.any() and filled[ring].min() >= values[mask].min() and filled[ring].max() <= values.max()
@@ -291,11 +291,11 @@ def test_chimerax_volume_keeps_the_estimates_and_continues_them_a_little(tmp_pat
 
 
 def test_chimerax_script_needs_the_map_and_an_estimate(tmp_path):
-    folder = results_folder.validation(tmp_path / "run")
+    folder = made_results.validation(tmp_path / "run")
     (folder / "input.mrc").unlink()
     with pytest.raises(InputError, match="no longer where it was"):
         chimerax.write(folder)
-    folder = results_folder.validation(tmp_path / "empty")
+    folder = made_results.validation(tmp_path / "empty")
     values = maps.read_values(folder / constants.LOCAL_RESOLUTION)
     maps.write(folder / constants.LOCAL_RESOLUTION, np.zeros_like(values.data), values)
     with pytest.raises(InputError, match="no estimated voxel"):
@@ -311,7 +311,7 @@ def screen():
 
 
 def test_slices_move_in_a_real_window(screen, tmp_path):
-    shown = plots.slices_from_folder(results_folder.validation(tmp_path / "run"))
+    shown = plots.slices_from_folder(made_results.validation(tmp_path / "run"))
     view = views.SliceView(shown, "slices", screen)
     view.show()
     for _ in range(50):
@@ -347,7 +347,7 @@ def test_every_figure_fits_on_the_screen(screen, tmp_path):
 
 def test_a_256_cubed_run_opens_within_two_seconds_and_scrolls_ten_slices_a_second(screen, tmp_path):
     folder = tmp_path / "big"
-    results_folder.validation(folder, box=(256, 256, 256), compared=False)
+    made_results.validation(folder, box=(256, 256, 256), compared=False)
     start = time.process_time()
     view = views.SliceView(plots.slices_from_folder(folder), "slices", screen)
     view.show()
@@ -365,7 +365,7 @@ def test_a_256_cubed_run_opens_within_two_seconds_and_scrolls_ten_slices_a_secon
 
 def test_a_live_window_stops_watching_when_the_run_ends(screen, tmp_path, monkeypatch):
     monkeypatch.setattr(views, "LIVE_INTERVAL_MS", 30)
-    folder = results_folder.training(tmp_path / "t", epochs=2)
+    folder = made_results.training(tmp_path / "t", epochs=2)
     running, looked = [True], []
 
     def stamp():
@@ -376,7 +376,7 @@ def test_a_live_window_stops_watching_when_the_run_ends(screen, tmp_path, monkey
         lambda: plots.from_folder("curves", folder), stamp, lambda: running[0], "live", screen
     )
     view.show()
-    results_folder.training(folder, epochs=6)
+    made_results.training(folder, epochs=6)
     settle(screen, 1.0)
     assert len(view.figure.axes[0].lines[0].get_xdata()) == 6
     running[0] = False
