@@ -43,7 +43,7 @@ setup(
     packages=find_packages(include=["cryoresdl", "cryoresdl.*"]),
     package_data={
         "cryoresdl": ["protocols.conf", "cryoresdl_logo.png", "templates/*", "data/*"],
-        "cryoresdl.models": ["weights/*.cryoresdl", "templates_html/*"],
+        "cryoresdl.models": ["weights/*.cryoresdl", "results/report/templates/*"],
         "cryoresdl.tests.fuzz": ["*.md"],
     },
     python_requires=">=3.8",

@@ -28,8 +28,10 @@ import numpy as np
 import psutil
 
 from cryoresdl import __version__
-from cryoresdl.models import batch, constants, maps
-from cryoresdl.tests.test_faults import QUICK
+from cryoresdl.models.batch import jobs, results_ledger
+from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.results import result_files
+from cryoresdl.tests.helpers.quick_engine import PROGRAM
 
 TIMES = ("seconds", "inference_seconds")
 BLOCKS = 10
@@ -64,7 +66,7 @@ def measure(base, args):
     (base / "list.csv").write_text(
         "map,claimed\n" + "".join(f"{name},{3 + i % 9}\n" for i, name in enumerate(names))
     )
-    (base / "quick.py").write_text(QUICK)
+    (base / "quick.py").write_text(PROGRAM)
     engine = [str(base / "quick.py")] if args.stand_in else ["-m", "cryoresdl.models"]
     words = [sys.executable, *engine, "validate", str(base / "list.csv"), "--workers", str(args.workers)]
     words += ["--resume", "--no-report", "--quiet", "--out"]
@@ -79,11 +81,11 @@ def measure(base, args):
     killed = base / "killed"
     kill_and_resume([*words, str(killed)], killed, args)
     second = read_rows(killed)
-    lines = [json.loads(line) for line in (killed / batch.RESULTS_JSONL).read_text().splitlines()]
+    lines = [json.loads(line) for line in (killed / results_ledger.RESULTS_JSONL).read_text().splitlines()]
     checks = {
         "rows in the order of the list": [Path(row["map"]).name for row in second] == names,
         "every map once": len({line["key"] for line in lines}) == len(lines) == args.maps,
-        "all done": all(row["status"] == batch.DONE for row in second),
+        "all done": all(row["status"] == jobs.DONE for row in second),
         "rows equal to those of the run left alone": [without_times(row) for row in second]
         == [without_times(row) for row in first],
         "volumes equal byte for byte": digests(alone) == digests(killed),
@@ -109,13 +111,13 @@ def write_map(path, seed, box):
         axes = [np.exp(-((grid - c) ** 2) / (2 * spread**2)) for c in centre]
         data += np.einsum("i,j,k->ijk", *axes)
     data = data.astype(np.float32)
-    maps.write(path, data, maps.DensityMap(data, 1.5))
+    mrc_writer.write(path, data, density_map.DensityMap(data, 1.5))
 
 
 def watch(process, out):
     """Follow a run: (time, rows, memory in MB of its largest child and of itself) every 50 ms."""
     seen = []
-    ledger = out / batch.RESULTS_JSONL
+    ledger = out / results_ledger.RESULTS_JSONL
     parent = psutil.Process(process.pid)
     while process.poll() is None:
         time.sleep(0.05)
@@ -180,7 +182,7 @@ def show_report(out, number):
 def kill_and_resume(words, out, args):
     """Kill the run at random moments, each after at least one more row, then let it end."""
     chance = random.Random(args.seed)
-    ledger = out / batch.RESULTS_JSONL
+    ledger = out / results_ledger.RESULTS_JSONL
     for kill in range(args.kills):
         before = count(ledger)
         share = (args.maps - before) / (args.kills - kill + 1)
@@ -198,7 +200,7 @@ def kill_and_resume(words, out, args):
 
 def read_rows(out):
     """The table of a run."""
-    with open(out / constants.RESULTS_CSV, newline="", encoding="utf-8") as stream:
+    with open(out / result_files.RESULTS_CSV, newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from scipy import ndimage
 
 from cryoresdl import __version__
-from cryoresdl.models import batch, maps
+from cryoresdl.models.batch import jobs, results_ledger
+from cryoresdl.models.maps import density_map, mrc_writer
 
 
 def main():
@@ -67,8 +68,11 @@ def one(box):
         (base / "short.csv").write_text("map\nfirst.mrc\n")
         before = spent(base, "short")
         both = spent(base, "list")
-        row = [json.loads(line) for line in (base / "list" / batch.RESULTS_JSONL).read_text().splitlines()][1]
-        if row["status"] != batch.DONE:
+        row = [
+            json.loads(line)
+            for line in (base / "list" / results_ledger.RESULTS_JSONL).read_text().splitlines()
+        ][1]
+        if row["status"] != jobs.DONE:
             sys.exit(row["error"])
         written = sum(path.stat().st_size for path in (base / "list" / "map").rglob("*"))
         return {
@@ -90,7 +94,7 @@ def write_map(path, box):
     axis = (np.arange(box, dtype=np.float32) - box / 2) ** 2
     inside = axis[:, None, None] + axis[:, None] + axis < (0.27 * box) ** 2
     data = 0.1 * np.roll(data, 7) + inside * (smooth / smooth.std() + 1.5)
-    maps.write(path, data.astype(np.float32), maps.DensityMap(data, 1.1))
+    mrc_writer.write(path, data.astype(np.float32), density_map.DensityMap(data, 1.1))
 
 
 def spent(base, name):

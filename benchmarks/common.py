@@ -115,12 +115,12 @@ def noise_map(
     folder: Path, box: int, mask: np.ndarray, name: str = "map", seed: int = 0
 ) -> tuple[Path, Path]:
     """White noise, three times louder in the mask, and the mask: the peers' table was made with such maps."""
-    from cryoresdl.models import maps
+    from cryoresdl.models.maps import density_map, mrc_writer
 
     data = np.random.default_rng([box, seed]).standard_normal((box,) * 3, dtype=np.float32)
     data[mask] *= 3
-    like = maps.DensityMap(data, 1.0)
+    like = density_map.DensityMap(data, 1.0)
     paths = folder / f"{name}.mrc", folder / f"{name}_mask.mrc"
-    maps.write(paths[0], data, like)
-    maps.write(paths[1], mask.astype(np.int8), like)
+    mrc_writer.write(paths[0], data, like)
+    mrc_writer.write(paths[1], mask.astype(np.int8), like)
     return paths

@@ -58,13 +58,12 @@ def named_network(model, threads: int, precision: str):
     import openvino as ov
     from openvino import opset13 as opset
 
-    from cryoresdl.models import backend
-    from cryoresdl.models import feature_networks as fn
+    from cryoresdl.models.networks import band_networks, network_runners
 
     config = model.card["network"]["config"]
     shapes = {}
 
-    class Named(backend.OpenVinoOps):
+    class Named(network_runners.OpenVinoOps):
         def conv(self, name, x, width, size):
             h = super().conv(name, x, width, size)
             h.input_value(0).get_node().set_friendly_name("conv:" + name)
@@ -73,7 +72,7 @@ def named_network(model, threads: int, precision: str):
 
     x = opset.parameter([1, config["inputs"], -1, -1, -1], np.float32, name="x")
     summary = opset.parameter([1, config["summary"]], np.float32, name="summary")
-    output = fn.forward_local(Named(model.weights, opset), x, summary, config)
+    output = band_networks.forward_local(Named(model.weights, opset), x, summary, config)
     settings = {
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": threads,
@@ -163,9 +162,10 @@ def report(precision: str, found: dict, peak: float) -> float:
 
 def measure(cells: int, repeats: int, show: bool = True) -> dict:
     """Both precisions: peak, profile and share."""
-    from cryoresdl.models import inference, machine
+    from cryoresdl.models.base import machine
+    from cryoresdl.models.networks import network_runners
 
-    model, threads = inference.load_model("truth", "local"), machine.processors()
+    model, threads = network_runners.load_model("truth", "local"), machine.processors()
     results = {}
     for precision in PRECISIONS:
         # The machine's clock wanders: the peak is taken before and after what it is compared with.

@@ -19,10 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoresdl.models import inference, maps, model_file, profile_training, resolution
-from cryoresdl.models.constants import GLOBAL_CLASSES
-from cryoresdl.models.evaluation import bootstrap, wilson
-from cryoresdl.models.evaluation import calibration as reliability
+from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.base.accuracy_measures import bootstrap, wilson
+from cryoresdl.models.base.accuracy_measures import calibration as reliability
+from cryoresdl.models.base.resolution_terms import GLOBAL_CLASSES
+from cryoresdl.models.inference import claim_verdict, global_resolution
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.networks import model_archive, network_runners
+from cryoresdl.models.training import global_calibration, global_network, profile_table
 
 
 def share(good: np.ndarray) -> str:
@@ -30,13 +34,13 @@ def share(good: np.ndarray) -> str:
     return f"{int(good.sum())}/{good.size} = {100 * good.mean():.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
-def evaluate(rows: profile_training.Table, model: model_file.Model, seed: int = 0) -> dict:
+def evaluate(rows: profile_table.Table, model: model_archive.Model, seed: int = 0) -> dict:
     """All figures of one table of profiles."""
     calibration = model.card["calibration"]
-    network = profile_training.Ensemble.of(model)
-    told = profile_training.calibrated(network, rows, calibration)
+    network = global_network.Ensemble.of(model)
+    told = global_calibration.calibrated(network, rows, calibration)
     three, low, middle, high = told.probabilities, told.low, told.middle, told.high
-    truth = profile_training.true_classes(rows)
+    truth = global_calibration.true_classes(rows)
     true_A, estimate = 2.0**rows.log2_voxels * rows.voxel_size, 2.0 ** np.maximum(middle, 1) * rows.voxel_size
     error = np.abs(estimate / true_A - 1)
     covered = (rows.interval_target >= low) & (rows.interval_target <= high)
@@ -61,7 +65,7 @@ def evaluate(rows: profile_training.Table, model: model_file.Model, seed: int = 
                 2.0 ** max(high[k], 1) * rows.voxel_size[k],
             ]
             verdicts.append(
-                resolution.verdict(
+                claim_verdict.verdict(
                     float(claim),
                     float(estimate[k]),
                     [float(v) for v in interval],
@@ -82,15 +86,17 @@ def known_maps(shared: Path) -> None:
     found: dict = {"one map": [], "half maps": []}
     for entry in entries:
         place, truth = folder / entry["id"], entry["global_fsc0143_A"]
-        density = maps.read(str(place / "map.mrc.gz"))
-        mask = maps.read_mask(str(place / "mask.mrc.gz"), density)
-        answers = {"one map": inference.classify(density, mask=mask)}
+        density = mrc_reader.read(str(place / "map.mrc.gz"))
+        mask = mrc_reader.read_mask(str(place / "mask.mrc.gz"), density)
+        answers = {"one map": global_resolution.classify(density, mask=mask)}
         if entry["has_half_maps"]:
-            halves = [maps.read(str(place / f"half{k}.mrc.gz")) for k in (1, 2)]
-            answers["half maps"] = inference.classify(density, mask=mask, half1=halves[0], half2=halves[1])
+            halves = [mrc_reader.read(str(place / f"half{k}.mrc.gz")) for k in (1, 2)]
+            answers["half maps"] = global_resolution.classify(
+                density, mask=mask, half1=halves[0], half2=halves[1]
+            )
         for kind, told in answers.items():
             low, high = told["interval_A"]
-            right = told["class"] == resolution.global_class(truth)
+            right = told["class"] == resolution_terms.global_class(truth)
             found[kind].append((right, abs(told["resolution_A"] / truth - 1), low <= truth <= high))
     print("\nthe maps of the other generator")
     for kind, rows in found.items():
@@ -107,8 +113,8 @@ def real_maps(shared: Path) -> list:
         for row in csv.DictReader(handle):
             if not row["class"]:
                 continue
-            density = maps.read(shared / "maps" / row["file"])
-            entry = inference.classify(density)
+            density = mrc_reader.read(shared / "maps" / row["file"])
+            entry = global_resolution.classify(density)
             rows.append((row["file"], row["class"], row["claimed_A"], entry))
     return rows
 
@@ -125,16 +131,19 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    model, local = inference.load_model(args.model, "global"), inference.load_model("truth", "local")
+    model, local = (
+        network_runners.load_model(args.model, "global"),
+        network_runners.load_model("truth", "local"),
+    )
     found: dict = {}
     if args.features:
-        rows = profile_training.table(args.features, "test", local, args.limit)
+        rows = profile_table.table(args.features, "test", local, args.limit)
         for kind in sorted(set(rows.kind)) + ["realistic"]:
             chosen = np.asarray([k.startswith(kind) for k in rows.kind])
-            found[kind] = evaluate(profile_training.rows_of(rows, chosen), model)
+            found[kind] = evaluate(global_calibration.rows_of(rows, chosen), model)
     if args.maps:
         found["the paper's noiseless maps"] = evaluate(
-            profile_training.table([args.maps], "test", local, args.limit), model
+            profile_table.table([args.maps], "test", local, args.limit), model
         )
     for name, figures in found.items():
         print(f"\n{name}")

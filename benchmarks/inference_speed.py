@@ -28,7 +28,8 @@ from pathlib import Path
 import common
 import numpy as np
 
-from cryoresdl.models import features, inference
+from cryoresdl.models.features import map_features
+from cryoresdl.models.networks import network_runners
 
 START_MB, TILE_MB, TILE_BYTES, REGION_BYTES, BOX_BYTES = 200, 750, 130, 28, 12
 """The stated bound: MB of the program, MB of the largest tile, and bytes per voxel of a tile, the region and the box."""
@@ -58,7 +59,7 @@ def points(args: argparse.Namespace, folder: Path) -> list[dict]:
             # Fraction 1 is a mask of every voxel: the most that a box can ask for.
             mask = np.ones((box,) * 3, bool) if fraction >= 1 else common.ball(box, int(fraction * box**3))
             path, given = common.noise_map(folder, box, mask)
-            region = int(np.prod([edge.stop - edge.start for edge in features.region_of(mask)]))
+            region = int(np.prod([edge.stop - edge.start for edge in map_features.region_of(mask)]))
             jobs = {"localres": ["localres", path, "--mask", given]}
             if args.halves:
                 halves = [common.noise_map(folder, box, mask, f"half{k}", k)[0] for k in (1, 2)]
@@ -130,9 +131,7 @@ def common_peak() -> float:
 
 def backends() -> dict:
     """Seconds of one 64^3-cell input on each backend, the largest difference, and GFLOP/s beside the matrix product."""
-    from cryoresdl.models import backend
-
-    model = inference.load_model("truth", "local")
+    model = network_runners.load_model("truth", "local")
     config = model.card["network"]["config"]
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, 64, 64, 64, config["inputs"]), dtype=np.float32)
@@ -147,9 +146,9 @@ def backends() -> dict:
         ("tensorflow", "f32"),
         ("numpy", "f32"),
     ):
-        os.environ[backend.PRECISION_VARIABLE] = precision
+        os.environ[network_runners.PRECISION_VARIABLE] = precision
         try:
-            function, _ = backend.runner(model.card["network"], model.weights, name)
+            function, _ = network_runners.runner(model.card["network"], model.weights, name)
         except Exception as error:  # noqa: BLE001 - a missing backend is a row of the table
             found[f"{name} {precision}"] = str(error)
             continue
@@ -165,7 +164,7 @@ def backends() -> dict:
             f"{min(times):.3f} s, {rate:.0f} GFLOP/s = {100 * rate / peak:.0f} % of the matrix product, "
             f"largest difference of logits {np.abs(out - reference).max():.4f}"
         )
-    os.environ.pop(backend.PRECISION_VARIABLE, None)
+    os.environ.pop(network_runners.PRECISION_VARIABLE, None)
     return found
 
 

@@ -20,10 +20,14 @@ import numpy as np
 from scipy import ndimage
 from scipy.stats import spearmanr
 
-from cryoresdl.models import feature_sets, inference, maps, realistic, resolution
-from cryoresdl.models.feature_training import load_split
-from cryoresdl.models.maps import DensityMap
-from cryoresdl.models.structures import read_structure
+from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.datasets import input_lists
+from cryoresdl.models.datasets.feature_set_file import load_split
+from cryoresdl.models.inference import answers, local_resolution
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.simulation import realistic_map
+from cryoresdl.models.structures.structure_reader import read_structure
 
 
 def affine_corrected(values: np.ndarray, truth: np.ndarray) -> float:
@@ -35,8 +39,8 @@ def affine_corrected(values: np.ndarray, truth: np.ndarray) -> float:
 
 
 def figures(values: np.ndarray, truth: np.ndarray) -> dict:
-    near = np.abs(resolution.class_of(values).astype(int) - resolution.class_of(truth)) <= 1
-    same = resolution.class_of(values) == resolution.class_of(truth)
+    near = np.abs(resolution_terms.class_of(values).astype(int) - resolution_terms.class_of(truth)) <= 1
+    same = resolution_terms.class_of(values) == resolution_terms.class_of(truth)
     return {
         "mae": float(np.abs(values - truth).mean()),
         "bias": float((values - truth).mean()),
@@ -66,7 +70,7 @@ def table(rows: dict, title: str) -> None:
 
 
 def load(folder: Path, name: str, voxel: float) -> DensityMap:
-    density = maps.read_values(folder / f"{name}.mrc.gz")
+    density = mrc_reader.read_values(folder / f"{name}.mrc.gz")
     density.voxel_size = voxel
     return density
 
@@ -87,14 +91,14 @@ def independent(shared: Path, model: str, limit: int | None, splits: tuple) -> d
         def add(name: str, values: np.ndarray, chosen: np.ndarray, truth: np.ndarray = truth) -> None:
             rows.setdefault(name, []).append(figures(values[chosen], truth[chosen]))
 
-        result = inference.localres(density, mask=mask, model=model)
+        result = local_resolution.localres(density, mask=mask, model=model)
         row = estimate_row(result, truth, inside)
         rows.setdefault("network, one map", []).append(row)
         if entry["split"] != "validation":
             rows.setdefault("network, one map, without the 8 that have a say in its widths", []).append(row)
         if entry["has_half_maps"]:
             h1, h2 = load(folder, "half1", voxel), load(folder, "half2", voxel)
-            halves = inference.localres(density, h1, h2, mask, model)
+            halves = local_resolution.localres(density, h1, h2, mask, model)
             rows.setdefault("network, half maps", []).append(estimate_row(halves, truth, inside))
         rows.setdefault("best constant", []).append(
             {"mae": float(np.abs(t - np.median(t)).mean()), "within1": constant_within(t)}
@@ -106,7 +110,7 @@ def independent(shared: Path, model: str, limit: int | None, splits: tuple) -> d
             if peer == "resmap" and not entry["has_resmap"]:
                 continue
             values = load(folder, peer, voxel).data
-            common = inside & resolution.estimated(values)
+            common = inside & resolution_terms.estimated(values)
             if common.sum() < 100:
                 continue
             add(peer, values, common)
@@ -115,11 +119,11 @@ def independent(shared: Path, model: str, limit: int | None, splits: tuple) -> d
 
 
 def constant_within(truth: np.ndarray) -> float:
-    classes = resolution.class_of(truth).astype(int)
+    classes = resolution_terms.class_of(truth).astype(int)
     return float((np.abs(classes - np.median(classes)) <= 1).mean())
 
 
-def estimate_row(result: inference.LocalResult, truth: np.ndarray, inside: np.ndarray) -> dict:
+def estimate_row(result: answers.LocalResult, truth: np.ndarray, inside: np.ndarray) -> dict:
     """Figures of one result on a map's voxels, with the coverage of its interval."""
     row = figures(result.resolution[inside], truth[inside])
     hits = np.abs(result.resolution - truth)[inside] <= result.halfwidth[inside]
@@ -130,7 +134,7 @@ def estimate_row(result: inference.LocalResult, truth: np.ndarray, inside: np.nd
 
 def simulated(shared: Path, model: str, count: int) -> dict:
     """Maps of the simulator's default options: structures of the test split, resolution and sampling log-uniform."""
-    manifest = feature_sets.read_manifest(shared / "structures", "test")
+    manifest = input_lists.read_manifest(shared / "structures", "test")
     rows: dict = {}
     index = 0
     while len(rows.get("best constant", [])) < count:
@@ -141,11 +145,11 @@ def simulated(shared: Path, model: str, count: int) -> dict:
         voxel = max(target / float(np.exp(rng.uniform(np.log(2.2), np.log(5.0)))), 0.6)
         if not 40 <= float(entry["max_extent_A"]) * 1.4 / voxel <= 128:
             continue
-        made = realistic.simulate(read_structure(entry["path"]), target, None, voxel, index)
+        made = realistic_map.simulate(read_structure(entry["path"]), target, None, voxel, index)
         truth, inside = made.truth, made.mask & (made.truth > 0)
         density, *halves = (DensityMap(data, voxel) for data in (made.map, made.half1, made.half2))
         for name, given in (("network, one map", []), ("network, half maps", halves)):
-            result = inference.localres(density, *given, mask=made.mask, model=model)
+            result = local_resolution.localres(density, *given, mask=made.mask, model=model)
             row = estimate_row(result, truth, inside)
             rows.setdefault(name, []).append(row)
             if target < 5:
@@ -163,10 +167,10 @@ def simulated(shared: Path, model: str, count: int) -> dict:
 def beta_galactosidase(shared: Path, model: str) -> None:
     """Rank correlation with RELION's own volume of the real map, as it is and smoothed by one voxel, and the medians."""
     folder = shared / "maps"
-    density = maps.read(folder / "relion_betagal.map.gz")
-    mask = maps.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
-    relion = maps.read_values(folder / "relion_betagal_locres.map.gz").data
-    ours = inference.localres(density, mask=mask, model=model).resolution[mask]
+    density = mrc_reader.read(folder / "relion_betagal.map.gz")
+    mask = mrc_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
+    relion = mrc_reader.read_values(folder / "relion_betagal_locres.map.gz").data
+    ours = local_resolution.localres(density, mask=mask, model=model).resolution[mask]
     weight = ndimage.gaussian_filter(mask.astype(np.float32), 1)
     smooth = (ndimage.gaussian_filter(np.where(mask, relion, 0), 1) / np.maximum(weight, 1e-3))[mask]
     print(
@@ -191,21 +195,23 @@ def groups(info: dict) -> list:
 
 def own(paths: list, model: str, limit: int | None) -> dict:
     """Test splits of feature sets: features and truth on the cell grid."""
-    from cryoresdl.models import corrections, features
-    from cryoresdl.models.inference import cell_estimates, load_model
+    from cryoresdl.models.features import map_features
+    from cryoresdl.models.inference import map_corrections
+    from cryoresdl.models.inference.cell_estimates import cell_estimates
+    from cryoresdl.models.networks.network_runners import load_model
 
     loaded = load_model(model, "local")
-    known = corrections.Corrections.of(loaded)
+    known = map_corrections.Corrections.of(loaded)
     rows: dict = {}
     for item in load_split(paths, "test", limit):
         inside = item.truth > 0
         truth, voxel = item.truth[inside], item.info["voxel_size_A"]
         for variant in ("single", "halves"):
-            feats = features.Features(
+            feats = map_features.Features(
                 item.local[variant].astype(np.float32), item.summary[variant], inside, True, 0.0
             )
             median, spread, _ = cell_estimates(loaded, feats)
-            u, s = corrections.corrected(
+            u, s = map_corrections.corrected(
                 known, item.summary[variant], item.rise[variant], median[inside], spread[inside]
             )
             values = np.exp2(u) * voxel

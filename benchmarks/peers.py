@@ -21,7 +21,8 @@ import common
 import numpy as np
 from scipy.stats import spearmanr
 
-from cryoresdl.models import maps, resolution
+from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
 
 MASKED = {64: 18_000, 128: 183_000, 256: 733_000}
 
@@ -45,7 +46,7 @@ class Peer:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
         cost = common.process(self.command(self.path(), folder, out, voxel, sampling))
-        return cost, maps.read_values(out / self.volume).data
+        return cost, mrc_reader.read_values(out / self.volume).data
 
 
 def relion(binary, folder, out, voxel, sampling):
@@ -89,14 +90,14 @@ def ours(folder: Path, halves: bool) -> tuple[common.Run, np.ndarray]:
     words = ["localres", folder / "map.mrc", "--mask", folder / "mask.mrc", "--out", out, "--overwrite"]
     if halves:
         words += ["--half1", folder / "half1.mrc", "--half2", folder / "half2.mrc"]
-    return common.engine(*words), maps.read_values(out / "local_resolution.mrc").data
+    return common.engine(*words), mrc_reader.read_values(out / "local_resolution.mrc").data
 
 
 def write_job(folder: Path, half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, voxel: float) -> None:
     """The files of one job, all float32: what every program reads."""
-    like = maps.DensityMap(half1, voxel)
+    like = density_map.DensityMap(half1, voxel)
     for name, data in (("half1", half1), ("half2", half2), ("map", (half1 + half2) / 2), ("mask", mask)):
-        maps.write(folder / f"{name}.mrc", np.ascontiguousarray(data, np.float32), like)
+        mrc_writer.write(folder / f"{name}.mrc", np.ascontiguousarray(data, np.float32), like)
 
 
 def cost(boxes: list[int], repeats: int, sampling: float) -> list[dict]:
@@ -138,9 +139,9 @@ def accuracy(shared: Path, sampling: float, limit: int) -> dict[str, list[dict]]
     entries = json.loads((shared / "local_resolution" / "index.json").read_text())
     for entry in [e for e in entries if e["has_half_maps"]][:limit]:
         source = shared / "local_resolution" / entry["id"]
-        half1, half2 = (maps.read(source / f"half{k}.mrc.gz", entry["voxel_A"]) for k in (1, 2))
-        mask = maps.read_values(source / "mask.mrc.gz").data > 0
-        truth = maps.read_values(source / "truth.mrc.gz").data
+        half1, half2 = (mrc_reader.read(source / f"half{k}.mrc.gz", entry["voxel_A"]) for k in (1, 2))
+        mask = mrc_reader.read_values(source / "mask.mrc.gz").data > 0
+        truth = mrc_reader.read_values(source / "truth.mrc.gz").data
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_job(folder, half1.data, half2.data, mask, entry["voxel_A"])
@@ -150,7 +151,7 @@ def accuracy(shared: Path, sampling: float, limit: int) -> dict[str, list[dict]]
                     found[peer.name] = peer.run(folder, entry["voxel_A"], sampling)
         inside = mask & (truth > 0)
         for _, values in found.values():
-            inside &= resolution.estimated(values)
+            inside &= resolution_terms.estimated(values)
         for label, (run, values) in found.items():
             error = np.abs(values - truth)[inside]
             bias = np.median((values - truth)[inside])

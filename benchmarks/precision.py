@@ -16,16 +16,20 @@ from pathlib import Path
 import common
 import numpy as np
 
-from cryoresdl.models import backend, inference, maps
+from cryoresdl.models.inference import answers, global_resolution, local_resolution
+from cryoresdl.models.maps import density_map, mrc_reader
+from cryoresdl.models.networks import network_runners
 
 PRECISIONS = ("f32", "bf16")
 
 
-def estimate(density: maps.DensityMap, mask: np.ndarray, model: str, precision: str) -> inference.LocalResult:
+def estimate(
+    density: density_map.DensityMap, mask: np.ndarray, model: str, precision: str
+) -> answers.LocalResult:
     """One map at one precision; the network is compiled once for each."""
-    os.environ[backend.PRECISION_VARIABLE] = precision
-    inference._RUNNERS = _RUNNERS.setdefault(precision, {})
-    return inference.localres(density, mask=mask, model=model)
+    os.environ[network_runners.PRECISION_VARIABLE] = precision
+    network_runners._RUNNERS = _RUNNERS.setdefault(precision, {})
+    return local_resolution.localres(density, mask=mask, model=model)
 
 
 _RUNNERS: dict[str, dict] = {}
@@ -33,14 +37,14 @@ _RUNNERS: dict[str, dict] = {}
 
 def compare(entry: dict, folder: Path, model: str) -> dict:
     """Figures of one map."""
-    density = maps.read(folder / "map.mrc.gz", entry["voxel_A"])
-    mask = maps.read_values(folder / "mask.mrc.gz").data > 0
-    truth = maps.read_values(folder / "truth.mrc.gz").data
+    density = mrc_reader.read(folder / "map.mrc.gz", entry["voxel_A"])
+    mask = mrc_reader.read_values(folder / "mask.mrc.gz").data > 0
+    truth = mrc_reader.read_values(folder / "truth.mrc.gz").data
     inside = mask & (truth > 0)
     found = {p: estimate(density, mask, model, p) for p in PRECISIONS}
     full, half = (found[p] for p in PRECISIONS)
     gap = np.abs(full.resolution - half.resolution)[mask]
-    classes = {p: inference.classify(density, local=found[p]) for p in PRECISIONS}
+    classes = {p: global_resolution.classify(density, local=found[p]) for p in PRECISIONS}
     row = {
         "difference_A": float(gap.mean()),
         "difference_p99_A": float(np.quantile(gap, 0.99)),

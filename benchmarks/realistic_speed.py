@@ -17,7 +17,9 @@ import time
 import numpy as np
 import scipy
 
-from cryoresdl.models import feature_sets, realistic, structures
+from cryoresdl.models.datasets import input_lists
+from cryoresdl.models.simulation import realistic_map
+from cryoresdl.models.structures import structure_reader
 
 LARGE = """
 import json, resource, sys, time
@@ -33,7 +35,7 @@ print(json.dumps({"wall": time.perf_counter() - begun, "cpu": time.process_time(
 
 def fitting(folder, count):
     """Test structures that fit 96 voxels of 1 A, evenly over the manifest."""
-    rows = [r for r in feature_sets.read_manifest(folder, "test") if 30 < float(r["max_extent_A"]) < 80]
+    rows = [r for r in input_lists.read_manifest(folder, "test") if 30 < float(r["max_extent_A"]) < 80]
     return rows[:: max(1, len(rows) // count)][:count]
 
 
@@ -51,9 +53,9 @@ def main():
     for stride in (1, 2):
         wall, cpu = [], []
         for seed, row in enumerate(rows):
-            atoms = structures.read_structure(row["path"])
+            atoms = structure_reader.read_structure(row["path"])
             begun, used = time.perf_counter(), time.process_time()
-            realistic.simulate(atoms, 4.0, 96, 1.0, seed, truth_stride=stride)
+            realistic_map.simulate(atoms, 4.0, 96, 1.0, seed, truth_stride=stride)
             wall.append(time.perf_counter() - begun)
             cpu.append(time.process_time() - used)
         print(

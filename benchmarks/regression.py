@@ -96,15 +96,15 @@ def simulation_figures(repeats: int) -> dict:
     """Simulated maps in matrix products, and against the loop over atoms."""
     import simulation_speed
 
-    from cryoresdl.models import realistic, simulation
-    from cryoresdl.tests.small_maps import ball
+    from cryoresdl.models.simulation import atom_density, realistic_map
+    from cryoresdl.tests.helpers.small_maps import ball
 
     atoms = ball(1500, 24.0)
     one = unit()
-    fast = processor(lambda: simulation.pdb2mrc(atoms, 7.5, 64), 3 * repeats)
+    fast = processor(lambda: atom_density.pdb2mrc(atoms, 7.5, 64), 3 * repeats)
     xyz = atoms.xyz.astype(np.float32).astype(np.float64)
     loop = processor(lambda: simulation_speed.per_atom_loop(xyz, atoms.z_number, 7.5, 64, 1.0), 1)
-    real = processor(lambda: realistic.simulate(atoms, 4.0, 64, 1.0, 0), 1)
+    real = processor(lambda: realistic_map.simulate(atoms, 4.0, 64, 1.0, 0), 1)
     return {
         "pdb2mrc, 64^3, 7.5 A, 1500 atoms: times faster than a loop over atoms": loop / fast,
         "pdb2mrc, 64^3, 7.5 A, 1500 atoms: matrix products of 1024": fast / one,
@@ -119,10 +119,11 @@ def accuracy_figures(repeats: int) -> dict:
     case = unlike_inputs.sample()
     row = unlike_inputs.answer(case, "truth")
     halves = unlike_inputs.DATA
-    from cryoresdl.models import inference, maps
+    from cryoresdl.models.inference import local_resolution
+    from cryoresdl.models.maps import mrc_reader
 
-    a, b = (maps.read(halves / f"sample_half{k}.mrc") for k in (1, 2))
-    both = inference.localres(case.density, a, b, case.mask)
+    a, b = (mrc_reader.read(halves / f"sample_half{k}.mrc") for k in (1, 2))
+    both = local_resolution.localres(case.density, a, b, case.mask)
     inside = case.mask & (case.truth > 0)
     return {
         "sample map: local error, A": row["mae"],

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from cryoresdl.models import resolution
-from cryoresdl.models.feature_sets import Item, read_items
+from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.datasets.feature_set_file import Item, read_items
 
 
 def rows_of(item: Item, inside: np.ndarray) -> np.ndarray:
@@ -60,7 +60,10 @@ def main() -> None:
                 answer = (
                     np.exp2(np.maximum(model.predict(rows_of(item, inside)), 1.0)) * item.info["voxel_size_A"]
                 )
-                near = np.abs(resolution.class_of(answer).astype(int) - resolution.class_of(truth)) <= 1
+                near = (
+                    np.abs(resolution_terms.class_of(answer).astype(int) - resolution_terms.class_of(truth))
+                    <= 1
+                )
                 rho = spearmanr(answer, truth)[0] if np.ptp(truth) > 0.01 else np.nan
                 found.append([np.abs(answer - truth).mean(), rho, near.mean()])
         mae, rho, near = np.nanmean(found, 0)

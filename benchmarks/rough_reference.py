@@ -21,10 +21,14 @@ from local_accuracy import interval
 from scipy import ndimage
 from scipy.stats import spearmanr
 
-from cryoresdl.models import feature_sets, features, inference, maps, realistic
-from cryoresdl.models.fsc import frequency_grid
-from cryoresdl.models.maps import DensityMap
-from cryoresdl.models.structures import read_structure
+from cryoresdl.models.datasets import input_lists
+from cryoresdl.models.features import band_energies
+from cryoresdl.models.inference import local_resolution
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.maps.fourier_shells import frequency_grid
+from cryoresdl.models.simulation import imaging_conditions, realistic_map
+from cryoresdl.models.structures.structure_reader import read_structure
 
 VOXEL_A = 3.54
 WINDOWS = (0.7, 1.0, 1.4, 2.0)
@@ -57,14 +61,14 @@ def local_fsc(half1: np.ndarray, half2: np.ndarray, window: float) -> np.ndarray
     return found
 
 
-def simulated(rows: list, number: int) -> realistic.RealisticMap:
+def simulated(rows: list, number: int) -> realistic_map.RealisticMap:
     """A map like beta-galactosidase's."""
     rng = np.random.default_rng((17, number))
     row = rows[int(rng.integers(len(rows)))]
     target = float(rng.uniform(7.6, 9.0))
-    options = realistic.plain_options(target)
+    options = imaging_conditions.plain_options(target)
     options.noise_inside, options.noise_fall = float(rng.uniform(1.5, 3.0)), float(rng.uniform(0.3, 0.8))
-    return realistic.simulate(read_structure(row["path"]), target, None, VOXEL_A, number, options)
+    return realistic_map.simulate(read_structure(row["path"]), target, None, VOXEL_A, number, options)
 
 
 def main() -> None:
@@ -74,22 +78,22 @@ def main() -> None:
     parser.add_argument("shared", type=Path)
     parser.add_argument("--maps", type=int, default=20)
     args = parser.parse_args()
-    density = maps.read(args.shared / "maps" / "relion_betagal.map.gz")
-    mask = maps.read_mask(args.shared / "maps" / "relion_betagal_mask.mrc.gz", density)
-    relion = maps.read_values(args.shared / "maps" / "relion_betagal_locres.map.gz").data
+    density = mrc_reader.read(args.shared / "maps" / "relion_betagal.map.gz")
+    mask = mrc_reader.read_mask(args.shared / "maps" / "relion_betagal_mask.mrc.gz", density)
+    relion = mrc_reader.read_values(args.shared / "maps" / "relion_betagal_locres.map.gz").data
     print(f"RELION's volume: neighbours {[round(neighbours(relion, mask, k), 2) for k in (1, 2)]}")
-    listed = feature_sets.read_manifest(args.shared / "structures", "validation")
+    listed = input_lists.read_manifest(args.shared / "structures", "validation")
     rows = [row for row in listed if 110 <= float(row["max_extent_A"]) <= 260]
     found: dict = {}
     for number in range(args.maps):
         made = simulated(rows, number)
         inside = made.mask & (made.truth > 0)
         one, *halves = (DensityMap(data, VOXEL_A) for data in (made.map, made.half1, made.half2))
-        energy = ndimage.gaussian_filter(features.Spectrum(made.map).band(0.46) ** 2, 0.35 / 0.46)
+        energy = ndimage.gaussian_filter(band_energies.Spectrum(made.map).band(0.46) ** 2, 0.35 / 0.46)
         estimates = {
             "truth": made.truth,
-            "one map": inference.localres(one, mask=made.mask).resolution,
-            "half maps": inference.localres(one, *halves, mask=made.mask).resolution,
+            "one map": local_resolution.localres(one, mask=made.mask).resolution,
+            "half maps": local_resolution.localres(one, *halves, mask=made.mask).resolution,
             "energy of the top band": -energy,
         }
         for window in WINDOWS:

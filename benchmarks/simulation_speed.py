@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoresdl.models import datasets, realistic, simulation, structures
-from cryoresdl.models.dataset_store import DatasetFile
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.datasets import input_lists
+from cryoresdl.models.datasets.map_set_file import DatasetFile
+from cryoresdl.models.simulation import atom_density, realistic_map
+from cryoresdl.models.structures import structure_reader
+from cryoresdl.models.structures.atoms import center, molecular_weight_kda
 
 PAPER_MAPS = 38013
 RESOLUTIONS = (2.5, 7.5, 12.5)
@@ -29,7 +32,7 @@ RESOLUTIONS = (2.5, 7.5, 12.5)
 def per_atom_loop(xyz, weights, resolution, box, voxel_size):
     """EMAN2's way: for every atom, add its Gaussian to its own small box; numpy does the box at once."""
     density = np.zeros((box,) * 3, np.float32)
-    reach = int(simulation.EMAN2_CUTOFF * resolution / np.pi / voxel_size)
+    reach = int(atom_density.EMAN2_CUTOFF * resolution / np.pi / voxel_size)
     scale = voxel_size * np.pi / resolution / 1000
     for position, weight in zip(xyz / voxel_size + box // 2, weights):
         grids = [np.arange(max(int(c) - reach, 0), min(int(c) + reach, box)) for c in position[::-1]]
@@ -45,16 +48,16 @@ def per_atom_loop(xyz, weights, resolution, box, voxel_size):
 def chosen(folder, count):
     """Paper structures (single chain, 10-200 kDa, fit the box), evenly over the list."""
     found = []
-    for entry in datasets.find_structures(folder):
+    for entry in input_lists.find_structures(folder):
         try:
-            atoms = structures.read_structure(entry.path)
+            atoms = structure_reader.read_structure(entry.path)
             polymers = np.unique(atoms.chain[atoms.is_polymer])
             if len(polymers) != 1 or atoms.is_nucleic.any():
                 continue
-            atoms = structures.center(atoms)
-            if structures.molecular_weight_kda(atoms) < 10:
+            atoms = center(atoms)
+            if molecular_weight_kda(atoms) < 10:
                 continue
-            if simulation.fit(atoms.xyz, atoms.z_number, max(RESOLUTIONS), 64, 1.0).fits:
+            if atom_density.fit(atoms.xyz, atoms.z_number, max(RESOLUTIONS), 64, 1.0).fits:
                 found.append(atoms)
         except InputError:
             continue
@@ -80,14 +83,14 @@ def pdb2mrc_table(atoms):
     for resolution in RESOLUTIONS:
         fast, slow, errors = [], [], []
         for number, one in enumerate(atoms):
-            fast.append(seconds(functools.partial(simulation.pdb2mrc, one, resolution, 64)))
+            fast.append(seconds(functools.partial(atom_density.pdb2mrc, one, resolution, 64)))
             if number % 3:
                 continue
             xyz = one.xyz.astype(np.float32).astype(np.float64)
             loop = functools.partial(per_atom_loop, xyz, one.z_number, resolution, 64, 1.0)
             slow.append((*seconds(loop, 2), *fast[-1]))
             expected = loop()
-            made = simulation.pdb2mrc(one, resolution, 64)
+            made = atom_density.pdb2mrc(one, resolution, 64)
             errors.append(np.linalg.norm(made - expected) / np.linalg.norm(expected))
         walls, processor = np.array(fast).T
         loops = np.array(slow)
@@ -107,7 +110,7 @@ def command_table(folder, count):
     rates = {}
     with tempfile.TemporaryDirectory() as temporary:
         listing = Path(temporary) / "list.txt"
-        entries = datasets.find_structures(folder)
+        entries = input_lists.find_structures(folder)
         step = max(1, len(entries) // count)
         listing.write_text("\n".join(os.path.abspath(entry.path) for entry in entries[::step]) + "\n")
         for workers in (1, 2):
@@ -137,7 +140,7 @@ def realistic_table(atoms):
     """Realistic maps with half maps and truth at full sampling."""
     print("\nrealistic mode with half maps and truth, 96^3, 1 A")
     calls = [
-        functools.partial(realistic.simulate, one, 4.0, 96, 1.0, number)
+        functools.partial(realistic_map.simulate, one, 4.0, 96, 1.0, number)
         for number, one in enumerate(atoms[:6])
     ]
     walls, processor = np.array([seconds(call, 1) for call in calls]).T
@@ -165,7 +168,7 @@ def large_table():
     xyz = rng.uniform(40, 216, (100_000, 3))
     print("\n100,000 atoms on 256^3, 1 A")
     for name, sigmas in (("one width", 1.0), ("own widths 0.7-3 A", rng.uniform(0.7, 3.0, len(xyz)))):
-        call = functools.partial(simulation.gaussian_density, xyz, np.ones(len(xyz)), sigmas, (256,) * 3)
+        call = functools.partial(atom_density.gaussian_density, xyz, np.ones(len(xyz)), sigmas, (256,) * 3)
         wall, processor = seconds(call, 1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1048576
         print(f"{name:20s} {wall:.2f} s ({processor:.2f} processor s), peak memory so far {peak:.2f} GiB")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import common
 
-from cryoresdl.models import maps
+from cryoresdl.models.maps import mrc_reader
 
-SAMPLE = Path(maps.__file__).resolve().parents[1] / "data" / "sample_map.mrc"
+SAMPLE = Path(mrc_reader.__file__).resolve().parents[1] / "data" / "sample_map.mrc"
 
 
 def jobs(folder: str) -> dict[str, list]:

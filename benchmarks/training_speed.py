@@ -18,32 +18,38 @@ from unittest import mock
 import common
 import numpy as np
 
-from cryoresdl.models import feature_networks, feature_sets, feature_training, features, networks, training
+from cryoresdl.models.datasets import feature_set_file
+from cryoresdl.models.features import network_inputs
+from cryoresdl.models.networks import band_networks, paper_networks, tensorflow_import
+from cryoresdl.models.paper import epoch_loop, examples, keras_stepper
+from cryoresdl.models.training import crop_batches, local_network
 
 
-def random_items(count: int = 4, side: int = 48) -> list[feature_sets.Item]:
+def random_items(count: int = 4, side: int = 48) -> list[feature_set_file.Item]:
     """Maps of a feature set as they are in memory, filled with noise."""
     rng = np.random.default_rng(0)
     found = []
     for _ in range(count):
         local = {
-            v: rng.standard_normal((features.N_LOCAL,) + (side,) * 3, dtype=np.float32).astype(np.float16)
-            for v in feature_sets.VARIANTS
+            v: rng.standard_normal((network_inputs.N_LOCAL,) + (side,) * 3, dtype=np.float32).astype(
+                np.float16
+            )
+            for v in feature_set_file.VARIANTS
         }
         summary = {
-            v: rng.standard_normal(features.summary_length()).astype(np.float32)
-            for v in feature_sets.VARIANTS
+            v: rng.standard_normal(network_inputs.summary_length()).astype(np.float32)
+            for v in feature_set_file.VARIANTS
         }
         truth = np.where(common.ball(side, side**3 // 4), 5.0, 0.0).astype(np.float32)
-        found.append(feature_sets.Item(local, summary, truth, {"voxel_size_A": 1.2}))
+        found.append(feature_set_file.Item(local, summary, truth, {"voxel_size_A": 1.2}))
     return found
 
 
 def default_local(steps: int, bfloat16: bool) -> dict:
     """The default local network by `fit_local` itself, timed by when it asks for batches."""
-    recipe = feature_training.LocalRecipe(steps=steps, bfloat16=bfloat16)
+    recipe = crop_batches.LocalRecipe(steps=steps, bfloat16=bfloat16)
     items, times = random_items(), []
-    real = feature_training.batches
+    real = crop_batches.batches
 
     def timed(*words):
         for batch in real(*words):
@@ -52,29 +58,31 @@ def default_local(steps: int, bfloat16: bool) -> dict:
 
     nothing = {"val_single_log2": 1.0, "val_halves_log2": 1.0}
     with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(
-        feature_training,
+        local_network,
         batches=timed,
         load_split=lambda *words: items,
         validate_local=lambda *words: nothing,
     ):
-        feature_training.fit_local("random", folder, recipe, report=lambda line: None)
+        local_network.fit_local("random", folder, recipe, report=lambda line: None)
     kept = np.asarray(times[len(times) // 4 :])
     cells = recipe.batch * recipe.crop**3
     # Backward costs twice what forward does.
-    flop = 3 * cells * flops_per_cell(feature_networks.local_network()["config"])
+    flop = 3 * cells * flops_per_cell(band_networks.local_network()["config"])
     return {"seconds": np.diff(kept).tolist(), "examples": recipe.batch, "gflop": flop / 1e9}
 
 
 def paper(kind: str, width: float, batch: int, steps: int) -> dict:
     """A network of the paper by the paper's stepper."""
-    network = networks.describe(kind, width)
+    network = paper_networks.describe(kind, width)
     side = network["config"]["side"]
     rng = np.random.default_rng(0)
     shape = (batch,) + (side,) * 3
-    labels = rng.integers(0, 3, shape if kind == networks.UNET else (batch,))
-    data = training.Arrays(rng.random(shape, dtype=np.float32), labels)
-    recipe = training.Recipe("adam", 1e-3, batch, 1, None)
-    stepper = training.KerasStepper(networks.build(network), data, data, recipe, 0, kind != networks.UNET)
+    labels = rng.integers(0, 3, shape if kind == paper_networks.UNET else (batch,))
+    data = examples.Arrays(rng.random(shape, dtype=np.float32), labels)
+    recipe = epoch_loop.Recipe("adam", 1e-3, batch, 1, None)
+    stepper = keras_stepper.KerasStepper(
+        paper_networks.build(network), data, data, recipe, 0, kind != paper_networks.UNET
+    )
     times = [time.perf_counter()]
     for epoch in range(steps):
         stepper.train_epoch(epoch)
@@ -96,7 +104,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    feature_training.import_tensorflow()
+    tensorflow_import.import_tensorflow()
     common.heading("Training throughput", "tensorflow-cpu", "tensorflow")
     from inference_speed import common_peak
 
@@ -107,8 +115,8 @@ def main() -> None:
     jobs = {
         "default local, bfloat16": lambda: default_local(args.steps, True),
         "default local, float32": lambda: default_local(args.steps, False),
-        "paper U-Net, 1/8 width": lambda: paper(networks.UNET, 0.125, 32, max(args.steps // 4, 4)),
-        "paper CNN, 1/8 width": lambda: paper(networks.CNN, 0.125, 5, max(args.steps // 4, 4)),
+        "paper U-Net, 1/8 width": lambda: paper(paper_networks.UNET, 0.125, 32, max(args.steps // 4, 4)),
+        "paper CNN, 1/8 width": lambda: paper(paper_networks.CNN, 0.125, 5, max(args.steps // 4, 4)),
     }
     found = {}
     for label, job in jobs.items():

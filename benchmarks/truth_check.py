@@ -13,29 +13,35 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoresdl.models import features, maps, realistic
+from cryoresdl.models.features import band_energies
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.simulation import known_local_resolution
 
 
 def energies(folder, windows):
     """For every window: (cross energy, noise energy, voxels) of each band at the voxels whose truth is that band."""
-    half1, half2 = (maps.read(folder / f"half{k}.mrc.gz") for k in (1, 2))
-    truth = maps.read_values(folder / "truth.mrc.gz", half1).data / half1.voxel_size
-    mask = maps.read_mask(folder / "mask.mrc.gz", half1)
-    mean = features.Spectrum((half1.data + half2.data) / 2)
-    gap = features.Spectrum((half1.data - half2.data) / 2)
+    half1, half2 = (mrc_reader.read(folder / f"half{k}.mrc.gz") for k in (1, 2))
+    truth = mrc_reader.read_values(folder / "truth.mrc.gz", half1).data / half1.voxel_size
+    mask = mrc_reader.read_mask(folder / "mask.mrc.gz", half1)
+    mean = band_energies.Spectrum((half1.data + half2.data) / 2)
+    gap = band_energies.Spectrum((half1.data - half2.data) / 2)
     found = {window: [] for window in windows}
-    for centre in realistic.truth_frequencies(truth.shape)[1:-2]:
+    for centre in known_local_resolution.truth_frequencies(truth.shape)[1:-2]:
         at = (
             mask
             & (truth > 0)
-            & (np.abs(np.log(np.maximum(truth, 1e-3) * centre)) < np.log(realistic.TRUTH_RATIO) / 2)
+            & (
+                np.abs(np.log(np.maximum(truth, 1e-3) * centre))
+                < np.log(known_local_resolution.TRUTH_RATIO) / 2
+            )
         )
         if at.sum() < 100:
             continue
         points = [spectrum.band(centre) ** 2 for spectrum in (mean, gap)]
         for window in windows:
             total, noise = (
-                features.smooth_resample(p, truth.shape, truth.shape, 1, window / centre)[at] for p in points
+                band_energies.smooth_resample(p, truth.shape, truth.shape, 1, window / centre)[at]
+                for p in points
             )
             # <h1 h2> = <mean^2> - <gap^2> is the signal's energy, 2 <gap^2> one half map's noise.
             found[window].append(
@@ -55,7 +61,7 @@ def main():
         for window, values in energies(folder, args.windows).items():
             rows[window].append(values)
     print(f"{platform.machine()}, numpy {np.__version__}; {len(folders)} maps with half maps")
-    print(f"expected signal over noise {realistic.SSNR_THRESHOLD:.4f}")
+    print(f"expected signal over noise {known_local_resolution.SSNR_THRESHOLD:.4f}")
     print("window, wavelengths   pooled   per map: mean, standard error, sd   per map and band: sd")
     for window, per_map in rows.items():
         sums = [(sum(v[0] for v in m), sum(v[1] for v in m), sum(v[2] for v in m)) for m in per_map if m]

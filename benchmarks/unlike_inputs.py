@@ -21,10 +21,11 @@ import common
 import numpy as np
 from scipy import ndimage
 
-from cryoresdl.models import inference, maps
-from cryoresdl.models.maps import DensityMap
+from cryoresdl.models.inference import global_resolution, local_resolution
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.density_map import DensityMap
 
-DATA = Path(maps.__file__).resolve().parents[1] / "data"
+DATA = Path(mrc_reader.__file__).resolve().parents[1] / "data"
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,9 @@ VARIANTS: dict[str, Callable[[Case], Case]] = {
 
 def sample() -> Case:
     """The bundled map."""
-    density = maps.read(DATA / "sample_map.mrc")
-    mask = maps.read_mask(DATA / "sample_mask.mrc", density)
-    return Case("sample", density, mask, maps.read_values(DATA / "sample_truth.mrc", density).data)
+    density = mrc_reader.read(DATA / "sample_map.mrc")
+    mask = mrc_reader.read_mask(DATA / "sample_mask.mrc", density)
+    return Case("sample", density, mask, mrc_reader.read_values(DATA / "sample_truth.mrc", density).data)
 
 
 def generated(shared: Path, limit: int) -> list[Case]:
@@ -164,9 +165,9 @@ def generated(shared: Path, limit: int) -> list[Case]:
         if entry["split"] != "test" or len(found) >= limit:
             continue
         folder = shared / "local_resolution" / entry["id"]
-        density = maps.read(folder / "map.mrc.gz", entry["voxel_A"])
-        mask = maps.read_values(folder / "mask.mrc.gz").data > 0
-        found.append(Case(entry["id"], density, mask, maps.read_values(folder / "truth.mrc.gz").data))
+        density = mrc_reader.read(folder / "map.mrc.gz", entry["voxel_A"])
+        mask = mrc_reader.read_values(folder / "mask.mrc.gz").data > 0
+        found.append(Case(entry["id"], density, mask, mrc_reader.read_values(folder / "truth.mrc.gz").data))
     return found
 
 
@@ -174,16 +175,16 @@ def real(shared: Path) -> list[Case]:
     """The whole experimental maps that come with a mask."""
     found = []
     for name, voxel in (("relion_betagal", 3.54), ("emd_1832", None)):
-        density = maps.read(shared / "maps" / f"{name}.map.gz", voxel)
-        mask = maps.read_values(shared / "maps" / f"{name}_mask.mrc.gz").data > 0.5
+        density = mrc_reader.read(shared / "maps" / f"{name}.map.gz", voxel)
+        mask = mrc_reader.read_values(shared / "maps" / f"{name}_mask.mrc.gz").data > 0.5
         found.append(Case(name, density, mask, None))
     return found
 
 
 def answer(case: Case, model: str) -> dict:
     """What the default networks say about a case."""
-    local = inference.localres(case.density, mask=case.mask, model=model)
-    entry = inference.classify(case.density, local=local)
+    local = local_resolution.localres(case.density, mask=case.mask, model=model)
+    entry = global_resolution.classify(case.density, local=local)
     values, widths = local.resolution[case.mask], local.halfwidth[case.mask]
     row = {
         "median": float(np.median(values)),

@@ -51,7 +51,7 @@ def environment(home):
     """A Scipion home of its own and a virtual screen, before Scipion is imported."""
     import scipion
 
-    from cryoresdl.tests import virtual_screen
+    from cryoresdl.tests.helpers import virtual_screen
 
     for name in ("home/software/bindings", "home/software/em", "home/config", "data"):
         (home / name).mkdir(parents=True)
@@ -74,7 +74,7 @@ def make_runs(box):
     from pyworkflow.protocol.constants import STATUS_FINISHED
 
     from cryoresdl import protocols
-    from cryoresdl.tests import results_folder
+    from cryoresdl.tests.helpers import made_results
 
     pw.Config.setDomain("pwem")
     project = Manager().createProject("Speed")
@@ -88,11 +88,11 @@ def make_runs(box):
         run._store()
         target = Path(project.path, run._getExtraPath(folder))
         if kind == "training":
-            results_folder.training(target, epochs=200)
+            made_results.training(target, epochs=200)
         elif kind == "simulation":
-            results_folder.simulation(target, box=(box,) * 3)
+            made_results.simulation(target, box=(box,) * 3)
         else:
-            results_folder.validation(target, box=(box,) * 3)
+            made_results.validation(target, box=(box,) * 3)
     project.closeMapper() if hasattr(project, "closeMapper") else None
 
 

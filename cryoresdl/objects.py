@@ -77,9 +77,9 @@ class ResolutionModel(EMObject):
         Raises:
             InputError: the file is not a model that this version reads.
         """
-        from .models import model_file
+        from .models.networks import model_store
 
-        card = model_file.read_card(path)
+        card = model_store.read_card(path)
         network = card.get("network") or {}
         summary = "%s network '%s' (%s)" % (
             card["kind"],

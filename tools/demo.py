@@ -18,7 +18,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_./+-]+\Z")
 
 def main():
     """Run the demonstration; the exit code is 0, or 2 for a bad MAP, MASK, CLAIMED or VOXEL_SIZE."""
-    from cryoresdl.models.errors import CryoResError
+    from cryoresdl.models.base.errors import CryoResError
 
     try:
         request = Request.fromEnvironment()
@@ -78,20 +78,20 @@ class Request:
         Raises:
             InputError: as the engine's readers.
         """
-        from cryoresdl.models import maps
-        from cryoresdl.models.errors import InputError
+        from cryoresdl.models.base.errors import InputError
+        from cryoresdl.models.maps import mrc_reader
 
         if self.map is None:
             raise InputError(
                 "The bundled sample map is missing from %s; restore it, or give MAP=file.mrc." % DATA
             )
-        self.density = maps.read(self.map, self.voxel_size)
+        self.density = mrc_reader.read(self.map, self.voxel_size)
         if self.mask:
-            maps.read_mask(self.mask, self.density)
+            mrc_reader.read_mask(self.mask, self.density)
 
 
 def _number(name, text):
-    from cryoresdl.models.errors import InputError
+    from cryoresdl.models.base.errors import InputError
 
     if not text:
         return None
@@ -134,7 +134,7 @@ def importable(path, density, folder):
     Scipion reads neither compressed maps nor half-precision ones, takes the axes as x, y, z whatever the header
     says, and treats a path as a pattern.
     """
-    from cryoresdl.models import maps
+    from cryoresdl.models.maps import mrc_writer
 
     path = os.path.abspath(path)
     if PLAIN_NAME.match(path) and path.lower().endswith((".mrc", ".map")):
@@ -147,7 +147,7 @@ def importable(path, density, folder):
     os.makedirs(folder, exist_ok=True)
     stem = re.sub(r"(\.mrc|\.map|\.ccp4|\.gz|\.bz2)+$", "", os.path.basename(path), flags=re.I)
     target = os.path.abspath(os.path.join(folder, (re.sub(r"[^A-Za-z0-9_-]+", "_", stem) or "map") + ".mrc"))
-    maps.write(target, density.data, density)
+    mrc_writer.write(target, density.data, density)
     return target
 
 
@@ -155,14 +155,16 @@ def validate(project, request):
     """Import and validate; returns the validation run."""
     from pwem.protocols import ProtImportMask, ProtImportVolumes
 
-    from cryoresdl.models import maps
+    from cryoresdl.models.maps import mrc_reader
     from cryoresdl.protocols import ProtCryoResValidate
 
     density, size = request.density, request.density.voxel_size
     folder = os.path.join("Uploads", "demo")
     options = {}
     if request.halves:
-        halves = [importable(half, maps.read(half, size, "half map"), folder) for half in request.halves]
+        halves = [
+            importable(half, mrc_reader.read(half, size, "half map"), folder) for half in request.halves
+        ]
         options = {"setHalfMaps": True, "half1map": halves[0], "half2map": halves[1]}
     print(
         "Importing %s (%s voxels of %.4g A) ..."
@@ -180,7 +182,7 @@ def validate(project, request):
     run.inputVolumes.set(imported)
     run.inputVolumes.setExtended("outputVolume")
     if request.mask:
-        mask = maps.read_values(request.mask, density, "mask")
+        mask = mrc_reader.read_values(request.mask, density, "mask")
         masked = project.newProtocol(
             ProtImportMask, maskPath=importable(request.mask, mask, folder), samplingRate=size
         )

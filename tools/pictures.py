@@ -152,12 +152,12 @@ class Builder:
 
     def plain(self, path):
         """An uncompressed copy of a map, as Scipion's imports want it."""
-        from cryoresdl.models import maps
+        from cryoresdl.models.maps import mrc_reader, mrc_writer
 
         target = self.uploads / (path.name.split(".")[0] + ".mrc")
         if not target.exists():
-            volume = maps.read_values(str(path))
-            maps.write(target, volume.data, volume)
+            volume = mrc_reader.read_values(str(path))
+            mrc_writer.write(target, volume.data, volume)
         return str(target)
 
 

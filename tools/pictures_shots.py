@@ -210,13 +210,13 @@ class Studio:
 
     def maskWizard(self):
         """The mask over the map."""
-        from cryoresdl.models import maps
+        from cryoresdl.models.maps import mrc_reader
         from cryoresdl.wizards import wizards
 
         run = self.run("validate")
         volume = run.inputVolumes.get()
         form = Form(self.root, run)
-        window = wizards.MaskDialog(form, maps.read(volume.getFileName(), volume.getSamplingRate()))
+        window = wizards.MaskDialog(form, mrc_reader.read(volume.getFileName(), volume.getSamplingRate()))
         window.window.geometry("+0+0")
         self.settle(2)
         picture = self.grab(window.window)
@@ -225,10 +225,10 @@ class Studio:
 
     def modelWizard(self):
         """The cards of the local networks."""
-        from cryoresdl.models import model_file
+        from cryoresdl.models.networks import model_store
         from cryoresdl.wizards import wizards
 
-        models = [model for model in model_file.available() if model.kind == "local"]
+        models = [model for model in model_store.available() if model.kind == "local"]
         names = [model.name for model in models]
         pictures = []
 
@@ -281,13 +281,13 @@ class Studio:
 
         from PIL import Image
 
-        from cryoresdl.models import constants
-        from cryoresdl.tests.browser import Browser
+        from cryoresdl.models.results import result_files
+        from cryoresdl.tests.helpers.browser import Browser
 
         browser = Browser()
         try:
             browser.size(width, height)
-            browser.open((self.results(label) / constants.REPORT_HTML).as_uri())
+            browser.open((self.results(label) / result_files.REPORT_HTML).as_uri())
             return Image.open(io.BytesIO(browser.screenshot())).convert("RGB")
         finally:
             browser.close()
@@ -309,10 +309,10 @@ def picture_of(kind, folder):
 
     from PIL import Image
 
-    from cryoresdl.models import plots
+    from cryoresdl.models.results.figures import figure_catalogue
 
     stream = io.BytesIO()
-    plots.from_folder(kind, folder).savefig(stream, format="png", dpi=100)
+    figure_catalogue.from_folder(kind, folder).savefig(stream, format="png", dpi=100)
     return Image.open(stream).convert("RGB")
 
 

@@ -109,7 +109,7 @@ class CryoResProtocol(EMProtocol):
 
 def fileOf(volume):
     """Path of a volume as the file system knows it (Scipion may append ``:mrc``)."""
-    from ..models.maps import plain_path
+    from ..models.maps.density_map import plain_path
 
     return plain_path(volume.getFileName())
 
@@ -193,7 +193,7 @@ def volumesOf(pointers):
 
 def inputErrors(read, *arguments, **options):
     """Run one of the engine's readers and return its complaint as a list of sentences (empty: all is well)."""
-    from ..models.errors import CryoResError
+    from ..models.base.errors import CryoResError
 
     try:
         read(*arguments, **options)

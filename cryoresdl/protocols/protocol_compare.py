@@ -6,7 +6,7 @@ import re
 import pyworkflow.protocol.params as params
 from pwem.objects import Volume
 
-from ..models import constants
+from ..models.results import result_files
 from .protocol_base import (
     CryoResProtocol,
     fileOf,
@@ -89,7 +89,7 @@ class ProtCryoResCompare(CryoResProtocol):
         self.runEngine(*words, "--out", self.getResultsFolder(), "--overwrite")
 
     def createOutputStep(self):
-        disagreement = self.getResultsFolder(constants.DISAGREEMENT)
+        disagreement = self.getResultsFolder(result_files.DISAGREEMENT)
         if not os.path.exists(disagreement):
             return
         output = placeLike(Volume(location=disagreement), self._volumes()[0])
@@ -99,7 +99,7 @@ class ProtCryoResCompare(CryoResProtocol):
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        from ..models import maps
+        from ..models.maps import mrc_reader
 
         volumes = self._volumes()
         if len(volumes) < 2:
@@ -111,14 +111,14 @@ class ProtCryoResCompare(CryoResProtocol):
             return errors
         for volume in volumes:
             if not needsConversion(volume):
-                errors += inputErrors(maps.read_values, fileOf(volume))
+                errors += inputErrors(mrc_reader.read_values, fileOf(volume))
         for pointer, role in ((self.inputMask, "mask"), (self.inputMap, "density map")):
             if not errors and pointer.get() is not None:
                 errors += gridErrors(volumes[0], pointer.get(), role)
         return errors
 
     def _summary(self):
-        comparison = self.readResult(RESULTS, constants.COMPARISON_JSON)
+        comparison = self.readResult(RESULTS, result_files.COMPARISON_JSON)
         if not comparison:
             return ["The comparison is not ready yet."]
         lines = []

@@ -8,7 +8,7 @@ import pyworkflow.protocol.params as params
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import ProtImportBase
 
-from ..models.files import atomic_path
+from ..models.base.atomic_files import atomic_path
 from ..objects import ResolutionModel
 from .protocol_base import inputErrors
 
@@ -46,18 +46,18 @@ class ProtCryoResImportModel(EMProtocol, ProtImportBase):
 
     # --------------------------- STEPS functions -----------------------------
     def importStep(self, path):
-        from ..models import model_file
+        from ..models.networks import model_store
 
         target = self._getExtraPath(os.path.basename(path))
         with atomic_path(target) as partial:
             shutil.copyfile(path, str(partial))
         # Reads every weight and compares digests: a damaged copy must fail here, not in somebody's validation.
-        model_file.load(target)
+        model_store.load(target)
         self._defineOutputs(**{ImportModelOutputs.outputModel.name: ResolutionModel.fromFile(target)})
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        from ..models import model_file
+        from ..models.networks import model_store
 
         path = self.modelFile.get()
         if not path:
@@ -65,7 +65,7 @@ class ProtCryoResImportModel(EMProtocol, ProtImportBase):
         # The engine also takes names of shipped models; here only a file makes sense.
         if not os.path.isfile(path):
             return ["There is no file %s; choose a .cryoresdl file." % path]
-        return inputErrors(model_file.read_card, os.path.abspath(path))
+        return inputErrors(model_store.read_card, os.path.abspath(path))
 
     def _summary(self):
         model = getattr(self, ImportModelOutputs.outputModel.name, None)

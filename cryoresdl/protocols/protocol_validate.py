@@ -9,8 +9,10 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
 from pyworkflow.protocol.constants import STATUS_NEW
 
-from ..models import constants
-from ..models.files import atomic_path, changed_inputs, read_json, shown, write_json
+from ..models.base.atomic_files import atomic_path, read_json, shown, write_json
+from ..models.base.run_record import changed_inputs
+from ..models.networks import model_store
+from ..models.results import result_files
 from ..objects import getVerdict, setVerdict
 from .protocol_base import (
     CryoResProtocol,
@@ -134,7 +136,7 @@ class ProtCryoResValidate(CryoResProtocol):
         form.addParam(
             "globalModel",
             params.StringParam,
-            default=constants.DEFAULT_GLOBAL_MODEL,
+            default=model_store.DEFAULT_GLOBAL_MODEL,
             condition="networks != %d" % LOCAL,
             label="Global network",
             help="Name of a shipped or installed network ('cryoresdl models' lists them with their cards). "
@@ -153,7 +155,7 @@ class ProtCryoResValidate(CryoResProtocol):
         form.addParam(
             "localModel",
             params.StringParam,
-            default=constants.DEFAULT_LOCAL_MODEL,
+            default=model_store.DEFAULT_LOCAL_MODEL,
             condition="networks != %d" % GLOBAL,
             label="Local network",
             help="'truth' (recommended) estimates the true local resolution; 'monores' and 'resmap' predict what "
@@ -236,7 +238,7 @@ class ProtCryoResValidate(CryoResProtocol):
     def createOutputStep(self):
         """One volume: the results as Scipion objects on the grid of the input."""
         volume = self.inputVolumes.get()
-        changed = changed_inputs(self.getResultsFolder(constants.VALIDATION_JSON))
+        changed = changed_inputs(self.getResultsFolder(result_files.VALIDATION_JSON))
         if changed:
             raise EngineError(
                 "%s has changed since it was validated; restart the protocol instead of continuing it."
@@ -246,8 +248,8 @@ class ProtCryoResValidate(CryoResProtocol):
         outputs = {}
         if local is not None:
             for name, fileName in (
-                (OUTPUT_RESOLUTION, constants.LOCAL_RESOLUTION),
-                (OUTPUT_CLASS, constants.LOCAL_CLASS),
+                (OUTPUT_RESOLUTION, result_files.LOCAL_RESOLUTION),
+                (OUTPUT_CLASS, result_files.LOCAL_CLASS),
             ):
                 outputs[name] = placeLike(Volume(location=self.getResultsFolder(fileName)), volume)
         else:
@@ -348,7 +350,7 @@ class ProtCryoResValidate(CryoResProtocol):
 
     @staticmethod
     def _resolutionItem(volume, result):
-        fileName = os.path.join(result["folder"], constants.LOCAL_RESOLUTION)
+        fileName = os.path.join(result["folder"], result_files.LOCAL_RESOLUTION)
         if not os.path.exists(fileName):
             return None
         item = placeLike(Volume(location=fileName), volume)
@@ -380,19 +382,21 @@ class ProtCryoResValidate(CryoResProtocol):
 
     def _volumeErrors(self, volume):
         """What is wrong with one volume, its mask and the volumes to compare with."""
-        from ..models import maps
+        from ..models.maps import mrc_reader
 
         if not os.path.isfile(fileOf(volume)):
             return ["The file of the volume, %s, is missing." % volume.getFileName()]
         if needsConversion(volume):
             return []
         density = []
-        errors = inputErrors(lambda: density.append(maps.read(fileOf(volume), volume.getSamplingRate())))
+        errors = inputErrors(
+            lambda: density.append(mrc_reader.read(fileOf(volume), volume.getSamplingRate()))
+        )
         if errors:
             return errors
         mask = self.inputMask.get()
         if mask is not None and not needsConversion(mask):
-            errors += inputErrors(maps.read_mask, fileOf(mask), density[0])
+            errors += inputErrors(mrc_reader.read_mask, fileOf(mask), density[0])
         for name in COMPARED:
             other = getattr(self, name).get()
             if other is not None:
@@ -400,12 +404,12 @@ class ProtCryoResValidate(CryoResProtocol):
         return errors
 
     def _modelErrors(self):
-        from ..models import model_file
+        from ..models.networks import model_store
 
         errors = []
         for kind, model in self._models():
             cards = []
-            errors += inputErrors(lambda model=model, cards=cards: cards.append(model_file.read_card(model)))
+            errors += inputErrors(lambda model=model, cards=cards: cards.append(model_store.read_card(model)))
             if cards and cards[0]["kind"] != kind:
                 errors.append(
                     "%s is a %s network, where a %s one is needed; choose another."
@@ -552,7 +556,7 @@ class ProtCryoResValidate(CryoResProtocol):
     def _batchResults(self, number):
         """{map: what became of it} of a batch: ``folder``, ``entry`` and ``local``, or the ``error`` that skipped it."""
         results = {}
-        path = os.path.join(self._batchFolder(number), constants.RESULTS_CSV)
+        path = os.path.join(self._batchFolder(number), result_files.RESULTS_CSV)
         with open(path, newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream):
                 folder = os.path.join(self._batchFolder(number), row.get("folder") or "")
@@ -588,7 +592,7 @@ class ProtCryoResValidate(CryoResProtocol):
 def _results(folder):
     """(entry, local) of a results folder; None for what is not there."""
     found = []
-    for name in (constants.CLASSIFICATION_JSON, constants.LOCAL_JSON):
+    for name in (result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON):
         path = os.path.join(folder, name)
         found.append(read_json(path) if os.path.isfile(path) else None)
     entry, local = found

@@ -91,6 +91,6 @@ def _where_we_were():
 @pytest.fixture(autouse=True)
 def heard():
     """A command run with ``--quiet`` in one test silences no other."""
-    from cryoresdl.models import progress
+    from cryoresdl.models.base import progress
 
     progress.set_quiet(False)

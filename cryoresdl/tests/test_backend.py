@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from cryoresdl.models import backend, features
-from cryoresdl.models import feature_networks as fn
-from cryoresdl.models.errors import InputError
-
-from .small_maps import random_global_weights, random_local_weights
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.features import network_inputs
+from cryoresdl.models.networks import band_networks, keras_networks, network_runners, resolution_bins
+from cryoresdl.tests.helpers.small_maps import random_global_weights, random_local_weights
 
 CHANNELS = (8, 12, 16)
 
@@ -16,22 +15,22 @@ CHANNELS = (8, 12, 16)
 def local():
     rng = np.random.default_rng(0)
     values = {
-        "x": rng.normal(size=(1, 8, 12, 16, features.N_LOCAL)).astype(np.float32),
-        "summary": rng.normal(size=(1, features.summary_length())).astype(np.float32),
+        "x": rng.normal(size=(1, 8, 12, 16, network_inputs.N_LOCAL)).astype(np.float32),
+        "summary": rng.normal(size=(1, network_inputs.summary_length())).astype(np.float32),
     }
-    return fn.local_network(CHANNELS), random_local_weights(CHANNELS), values
+    return band_networks.local_network(CHANNELS), random_local_weights(CHANNELS), values
 
 
 @pytest.fixture(scope="module")
 def profile():
     values = {"profile": np.random.default_rng(1).normal(size=(5, 40)).astype(np.float32)}
     weights = {k: v for k, v in random_global_weights(40).items() if not k.startswith("input/")}
-    return fn.global_network(40, (16, 8)), weights, values
+    return band_networks.global_network(40, (16, 8)), weights, values
 
 
 def by_numpy(case):
     network, weights, values = case
-    run, name = backend.runner(network, weights, "numpy")
+    run, name = network_runners.runner(network, weights, "numpy")
     assert name == "numpy"
     return run(values)
 
@@ -48,7 +47,7 @@ def test_numpy_by_hand():
         "c/bias": np.arange(4, dtype=np.float32),
     }
     x = rng.normal(size=(1, 4, 5, 6, 2)).astype(np.float32)
-    ops = backend.NumpyOps(weights)
+    ops = network_runners.NumpyOps(weights)
     out = ops.conv("c", x, 4, 3)
     padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (1, 1), (0, 0)])
     for place in ((0, 0, 0), (2, 3, 4), (3, 4, 5)):
@@ -62,16 +61,16 @@ def test_numpy_by_hand():
 
 
 def test_shapes(local, profile):
-    assert by_numpy(local).shape == (1, 8, 12, 16, fn.N_BINS)
-    assert by_numpy(profile).shape == (5, fn.N_BINS)
+    assert by_numpy(local).shape == (1, 8, 12, 16, resolution_bins.N_BINS)
+    assert by_numpy(profile).shape == (5, resolution_bins.N_BINS)
 
 
 @pytest.mark.parametrize("case", ["local", "profile"])
 def test_openvino_equals_numpy(case, request, monkeypatch):
     pytest.importorskip("openvino")
-    monkeypatch.delenv(backend.PRECISION_VARIABLE, raising=False)
+    monkeypatch.delenv(network_runners.PRECISION_VARIABLE, raising=False)
     network, weights, values = request.getfixturevalue(case)
-    run, name = backend.runner(network, weights, "openvino")
+    run, name = network_runners.runner(network, weights, "openvino")
     assert name == "openvino"
     assert relative(run(values), by_numpy((network, weights, values))) < 1e-4
     # The graph takes any size: other tiles, the same compiled network.
@@ -89,7 +88,7 @@ def test_tensorflow_equals_numpy(local, profile):
         keras.mixed_precision.set_global_policy("float32")
         for case in (local, profile):
             network, weights, values = case
-            run, name = backend.runner(network, weights, "tensorflow")
+            run, name = network_runners.runner(network, weights, "tensorflow")
             assert name == "tensorflow"
             assert relative(run(values), by_numpy(case)) < 1e-4
     finally:
@@ -101,9 +100,9 @@ def test_keras_weights_go_out_and_in(local):
     import keras
 
     network, weights, _ = local
-    model = fn.build_local(network, keras)
-    fn.set_weights(model, weights)
-    back = fn.weights_of(model)
+    model = keras_networks.build_local(network, keras)
+    keras_networks.set_weights(model, weights)
+    back = keras_networks.weights_of(model)
     assert back.keys() == weights.keys()
     for name, values in weights.items():
         assert np.array_equal(back[name], values)
@@ -111,18 +110,18 @@ def test_keras_weights_go_out_and_in(local):
 
 def test_float16_weights_are_run_in_float32(local):
     network, weights, values = local
-    run, _ = backend.runner(network, {k: v.astype(np.float16) for k, v in weights.items()}, "numpy")
+    run, _ = network_runners.runner(network, {k: v.astype(np.float16) for k, v in weights.items()}, "numpy")
     assert run(values).dtype == np.float32
     assert relative(run(values), by_numpy(local)) < 0.02
 
 
 def test_the_variable_chooses_and_a_wrong_one_is_refused(profile, monkeypatch):
     network, weights, _ = profile
-    monkeypatch.setenv(backend.BACKEND_VARIABLE, "numpy")
-    assert backend.runner(network, weights)[1] == "numpy"
-    monkeypatch.setenv(backend.BACKEND_VARIABLE, "abacus")
+    monkeypatch.setenv(network_runners.BACKEND_VARIABLE, "numpy")
+    assert network_runners.runner(network, weights)[1] == "numpy"
+    monkeypatch.setenv(network_runners.BACKEND_VARIABLE, "abacus")
     with pytest.raises(InputError, match="abacus is not a backend"):
-        backend.runner(network, weights)
+        network_runners.runner(network, weights)
 
 
 def test_without_openvino_numpy_takes_over(profile, monkeypatch):
@@ -130,33 +129,35 @@ def test_without_openvino_numpy_takes_over(profile, monkeypatch):
         raise ImportError("no openvino here")
 
     network, weights, _ = profile
-    monkeypatch.delenv(backend.BACKEND_VARIABLE, raising=False)
-    monkeypatch.setitem(backend._RUNNERS, "openvino", missing)
-    assert backend.runner(network, weights)[1] == "numpy"
+    monkeypatch.delenv(network_runners.BACKEND_VARIABLE, raising=False)
+    monkeypatch.setitem(network_runners._BACKENDS, "openvino", missing)
+    assert network_runners.runner(network, weights)[1] == "numpy"
     with pytest.raises(InputError, match="openvino cannot be used"):
-        backend.runner(network, weights, "openvino")
+        network_runners.runner(network, weights, "openvino")
 
 
 def test_members_of_a_global_model_are_averaged_as_distributions():
     rng = np.random.default_rng(0)
-    network = fn.global_network(5, (4,), members=2)
+    network = band_networks.global_network(5, (4,), members=2)
     weights = {"input/mean": np.zeros(5, np.float32), "input/scale": np.ones(5, np.float32)}
     for prefix in ("member0-", "member1-"):
         weights[prefix + "dense0/kernel"] = rng.normal(size=(5, 4)).astype(np.float32)
         weights[prefix + "dense0/bias"] = np.zeros(4, np.float32)
-        weights[prefix + "logits/kernel"] = rng.normal(size=(4, fn.N_BINS)).astype(np.float32)
-        weights[prefix + "logits/bias"] = np.zeros(fn.N_BINS, np.float32)
+        weights[prefix + "logits/kernel"] = rng.normal(size=(4, resolution_bins.N_BINS)).astype(np.float32)
+        weights[prefix + "logits/bias"] = np.zeros(resolution_bins.N_BINS, np.float32)
     rows = rng.normal(size=(3, 5))
-    both = backend.profile_distribution(network, weights, rows, 1.5)
+    both = network_runners.profile_distribution(network, weights, rows, 1.5)
     singles = []
     for number in (0, 1):
         one = {k.replace(f"member{number}-", ""): v for k, v in weights.items()}
-        singles.append(backend.profile_distribution(fn.global_network(5, (4,)), one, rows, 1.5))
+        singles.append(
+            network_runners.profile_distribution(band_networks.global_network(5, (4,)), one, rows, 1.5)
+        )
     assert np.allclose(both, (singles[0] + singles[1]) / 2) and np.allclose(both.sum(1), 1)
     assert not np.allclose(singles[0], singles[1])
 
 
 def test_profiles_longer_than_an_older_models_are_cut_and_wild_ones_held():
     weights = {"input/mean": np.zeros(2, np.float32), "input/scale": np.full(2, 0.1, np.float32)}
-    scaled = backend.scaled_profile(weights, np.array([[0.1, 5.0, 99.0]]))
-    assert np.allclose(scaled, [[1.0, backend.PROFILE_CLIP]])
+    scaled = network_runners.scaled_profile(weights, np.array([[0.1, 5.0, 99.0]]))
+    assert np.allclose(scaled, [[1.0, network_runners.PROFILE_CLIP]])

@@ -16,18 +16,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryoresdl.models import batch, cli, constants, maps
-from cryoresdl.models.errors import InputError
-from cryoresdl.tests.scipion_free import needs_shipped_models
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.batch import job_list, jobs, results_ledger, run_list, validate_map
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.maps import automatic_mask, density_map, mrc_reader, mrc_writer
+from cryoresdl.models.results import result_files
+from cryoresdl.tests.helpers import quick_engine
+from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
 
-OPTIONS = batch.Options(report=False, engine="cryoresdl.tests.fake_engine")
+OPTIONS = jobs.Options(report=False)
+
+
+@pytest.fixture(autouse=True)
+def _instant(monkeypatch, request):
+    if "real_engine" not in request.keywords:
+        quick_engine.instant(monkeypatch)
 
 
 def write_map(path, seed=0, box=12):
     rng = np.random.default_rng(seed)
     data = rng.normal(size=(box,) * 3).astype(np.float32)
     data[3:9, 3:9, 3:9] += 5
-    maps.write(path, data, maps.DensityMap(data, 1.5, (1.0, 2.0, 3.0)))
+    mrc_writer.write(path, data, density_map.DensityMap(data, 1.5, (1.0, 2.0, 3.0)))
     return str(path)
 
 
@@ -41,51 +51,51 @@ def write_list(path, rows, columns=None):
 
 
 def read_rows(out):
-    with open(out / constants.RESULTS_CSV, newline="", encoding="utf-8") as stream:
+    with open(out / result_files.RESULTS_CSV, newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
 def read_lines(out):
-    return [json.loads(line) for line in (out / batch.RESULTS_JSONL).read_text().splitlines()]
+    return [json.loads(line) for line in (out / results_ledger.RESULTS_JSONL).read_text().splitlines()]
 
 
 def run(rows, tmp_path, workers=1, resume=False, options=OPTIONS, columns=None):
     path = write_list(tmp_path / "list.csv", rows, columns)
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    return batch.run_list(batch.read_list(path, options), options, out, workers, resume), out
+    return run_list.run_list(job_list.read_list(path, options), options, out, workers, resume), out
 
 
 class TestOneMap:
     def test_everything_is_written_and_marked(self, tmp_path):
-        job = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0]
+        job = job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0]
         out = tmp_path / "out"
         out.mkdir()
-        row = batch.validate_map(replace(job, claimed=4.0), OPTIONS, out)
+        row = validate_map.validate_map(replace(job, claimed=4.0), OPTIONS, out)
         assert row["status"] == "done" and row["class"] == "high" and row["verdict"] == "supported"
         assert row["local_median_A"] == 4.0 and row["voxel_size_A"] == 1.5
         for name in (
-            constants.CLASSIFICATION_JSON,
-            constants.LOCAL_RESOLUTION,
-            constants.LOCAL_CLASS,
-            constants.LOCAL_INTERVAL,
-            constants.MASK_USED,
-            constants.LOCAL_JSON,
-            batch.VALIDATION_JSON,
+            result_files.CLASSIFICATION_JSON,
+            result_files.LOCAL_RESOLUTION,
+            result_files.LOCAL_CLASS,
+            result_files.LOCAL_INTERVAL,
+            result_files.MASK_USED,
+            result_files.LOCAL_JSON,
+            validate_map.VALIDATION_JSON,
         ):
             assert (out / name).is_file()
-        volume = maps.read_values(out / constants.LOCAL_RESOLUTION)
+        volume = mrc_reader.read_values(out / result_files.LOCAL_RESOLUTION)
         assert volume.voxel_size == 1.5 and volume.origin == (1.0, 2.0, 3.0)
 
     @pytest.mark.parametrize(
-        "networks,absent", [("global", constants.LOCAL_JSON), ("local", constants.CLASSIFICATION_JSON)]
+        "networks,absent", [("global", result_files.LOCAL_JSON), ("local", result_files.CLASSIFICATION_JSON)]
     )
     def test_one_network(self, tmp_path, networks, absent):
-        job = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0]
+        job = job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0]
         out = tmp_path / "out"
         out.mkdir()
-        batch.validate_map(job, OPTIONS, out)
-        row = batch.validate_map(job, replace(OPTIONS, networks=networks), out)
+        validate_map.validate_map(job, OPTIONS, out)
+        row = validate_map.validate_map(job, replace(OPTIONS, networks=networks), out)
         # What the earlier run left and this one does not make is gone.
         assert not (out / absent).exists()
         assert (row["class"] is None) == (networks == "local")
@@ -93,38 +103,38 @@ class TestOneMap:
 
     def test_upstream_volumes_are_compared(self, tmp_path):
         path = write_map(tmp_path / "a.mrc")
-        values = np.where(maps.auto_mask(maps.read(path))[0], 5.5, 0).astype(np.float32)
+        values = np.where(automatic_mask.auto_mask(mrc_reader.read(path))[0], 5.5, 0).astype(np.float32)
         for name in ("mono.mrc", "res.mrc"):
-            maps.write(tmp_path / name, values, maps.DensityMap(values, 1.0))
+            mrc_writer.write(tmp_path / name, values, density_map.DensityMap(values, 1.0))
         job = replace(
-            batch.jobs_of([path], OPTIONS)[0],
+            job_list.jobs_of([path], OPTIONS)[0],
             monores=str(tmp_path / "mono.mrc"),
             resmap=str(tmp_path / "res.mrc"),
         )
         out = tmp_path / "out"
         out.mkdir()
-        batch.validate_map(job, OPTIONS, out)
-        found = json.loads((out / constants.COMPARISON_JSON).read_text())
+        validate_map.validate_map(job, OPTIONS, out)
+        found = json.loads((out / result_files.COMPARISON_JSON).read_text())
         assert [volume["name"] for volume in found["volumes"]] == ["CryoResDL", "MonoRes", "ResMap"]
         pair = found["pairs"][0]
         assert pair["names"] == ["CryoResDL", "MonoRes"] and pair["bias_A"] == pytest.approx(1.5)
         assert found["pairs"][2]["exact_class"] == 1.0
-        assert (out / constants.DISAGREEMENT).is_file()
+        assert (out / result_files.DISAGREEMENT).is_file()
 
     def test_bad_input_writes_nothing(self, tmp_path):
-        job = replace(batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0], resmap="nowhere.mrc")
+        job = replace(job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0], resmap="nowhere.mrc")
         out = tmp_path / "out"
         out.mkdir()
         with pytest.raises(InputError, match="ResMap volume nowhere.mrc"):
-            batch.validate_map(job, OPTIONS, out)
+            validate_map.validate_map(job, OPTIONS, out)
         assert not os.listdir(out)
 
     def test_figures_and_report(self, tmp_path):
-        job = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0]
+        job = job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0]
         out = tmp_path / "out"
         out.mkdir()
-        batch.validate_map(job, replace(OPTIONS, report=True), out)
-        assert (out / constants.REPORT_HTML).is_file() and list((out / "figures").glob("*.png"))
+        validate_map.validate_map(job, replace(OPTIONS, report=True), out)
+        assert (out / result_files.REPORT_HTML).is_file() and list((out / "figures").glob("*.png"))
 
 
 class TestList:
@@ -134,7 +144,7 @@ class TestList:
         (tmp_path / "c.mrc").write_bytes(b"not a map")
         inside = np.zeros((12, 12, 12), np.float32)
         inside[3:9, 3:9, 3:9] = 1
-        maps.write(tmp_path / "mask.mrc", inside, maps.DensityMap(inside, 1.5))
+        mrc_writer.write(tmp_path / "mask.mrc", inside, density_map.DensityMap(inside, 1.5))
         listed = [
             {"map": "b.mrc", "claimed": "4.0", "lab": "north", "class": "mine"},
             {"map": "c.mrc", "lab": "so,uth"},
@@ -156,7 +166,7 @@ class TestList:
         assert [line["map"] for line in read_lines(out)] == [row["map"] for row in rows]
         for row in written:
             if row["status"] == "done":
-                assert (out / row["folder"] / constants.LOCAL_RESOLUTION).is_file()
+                assert (out / row["folder"] / result_files.LOCAL_RESOLUTION).is_file()
         assert not (out / written[1]["folder"]).exists()
 
     def test_workers_that_die_are_reported_and_replaced(self, tmp_path):
@@ -169,13 +179,14 @@ class TestList:
         for name in ("crash1", "crash2"):
             assert found[name]["status"] == "crashed" and "signal 9" in found[name]["error"]
         assert "RuntimeError: boom second line" in found["boom"]["error"]
-        assert "boom" in (out / found["boom"]["folder"] / batch.ERROR_LOG).read_text()
+        assert "boom" in (out / found["boom"]["folder"] / validate_map.ERROR_LOG).read_text()
         assert "memory" in found["hungry"]["error"]
 
-    def test_a_worker_that_cannot_start(self, tmp_path):
+    def test_a_worker_that_cannot_start(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("CRYORESDL_TEST_BROKEN_ENGINE", "1")
         write_map(tmp_path / "a.mrc")
         with pytest.raises(Exception, match="cannot start"):
-            run([{"map": "a.mrc"}], tmp_path, options=replace(OPTIONS, engine="no.such.module"))
+            run([{"map": "a.mrc"}], tmp_path)
 
 
 class TestResume:
@@ -188,10 +199,10 @@ class TestResume:
         listed = self.rows(tmp_path)
         _, out = run(listed, tmp_path)
         times = {line["map"]: line["seconds"] for line in read_lines(out)}
-        before = (out / "m0" / constants.LOCAL_RESOLUTION).stat().st_mtime_ns
+        before = (out / "m0" / result_files.LOCAL_RESOLUTION).stat().st_mtime_ns
         run(listed, tmp_path, resume=True)
         assert {line["map"]: line["seconds"] for line in read_lines(out)} == times
-        assert (out / "m0" / constants.LOCAL_RESOLUTION).stat().st_mtime_ns == before
+        assert (out / "m0" / result_files.LOCAL_RESOLUTION).stat().st_mtime_ns == before
 
     def test_a_changed_map_is_done_again(self, tmp_path):
         listed = self.rows(tmp_path)
@@ -210,9 +221,9 @@ class TestResume:
         _, out = run(listed, tmp_path)
         shutil.rmtree(out / "m1")
         run(listed, tmp_path, resume=True)
-        assert (out / "m1" / constants.LOCAL_JSON).is_file()
+        assert (out / "m1" / result_files.LOCAL_JSON).is_file()
         run(listed, tmp_path, resume=True, options=replace(OPTIONS, networks="global"))
-        assert not (out / "m1" / constants.LOCAL_JSON).exists()
+        assert not (out / "m1" / result_files.LOCAL_JSON).exists()
         assert len(read_rows(out)) == 3
 
     def test_a_crashed_row_is_tried_again(self, tmp_path):
@@ -220,7 +231,7 @@ class TestResume:
         _, out = run(listed, tmp_path)
         lines = read_lines(out)
         lines[0]["status"] = "crashed"
-        (out / batch.RESULTS_JSONL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (out / results_ledger.RESULTS_JSONL).write_text("".join(json.dumps(line) + "\n" for line in lines))
         rows, _ = run(listed, tmp_path, resume=True)
         assert rows[0]["status"] == "done"
 
@@ -230,9 +241,9 @@ class TestResume:
     def test_torn_and_foreign_lines_are_dropped(self, tmp_path, junk):
         listed = self.rows(tmp_path, 3)
         _, out = run(listed, tmp_path)
-        with open(out / batch.RESULTS_JSONL, "ab") as stream:
+        with open(out / results_ledger.RESULTS_JSONL, "ab") as stream:
             stream.write(junk)
-        with open(out / constants.RESULTS_CSV, "ab") as stream:
+        with open(out / result_files.RESULTS_CSV, "ab") as stream:
             stream.write(b'"torn')
         run(listed, tmp_path, resume=True)
         assert [row["map"].rpartition("/")[2] for row in read_rows(out)] == ["m0.mrc", "m1.mrc", "m2.mrc"]
@@ -254,11 +265,12 @@ class TestResume:
         write_list(tmp_path / "list.csv", listed)
         script = (
             "import sys\n"
-            "from cryoresdl.models import batch, files\n"
+            "from cryoresdl.models.base import output_folder\n"
+            "from cryoresdl.models.batch import job_list, jobs, run_list\n"
             "if __name__ == '__main__':\n"
-            "    o = batch.Options(report=False, engine='cryoresdl.tests.fake_engine')\n"
-            "    out = files.prepare_out(sys.argv[2], [], resume=True)\n"
-            "    batch.run_list(batch.read_list(sys.argv[1], o), o, out, 2, True)\n"
+            "    o = jobs.Options(report=False)\n"
+            "    out = output_folder.prepare_out(sys.argv[2], [], resume=True)\n"
+            "    run_list.run_list(job_list.read_list(sys.argv[1], o), o, out, 2, True)\n"
         )
         (tmp_path / "go.py").write_text(script)
         words = [sys.executable, str(tmp_path / "go.py"), str(tmp_path / "list.csv"), str(tmp_path / "out")]
@@ -276,7 +288,9 @@ class TestResume:
         assert len({line["key"] for line in read_lines(out)}) == len(read_lines(out)) == count
         assert not list(out.glob("**/.part-*")) or all(p.parent != out for p in out.glob("**/.part-*"))
         for row in rows:
-            assert maps.read_values(out / row["folder"] / constants.LOCAL_RESOLUTION).data.max() == 4.0
+            assert (
+                mrc_reader.read_values(out / row["folder"] / result_files.LOCAL_RESOLUTION).data.max() == 4.0
+            )
 
 
 class TestPieces:
@@ -286,12 +300,12 @@ class TestPieces:
         for number in range(count):
             write_map(tmp_path / f"m{number}.mrc", number)
         rows = [{"map": f"m{number}.mrc"} for number in range(count)]
-        return batch.read_list(write_list(tmp_path / "list.csv", rows), OPTIONS)
+        return job_list.read_list(write_list(tmp_path / "list.csv", rows), OPTIONS)
 
     def piece(self, jobs, out, number, pieces):
-        some, name = batch.piece_of(jobs, number, pieces)
+        some, name = job_list.piece_of(jobs, number, pieces)
         (out / name).mkdir(parents=True)
-        batch.run_list(some, OPTIONS, out / name)
+        run_list.run_list(some, OPTIONS, out / name)
         return out / name
 
     def test_pieces_are_gathered_and_what_is_missing_is_done(self, tmp_path):
@@ -302,9 +316,9 @@ class TestPieces:
         import shutil
 
         shutil.rmtree(second / "m4")
-        with open(second / batch.RESULTS_JSONL, "a") as stream:
+        with open(second / results_ledger.RESULTS_JSONL, "a") as stream:
             stream.write('{"key": "to')
-        rows = batch.run_list(jobs, OPTIONS, out, resume=True)
+        rows = run_list.run_list(jobs, OPTIONS, out, resume=True)
         assert [row["map"] for row in rows] == [job.map for job in jobs]
         assert [row["folder"] for row in rows] == [
             "piece-1-of-3/m0",
@@ -316,15 +330,15 @@ class TestPieces:
             "piece-1-of-3/m6",
         ]
         for row in read_rows(out):
-            assert (out / row["folder"] / constants.LOCAL_RESOLUTION).is_file()
-        before = (out / batch.RESULTS_JSONL).read_bytes()
-        batch.run_list(jobs, OPTIONS, out, resume=True)
-        assert (out / batch.RESULTS_JSONL).read_bytes() == before
+            assert (out / row["folder"] / result_files.LOCAL_RESOLUTION).is_file()
+        before = (out / results_ledger.RESULTS_JSONL).read_bytes()
+        run_list.run_list(jobs, OPTIONS, out, resume=True)
+        assert (out / results_ledger.RESULTS_JSONL).read_bytes() == before
 
     def test_every_map_is_in_one_piece(self, tmp_path):
         jobs = self.jobs(tmp_path)
         for pieces in (1, 2, 3, 7, 9):
-            parts = [batch.piece_of(jobs, number, pieces) for number in range(1, pieces + 1)]
+            parts = [job_list.piece_of(jobs, number, pieces) for number in range(1, pieces + 1)]
             assert sorted(job.key for some, _ in parts for job in some) == sorted(job.key for job in jobs)
             assert len({name for _, name in parts}) == pieces
 
@@ -334,7 +348,7 @@ class TestLists:
         path = tmp_path / "list.csv"
         path.write_bytes(body)
         with pytest.raises(InputError, match=words) as caught:
-            batch.read_list(path, OPTIONS)
+            job_list.read_list(path, OPTIONS)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize(
@@ -354,14 +368,17 @@ class TestLists:
         if b"\0" in body and sys.version_info >= (3, 11):
             path = tmp_path / "list.csv"
             path.write_bytes(body)
-            assert batch.run_job(batch.read_list(path, OPTIONS)[0], OPTIONS, tmp_path)["status"] == "failed"
+            assert (
+                validate_map.run_job(job_list.read_list(path, OPTIONS)[0], OPTIONS, tmp_path)["status"]
+                == "failed"
+            )
             return
         self.refused(tmp_path, body, words)
 
     def test_missing_list_and_folder(self, tmp_path):
         for path in (tmp_path / "none.csv", tmp_path):
             with pytest.raises(InputError, match="cannot be read"):
-                batch.read_list(path, OPTIONS)
+                job_list.read_list(path, OPTIONS)
 
     def test_bom_blanks_case_and_relative_paths(self, tmp_path, monkeypatch):
         (tmp_path / "deep").mkdir()
@@ -369,13 +386,13 @@ class TestLists:
         write_map(tmp_path / "b.mrc")
         (tmp_path / "deep" / "list.csv").write_bytes(b"\xef\xbb\xbf Map ,Claimed\na.mrc, 3.5\nb.mrc,\n")
         monkeypatch.chdir(tmp_path)
-        jobs = batch.read_list(tmp_path / "deep" / "list.csv", OPTIONS, {"claimed": 9.0})
+        jobs = job_list.read_list(tmp_path / "deep" / "list.csv", OPTIONS, {"claimed": 9.0})
         assert [job.map for job in jobs] == [str(tmp_path / "deep" / "a.mrc"), str(tmp_path / "b.mrc")]
         assert [job.claimed for job in jobs] == [3.5, 9.0]
 
     def test_too_many_cells(self, tmp_path):
         (tmp_path / "list.csv").write_text("map,mask\na.mrc,,3\n")
-        assert "quote" in batch.read_list(tmp_path / "list.csv", OPTIONS)[0].problem
+        assert "quote" in job_list.read_list(tmp_path / "list.csv", OPTIONS)[0].problem
 
     @pytest.mark.parametrize(
         "name",
@@ -406,12 +423,12 @@ class TestLists:
 
     def test_a_map_cannot_leave_the_folder(self, tmp_path):
         for name in ("../../etc/passwd", "/", "..", "a/../..", ""):
-            assert batch.safe_name(name) not in ("", ".", "..") and "/" not in batch.safe_name(name)
+            assert job_list.safe_name(name) not in ("", ".", "..") and "/" not in job_list.safe_name(name)
 
     @settings(max_examples=200, deadline=None)
     @given(st.text(max_size=300))
     def test_any_name_is_safe(self, text):
-        name = batch.safe_name(text)
+        name = job_list.safe_name(text)
         assert (
             0 < len(name) <= 80 and "/" not in name and not name.startswith((".", "-")) and name.isprintable()
         )
@@ -423,7 +440,7 @@ class TestLists:
         path = tmp_path_factory.getbasetemp() / "any.csv"
         path.write_bytes(b"map,voxel_size,x\n" + body)
         try:
-            jobs = batch.read_list(path, OPTIONS)
+            jobs = job_list.read_list(path, OPTIONS)
         except InputError as error:
             assert "\n" not in str(error)
         else:
@@ -431,33 +448,34 @@ class TestLists:
 
 
 class TestScale:
+    @pytest.mark.real_engine
     @needs_shipped_models
     def test_models_are_loaded_once_per_process(self, tmp_path, monkeypatch):
         """`run_job` is what a worker does for every map."""
-        from cryoresdl.models import backend, inference, model_file
+        from cryoresdl.models.networks import model_store, network_runners
 
         loaded, built = [], []
-        load, runner = model_file.load, backend.runner
-        monkeypatch.setattr(model_file, "load", lambda name: loaded.append(name) or load(name))
-        monkeypatch.setattr(backend, "runner", lambda *words: built.append(1) or runner(*words))
+        load, runner = model_store.load, network_runners.runner
+        monkeypatch.setattr(model_store, "load", lambda name: loaded.append(name) or load(name))
+        monkeypatch.setattr(network_runners, "runner", lambda *words: built.append(1) or runner(*words))
         for cache in ("_LOADED", "_RUNNERS"):
-            monkeypatch.setattr(inference, cache, {})
-        options = batch.Options(report=False)
+            monkeypatch.setattr(network_runners, cache, {})
+        options = jobs.Options(report=False)
         for number in range(3):
-            job = batch.jobs_of([write_map(tmp_path / f"m{number}.mrc", number, 24)], options)[0]
-            assert batch.run_job(job, options, tmp_path)["status"] == "done"
+            job = job_list.jobs_of([write_map(tmp_path / f"m{number}.mrc", number, 24)], options)[0]
+            assert validate_map.run_job(job, options, tmp_path)["status"] == "done"
         assert len(loaded) == len(set(loaded)) == 2 and len(built) <= 2
 
     def test_overhead_and_memory_of_many_maps(self, tmp_path):
         import psutil
 
         path = write_map(tmp_path / "a.mrc")
-        job = batch.jobs_of([path], OPTIONS)[0]
+        job = job_list.jobs_of([path], OPTIONS)[0]
         process = psutil.Process()
         for number in range(60):
             if number == 20:
                 before, start = process.memory_info().rss, time.perf_counter()
-            row = batch.run_job(replace(job, folder=f"m{number}"), OPTIONS, tmp_path)
+            row = validate_map.run_job(replace(job, folder=f"m{number}"), OPTIONS, tmp_path)
             assert row["status"] == "done"
         assert process.memory_info().rss - before < 8e6
         # The limit is 50 ms; the machine may be busy.
@@ -467,41 +485,41 @@ class TestScale:
 class TestCommand:
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch):
-        monkeypatch.setattr("cryoresdl.models.commands.validate._digests", lambda options: "")
-        defaults = batch.Options.__init__.__defaults__
-        monkeypatch.setattr(batch.Options.__init__, "__defaults__", defaults[:-1] + (OPTIONS.engine,))
+        monkeypatch.setattr("cryoresdl.models.cli.commands.validate._digests", lambda options: "")
 
     def test_one_map(self, tmp_path, capsys):
         path, out = write_map(tmp_path / "a.mrc"), tmp_path / "out"
         words = ["validate", path, "--claimed", "4", "--out", str(out), "--no-report"]
-        assert cli.main(words) == 0
+        assert command_line.main(words) == 0
         said = capsys.readouterr().out
         assert "class: high" in said and "claim of 4 A: supported" in said and str(out) in said
-        assert cli.main(words) == 2 and "--overwrite" in capsys.readouterr().err
-        assert cli.main(words + ["--resume"]) == 0 and "already complete" in capsys.readouterr().out
+        assert command_line.main(words) == 2 and "--overwrite" in capsys.readouterr().err
+        assert command_line.main(words + ["--resume"]) == 0 and "already complete" in capsys.readouterr().out
         write_map(tmp_path / "a.mrc", 5)
-        assert cli.main(words + ["--resume"]) == 0 and "already complete" not in capsys.readouterr().out
-        assert cli.main(words + ["--overwrite"]) == 0
+        assert (
+            command_line.main(words + ["--resume"]) == 0 and "already complete" not in capsys.readouterr().out
+        )
+        assert command_line.main(words + ["--overwrite"]) == 0
 
     def test_bad_input_leaves_no_folder(self, tmp_path, capsys):
         (tmp_path / "a.mrc").write_bytes(b"junk")
-        assert cli.main(["validate", str(tmp_path / "a.mrc"), "--out", str(tmp_path / "out")]) == 2
+        assert command_line.main(["validate", str(tmp_path / "a.mrc"), "--out", str(tmp_path / "out")]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
         assert not (tmp_path / "out").exists()
 
     def test_several_maps_and_lists(self, tmp_path, capsys):
         a, b = write_map(tmp_path / "a.mrc"), write_map(tmp_path / "b.mrc", 1)
-        assert cli.main(["validate", a, b, "--out", str(tmp_path / "x")]) == 0
+        assert command_line.main(["validate", a, b, "--out", str(tmp_path / "x")]) == 0
         assert "2 of 2 maps" in capsys.readouterr().out
-        assert (tmp_path / "x" / constants.REPORT_HTML).is_file()
+        assert (tmp_path / "x" / result_files.REPORT_HTML).is_file()
         path = write_list(tmp_path / "l.csv", [{"map": "a.mrc"}, {"map": "b.mrc"}])
         words = ["validate", path, "--out", str(tmp_path / "y"), "--workers", "2", "--map-reports"]
-        assert cli.main(words) == 0
-        assert (tmp_path / "y" / "a" / constants.REPORT_HTML).is_file()
-        assert cli.main(words) == 2
-        assert cli.main(words + ["--resume"]) == 0
-        assert cli.main(["validate", path, a, "--out", str(tmp_path / "z")]) == 2
-        assert cli.main(["validate", a, b, "--half1", a, "--out", str(tmp_path / "z")]) == 2
+        assert command_line.main(words) == 0
+        assert (tmp_path / "y" / "a" / result_files.REPORT_HTML).is_file()
+        assert command_line.main(words) == 2
+        assert command_line.main(words + ["--resume"]) == 0
+        assert command_line.main(["validate", path, a, "--out", str(tmp_path / "z")]) == 2
+        assert command_line.main(["validate", a, b, "--half1", a, "--out", str(tmp_path / "z")]) == 2
 
     def test_a_list_of_which_nothing_could_be_validated_ends_with_2(self, tmp_path, capsys):
         write_map(tmp_path / "a.mrc")
@@ -509,24 +527,27 @@ class TestCommand:
             (tmp_path / f"{name}.mrc").write_bytes(b"junk")
         bad = [{"map": "bad.mrc"}, {"map": "worse.mrc"}]
         words = ["validate", write_list(tmp_path / "l.csv", bad), "--out", str(tmp_path / "out")]
-        assert cli.main(words) == 2
+        assert command_line.main(words) == 2
         said = capsys.readouterr()
         assert "0 of 2 maps validated, 2 failed" in said.out and "No map of the list" in said.err
-        assert len(read_rows(tmp_path / "out")) == 2 and (tmp_path / "out" / constants.REPORT_HTML).is_file()
+        assert (
+            len(read_rows(tmp_path / "out")) == 2 and (tmp_path / "out" / result_files.REPORT_HTML).is_file()
+        )
         # The progress of a resume counts what failed before.
         write_list(tmp_path / "l.csv", [*bad, {"map": "a.mrc"}])
-        assert cli.main([*words, "--resume"]) == 0
+        assert command_line.main([*words, "--resume"]) == 0
         said = capsys.readouterr()
         assert "1 of 3 maps validated, 2 failed" in said.out and "2 failed" in said.err
 
+    @pytest.mark.real_engine
     def test_remedies_of_a_list_name_its_columns(self, tmp_path):
         path = write_map(tmp_path / "a.mrc")
         bare = np.zeros((12, 12, 12), np.float32)
         bare[3:9, 3:9, 3:9] = 1
-        maps.write(tmp_path / "b.mrc", bare, maps.DensityMap(bare, 1.0))
+        mrc_writer.write(tmp_path / "b.mrc", bare, density_map.DensityMap(bare, 1.0))
         with mrcfile.open(tmp_path / "b.mrc", "r+") as stream:
             stream.voxel_size = 0
-        options = replace(OPTIONS, engine="cryoresdl.models.inference")
+        options = OPTIONS
         rows, _ = run([{"map": path, "half1": path}, {"map": "b.mrc"}], tmp_path, options=options)
         assert "give both columns half1 and half2" in rows[0]["error"]
         assert "give --voxel-size or the column voxel_size of a list" in rows[1]["error"]
@@ -537,10 +558,10 @@ class TestCommand:
         path = write_list(tmp_path / "l.csv", [{"map": f"m{number}.mrc"} for number in range(3)])
         words = ["validate", path, "--out", str(tmp_path / "out"), "--no-report"]
         for number in range(1, 5):  # one task more than there are maps
-            assert cli.main([*words, "--piece", f"{number}/4"]) == 0
-        assert cli.main([*words, "--resume"]) == 0
+            assert command_line.main([*words, "--piece", f"{number}/4"]) == 0
+        assert command_line.main([*words, "--resume"]) == 0
         assert "3 of 3 maps" in capsys.readouterr().out
-        assert {row["folder"][:6] for row in read_rows(tmp_path / "out")} == {batch.PIECE}
+        assert {row["folder"][:6] for row in read_rows(tmp_path / "out")} == {job_list.PIECE}
         for wrong in ("0/3", "4/3", "1", "a/b", "1/2/3", "-1/2", "¹/2"):
-            assert cli.main([*words, f"--piece={wrong}"]) == 2, wrong
-        assert cli.main(["validate", str(tmp_path / "m0.mrc"), "--piece", "1/2", "--out", "x"]) == 2
+            assert command_line.main([*words, f"--piece={wrong}"]) == 2, wrong
+        assert command_line.main(["validate", str(tmp_path / "m0.mrc"), "--piece", "1/2", "--out", "x"]) == 2

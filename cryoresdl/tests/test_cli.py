@@ -12,15 +12,15 @@ from types import SimpleNamespace
 import pytest
 
 import cryoresdl
-from cryoresdl.models import cli
-from cryoresdl.models.errors import CryoResError, InputError
+from cryoresdl.models.base.errors import CryoResError, InputError
+from cryoresdl.models.cli import argument_types, command_line, program_endings
 
 ENGINE = [sys.executable, "-m", "cryoresdl.models"]
 
 
 def heads(name):
     """HELP and EXAMPLE of a command module, without importing it."""
-    path = Path(cli.__file__).parent / "commands" / f"{name}.py"
+    path = Path(command_line.__file__).parent / "commands" / f"{name}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {
         node.targets[0].id: ast.literal_eval(node.value)
@@ -35,7 +35,7 @@ def command(monkeypatch):
 
     def replace(run, add=lambda parser: None, name="models"):
         module = SimpleNamespace(HELP="h", EXAMPLE="e", add_arguments=add, run=run, __doc__="Does.")
-        monkeypatch.setattr(cli, "load_command", lambda _: module)
+        monkeypatch.setattr(command_line, "load_command", lambda _: module)
         return name
 
     return replace
@@ -43,16 +43,16 @@ def command(monkeypatch):
 
 class TestWords:
     def test_version(self, capsys):
-        assert cli.main(["--version"]) == 0
+        assert command_line.main(["--version"]) == 0
         assert capsys.readouterr().out == f"cryoresdl {cryoresdl.__version__}\n"
 
     def test_help_names_every_command(self, capsys):
-        assert cli.main(["--help"]) == 0
+        assert command_line.main(["--help"]) == 0
         said = capsys.readouterr().out
-        assert all(name in said for name in cli.COMMANDS) and "example:" in said
+        assert all(name in said for name in command_line.COMMANDS) and "example:" in said
 
     def test_nothing(self, capsys):
-        assert cli.main([]) == 2
+        assert command_line.main([]) == 2
         assert "usage" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
@@ -60,23 +60,23 @@ class TestWords:
         [["nonsense"], ["--nonsense"], ["models", "--nonsense"], ["validate"], ["validate", "a", "--out"]],
     )
     def test_bad_usage_is_one_line(self, words, capsys):
-        assert cli.main(words) == 2
+        assert command_line.main(words) == 2
         said = capsys.readouterr()
         assert len(said.err.splitlines()) == 1 and "--help" in said.err and not said.out
 
-    @pytest.mark.parametrize("name", list(cli.COMMANDS))
+    @pytest.mark.parametrize("name", list(command_line.COMMANDS))
     def test_the_table_agrees_with_the_modules(self, name):
         found = heads(name)
-        assert found["HELP"] == cli.COMMANDS[name]
+        assert found["HELP"] == command_line.COMMANDS[name]
         assert found["EXAMPLE"].startswith(f"cryoresdl {name}")
 
     def test_every_module_is_in_the_table(self):
-        folder = Path(cli.__file__).parent / "commands"
-        assert {path.stem for path in folder.glob("[!_]*.py")} == set(cli.COMMANDS)
+        folder = Path(command_line.__file__).parent / "commands"
+        assert {path.stem for path in folder.glob("[!_]*.py")} == set(command_line.COMMANDS)
 
-    @pytest.mark.parametrize("name", list(cli.COMMANDS))
+    @pytest.mark.parametrize("name", list(command_line.COMMANDS))
     def test_help_of_every_command(self, name, capsys):
-        assert cli.main([name, "--help"]) == 0
+        assert command_line.main([name, "--help"]) == 0
         said = capsys.readouterr().out
         assert "example: cryoresdl" in said
         for option in ("--overwrite", "--resume", "--seed", "--quiet", "--version"):
@@ -89,18 +89,22 @@ class TestWords:
     def test_an_empty_out_is_refused(self, words, tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         for empty in ("", " "):
-            assert cli.main([*words, "--out", empty]) == 2
+            assert command_line.main([*words, "--out", empty]) == 2
             assert "--out is empty" in capsys.readouterr().err
         assert not list(tmp_path.iterdir())
 
     def test_numbers(self):
-        assert cli.positive("3.2") == 3.2 and cli.number("-1") == -1 and cli.count("4") == 4
+        assert (
+            argument_types.positive("3.2") == 3.2
+            and argument_types.number("-1") == -1
+            and argument_types.count("4") == 4
+        )
         for kind, bad in (
-            (cli.positive, "0"),
-            (cli.positive, "nan"),
-            (cli.number, "inf"),
-            (cli.count, "1.5"),
-            (cli.count, "-1"),
+            (argument_types.positive, "0"),
+            (argument_types.positive, "nan"),
+            (argument_types.number, "inf"),
+            (argument_types.count, "1.5"),
+            (argument_types.count, "-1"),
         ):
             with pytest.raises(Exception, match="not"):
                 kind(bad)
@@ -123,13 +127,13 @@ class TestEndings:
         ],
     )
     def test_codes_and_sentences(self, command, capsys, error, code, words, monkeypatch, tmp_path):
-        monkeypatch.setattr(cli, "_closed_pipe", lambda: 141)
+        monkeypatch.setattr(program_endings, "_closed_pipe", lambda: 141)
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
         def run(args):
             raise error
 
-        assert cli.main([command(run)]) == code
+        assert command_line.main([command(run)]) == code
         said = capsys.readouterr()
         assert len(said.err.splitlines()) == (1 if words else 0) and "Traceback" not in said.err
         for word in words:
@@ -146,30 +150,30 @@ class TestEndings:
         def run(args):
             raise ValueError
 
-        assert cli.main([command(run)]) == 1
+        assert command_line.main([command(run)]) == 1
         assert "no log could be written" in capsys.readouterr().err
 
     def test_odd_characters_in_the_sentence(self, command, capsys):
         def run(args):
             raise InputError("bad \udcff name\nwith a newline.")
 
-        assert cli.main([command(run)]) == 2
+        assert command_line.main([command(run)]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 
     def test_common_options_reach_the_command_unless_it_has_its_own(self, command):
         seen = []
         name = command(seen.append, lambda parser: parser.add_argument("--seed", default="own"))
-        assert cli.main([name, "--quiet", "--overwrite"]) == 0
+        assert command_line.main([name, "--quiet", "--overwrite"]) == 0
         assert (seen[0].seed, seen[0].quiet, seen[0].overwrite, seen[0].resume) == ("own", True, True, False)
         assert not hasattr(seen[0], "out")
-        assert cli.main([command(seen.append, name="compare")]) == 2  # --out is required
-        from cryoresdl.models import progress
+        assert command_line.main([command(seen.append, name="compare")]) == 2  # --out is required
+        from cryoresdl.models.base import progress
 
         progress.set_quiet(False)
 
     def test_handlers_are_put_back(self, command):
         before = signal.getsignal(signal.SIGTERM)
-        cli.main([command(lambda args: None)])
+        command_line.main([command(lambda args: None)])
         assert signal.getsignal(signal.SIGTERM) is before
 
     def test_in_a_thread(self, command):
@@ -177,7 +181,7 @@ class TestEndings:
 
         codes = []
         name = command(lambda args: None)
-        thread = threading.Thread(target=lambda: codes.append(cli.main([name])))
+        thread = threading.Thread(target=lambda: codes.append(command_line.main([name])))
         thread.start()
         thread.join()
         assert codes == [0]
@@ -205,7 +209,7 @@ class TestFromOutside:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_signals_end_promptly(self, number, tmp_path):
         script = (
-            "import sys, time\nfrom types import SimpleNamespace\nfrom cryoresdl.models import cli\n"
+            "import sys, time\nfrom types import SimpleNamespace\nfrom cryoresdl.models.cli import command_line as cli\n"
             "def run(args):\n    print('running', flush=True)\n    time.sleep(60)\n"
             "cli.load_command = lambda _: SimpleNamespace(HELP='h', EXAMPLE='e', add_arguments=lambda p: 0, run=run)\n"
             "sys.exit(cli.main(['models']))\n"

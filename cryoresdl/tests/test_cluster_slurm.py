@@ -21,14 +21,15 @@ pytest.importorskip("pwem")
 
 import pyworkflow as pw
 
-from cryoresdl.models import batch, constants
+from cryoresdl.models.batch import job_list, jobs, results_ledger
+from cryoresdl.models.results import result_files
 from cryoresdl.objects import getVerdict
 from cryoresdl.protocols import ProtCryoResValidate
-from cryoresdl.tests.needs import missing
-from cryoresdl.tests.scipion_case import ScipionCase, blob, needs_models
-from cryoresdl.tests.slurm_here import CannotStart, SlurmHere, absent
+from cryoresdl.tests.helpers.needs import missing
+from cryoresdl.tests.helpers.quick_engine import PROGRAM
+from cryoresdl.tests.helpers.scipion_case import ScipionCase, blob, needs_models
+from cryoresdl.tests.helpers.slurm_here import CannotStart, SlurmHere, absent
 from cryoresdl.tests.test_batch import write_map
-from cryoresdl.tests.test_faults import QUICK
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -59,7 +60,7 @@ def slurm():
 @pytest.fixture
 def program(tmp_path, monkeypatch):
     """``cryoresdl`` on the PATH, with the instant engine."""
-    (tmp_path / "quick.py").write_text(QUICK)
+    (tmp_path / "quick.py").write_text(PROGRAM)
     command = tmp_path / "bin" / "cryoresdl"
     command.parent.mkdir()
     command.write_text('#!/bin/sh\nexec "%s" "%s" "$@"\n' % (sys.executable, tmp_path / "quick.py"))
@@ -78,16 +79,16 @@ def write_list(folder, count, stem="m"):
 
 
 def read_rows(out):
-    with open(str(out / constants.RESULTS_CSV), newline="", encoding="utf-8") as stream:
+    with open(str(out / result_files.RESULTS_CSV), newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
 def check_rows(out, names):
     rows = read_rows(out)
     assert [os.path.basename(row["map"]) for row in rows] == names
-    assert {row["status"] for row in rows} == {batch.DONE}
+    assert {row["status"] for row in rows} == {jobs.DONE}
     for row in rows:
-        assert (out / row["folder"] / constants.LOCAL_RESOLUTION).is_file()
+        assert (out / row["folder"] / result_files.LOCAL_RESOLUTION).is_file()
     return rows
 
 
@@ -100,12 +101,12 @@ def test_the_job_array_of_the_guide(slurm, program, tmp_path):
     job = slurm.ask(*submit, *words).strip()
     assert job.isdigit()
     end = time.monotonic() + 120
-    while not any(path.stat().st_size for path in out.glob("piece-*/" + batch.RESULTS_JSONL)):
+    while not any(path.stat().st_size for path in out.glob("piece-*/" + results_ledger.RESULTS_JSONL)):
         assert time.monotonic() < end, log_of(tmp_path)
         time.sleep(0.1)
     slurm.ask("scancel", job)
     wait_for(slurm, job)
-    before = sum(len(p.read_text().splitlines()) for p in out.glob("piece-*/" + batch.RESULTS_JSONL))
+    before = sum(len(p.read_text().splitlines()) for p in out.glob("piece-*/" + results_ledger.RESULTS_JSONL))
     assert 0 < before < len(names)
     wait_for(slurm, slurm.ask(*submit, *words).strip())
     assert len(list(out.glob("piece-*"))) == 3, log_of(tmp_path)
@@ -117,7 +118,7 @@ def test_the_job_array_of_the_guide(slurm, program, tmp_path):
     assert "24 of 24 maps" in gathered.stdout, gathered.stderr
     rows = check_rows(out, names)
     # The tasks did them all: gathering left nothing to do.
-    assert all(row["folder"].startswith(batch.PIECE) for row in rows)
+    assert all(row["folder"].startswith(job_list.PIECE) for row in rows)
 
 
 def wait_for(slurm, job):

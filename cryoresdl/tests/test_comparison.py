@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from cryoresdl.models import cli, comparison, constants, maps
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.results import result_files, volume_comparison
 
 SHAPE = (6, 7, 8)
 
 
 def estimate(name, values):
-    return comparison.Estimate(name, np.asarray(values, np.float32))
+    return volume_comparison.Estimate(name, np.asarray(values, np.float32))
 
 
 def volumes(seed=0):
@@ -28,7 +30,7 @@ class TestCompare:
         second[0, 0] = [2.5, 4.5, 6.5, 4.5, 100, 6.5]
         mask = np.ones((1, 1, 6), bool)
         mask[0, 0, 5] = False
-        found = comparison.compare([estimate("a", first), estimate("b", second)], mask)
+        found = volume_comparison.compare([estimate("a", first), estimate("b", second)], mask)
         pair = found["pairs"][0]
         assert pair["names"] == ["a", "b"] and pair["n_voxels"] == 3
         assert pair["coverage"] == pytest.approx(0.6)
@@ -41,7 +43,7 @@ class TestCompare:
 
     def test_three_volumes_make_three_pairs(self):
         same = volumes()
-        found = comparison.compare([estimate("a", same), estimate("b", same), estimate("c", same + 1)])
+        found = volume_comparison.compare([estimate("a", same), estimate("b", same), estimate("c", same + 1)])
         assert [pair["names"] for pair in found["pairs"]] == [["a", "b"], ["a", "c"], ["b", "c"]]
         assert found["pairs"][0]["kappa"] == 1 and found["pairs"][1]["spearman"] == pytest.approx(1)
         assert found["pairs"][1]["mae_affine_A"] == pytest.approx(0, abs=1e-5)
@@ -50,11 +52,11 @@ class TestCompare:
     def test_relions_filled_background_is_left_out_without_a_mask(self):
         first, filled = volumes(), volumes(1)
         filled[3:] = 8.86
-        found = comparison.compare([estimate("a", first), estimate("RELION", filled)])
+        found = volume_comparison.compare([estimate("a", first), estimate("RELION", filled)])
         assert found["pairs"][0]["n_voxels"] == 3 * 7 * 8
         assert "8.86" in found["warnings"][0] and "mask" in found["warnings"][0]
         filled[3:] = 8.86
-        with_mask = comparison.compare(
+        with_mask = volume_comparison.compare(
             [estimate("a", first), estimate("RELION", filled)], np.ones(SHAPE, bool)
         )
         assert with_mask["pairs"][0]["n_voxels"] == 6 * 7 * 8 and not with_mask["warnings"]
@@ -62,19 +64,19 @@ class TestCompare:
     def test_nothing_in_common(self):
         first, second = volumes(), volumes()
         first[:3], second[3:] = 0, 0
-        found = comparison.compare([estimate("a", first), estimate("b", second)])
+        found = volume_comparison.compare([estimate("a", first), estimate("b", second)])
         assert found["pairs"][0]["n_voxels"] == 0 and found["pairs"][0]["kappa"] is None
         assert "no estimated voxel in common" in found["warnings"][0]
         assert found["cross_table"]["percent"][0][1] is None
         json.dumps(found, allow_nan=False)
 
     def test_disagreement(self):
-        spread = comparison.disagreement(
+        spread = volume_comparison.disagreement(
             [np.array([[[3.0, 0, 5, 100]]]), np.array([[[4.0, 4, 5, 4]]]), np.array([[[8.0, 0, 0, np.nan]]])]
         )
         np.testing.assert_allclose(spread, [[[5, 0, 0, 0]]])
         assert spread.dtype == np.float32
-        masked = comparison.disagreement(
+        masked = volume_comparison.disagreement(
             [np.full((1, 1, 2), 3.0), np.full((1, 1, 2), 4.0)], np.array([[[True, False]]])
         )
         np.testing.assert_allclose(masked, [[[1, 0]]])
@@ -90,38 +92,38 @@ class TestWords:
         ],
     )
     def test_path_and_name(self, word, expected):
-        assert comparison.parse(word) == expected
+        assert volume_comparison.parse(word) == expected
 
     def test_a_file_with_an_equals_sign(self, tmp_path):
         (tmp_path / "a=b.mrc").write_bytes(b"")
-        assert comparison.parse(str(tmp_path / "a=b.mrc")) == (str(tmp_path / "a=b.mrc"), "a=b")
+        assert volume_comparison.parse(str(tmp_path / "a=b.mrc")) == (str(tmp_path / "a=b.mrc"), "a=b")
 
     @pytest.mark.parametrize("word", ["=name", "a.mrc=", "="])
     def test_refused(self, word):
         with pytest.raises(InputError, match="VOL=NAME"):
-            comparison.parse(word)
+            volume_comparison.parse(word)
 
 
 class TestCommand:
     def write(self, tmp_path):
-        like = maps.DensityMap(volumes(), 1.5, (3.0, 4.0, 5.0))
-        maps.write(tmp_path / "map.mrc", volumes(5), like)
-        maps.write(tmp_path / "a.mrc", like.data, like)
-        maps.write(tmp_path / "b.mrc", like.data + 1, maps.DensityMap(like.data, 1.0))
+        like = density_map.DensityMap(volumes(), 1.5, (3.0, 4.0, 5.0))
+        mrc_writer.write(tmp_path / "map.mrc", volumes(5), like)
+        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
+        mrc_writer.write(tmp_path / "b.mrc", like.data + 1, density_map.DensityMap(like.data, 1.0))
         mask = np.zeros(SHAPE, bool)
         mask[2:5] = True
-        maps.write(tmp_path / "mask.mrc", mask, like)
+        mrc_writer.write(tmp_path / "mask.mrc", mask, like)
         return [str(tmp_path / name) for name in ("a.mrc", "b.mrc", "mask.mrc", "map.mrc")]
 
     def test_writes_everything(self, tmp_path, capsys):
         a, b, mask, density = self.write(tmp_path)
         out = tmp_path / "out"
         words = ["compare", f"{a}=net", f"{b}=Mono Res", "--mask", mask, "--map", density, "--out", str(out)]
-        assert cli.main(words) == 0
+        assert command_line.main(words) == 0
         assert "net / Mono Res: kappa" in capsys.readouterr().out
-        found = json.loads((out / constants.COMPARISON_JSON).read_text())
+        found = json.loads((out / result_files.COMPARISON_JSON).read_text())
         assert found["mask_voxels"] == 3 * 7 * 8 and found["pairs"][0]["bias_A"] == pytest.approx(1)
-        spread = maps.read_values(out / constants.DISAGREEMENT)
+        spread = mrc_reader.read_values(out / result_files.DISAGREEMENT)
         assert spread.origin == (3.0, 4.0, 5.0) and spread.voxel_size == 1.5
         assert spread.data[3].min() == pytest.approx(1, abs=1e-5) and spread.data[0].max() == 0
         assert {path.name for path in (out / "figures").iterdir()} == {
@@ -130,26 +132,26 @@ class TestCommand:
             "scatter.png",
             "histogram.png",
         }
-        assert cli.main(words) == 2 and cli.main(words + ["--resume"]) == 0
+        assert command_line.main(words) == 2 and command_line.main(words + ["--resume"]) == 0
         assert "already complete" in capsys.readouterr().out
 
     def test_other_volumes_or_names_are_compared_again(self, tmp_path, capsys):
         a, b, mask, density = self.write(tmp_path)
         words = ["compare", "--out", str(tmp_path / "out"), "--resume"]
         for more in ([a, f"{b}=x"], [a, f"{b}=y"], [a, f"{density}=y"], [a, f"{density}=y", "--mask", mask]):
-            assert cli.main([*words, *more]) == 0
+            assert command_line.main([*words, *more]) == 0
             assert "already" not in capsys.readouterr().out
-            found = json.loads((tmp_path / "out" / constants.COMPARISON_JSON).read_text())
+            found = json.loads((tmp_path / "out" / result_files.COMPARISON_JSON).read_text())
             assert [one["name"] for one in found["volumes"]] == ["a", more[1][-1]]
-        like = maps.read_values(a)
-        maps.write(tmp_path / "a.mrc", like.data + 2, like)
-        assert cli.main([*words, *more]) == 0 and "already" not in capsys.readouterr().out
-        assert cli.main([*words, *more]) == 0 and "already complete" in capsys.readouterr().out
+        like = mrc_reader.read_values(a)
+        mrc_writer.write(tmp_path / "a.mrc", like.data + 2, like)
+        assert command_line.main([*words, *more]) == 0 and "already" not in capsys.readouterr().out
+        assert command_line.main([*words, *more]) == 0 and "already complete" in capsys.readouterr().out
 
     def test_bad_words(self, tmp_path, capsys):
         a, b, mask, density = self.write(tmp_path)
-        other = maps.DensityMap(np.ones((5, 5, 5), np.float32), 1.0)
-        maps.write(tmp_path / "small.mrc", other.data, other)
+        other = density_map.DensityMap(np.ones((5, 5, 5), np.float32), 1.0)
+        mrc_writer.write(tmp_path / "small.mrc", other.data, other)
         small = str(tmp_path / "small.mrc")
         for words in (
             [a],
@@ -159,7 +161,7 @@ class TestCommand:
             [a, b, "--map", small],
             [a, "none.mrc"],
         ):
-            assert cli.main(["compare", *words, "--out", str(tmp_path / "out")]) == 2
+            assert command_line.main(["compare", *words, "--out", str(tmp_path / "out")]) == 2
             assert len(capsys.readouterr().err.splitlines()) == 1
         assert not (tmp_path / "out").exists()
 
@@ -167,9 +169,9 @@ class TestCommand:
         """Anchors: MonoRes has a rank correlation of 0.68 with RELION's local resolution, ResMap 0.00."""
         folder = shared / "maps"
         words = [f"{folder}/relion_betagal_{kind}.gz" for kind in ("locres.map", "monores.mrc", "resmap.map")]
-        density = maps.read(folder / "relion_betagal.map.gz")
-        estimates, _ = comparison.load(words, density)
-        mask = maps.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
-        pairs = comparison.compare(estimates, mask)["pairs"]
+        density = mrc_reader.read(folder / "relion_betagal.map.gz")
+        estimates, _ = volume_comparison.load(words, density)
+        mask = mrc_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
+        pairs = volume_comparison.compare(estimates, mask)["pairs"]
         assert pairs[0]["spearman"] == pytest.approx(0.68, abs=0.03)
         assert pairs[1]["spearman"] == pytest.approx(0.0, abs=0.03)

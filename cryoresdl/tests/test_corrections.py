@@ -6,28 +6,21 @@ import h5py
 import numpy as np
 import pytest
 
-from cryoresdl.models import (
-    correction_training,
-    corrections,
-    feature_sets,
-    feature_training,
-    features,
-    inference,
-    model_file,
-    resolution_bins,
-)
-from cryoresdl.models import feature_networks as fn
-from cryoresdl.models.correction_training import Residuals
-from cryoresdl.models.errors import InputError
-from cryoresdl.models.maps import DensityMap
-
-from .small_maps import make_item, save_local_model, write_items
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.datasets import feature_set_file
+from cryoresdl.models.features import band_energies, network_inputs
+from cryoresdl.models.inference import local_resolution, map_corrections
+from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.networks import model_archive, model_store, resolution_bins
+from cryoresdl.models.training import correction_networks, held_out_answers, local_network, width_calibration
+from cryoresdl.models.training.correction_networks import Residuals
+from cryoresdl.tests.helpers.small_maps import make_item, save_local_model, write_items
 
 
 @pytest.fixture
 def one_map_is_enough(monkeypatch):
     """Calibration factors rest on any number of maps."""
-    monkeypatch.setattr(correction_training, "LEAST_MAPS", 1)
+    monkeypatch.setattr(width_calibration, "LEAST_MAPS", 1)
 
 
 def test_calibration_makes_the_interval_cover_two_thirds(one_map_is_enough):
@@ -40,9 +33,9 @@ def test_calibration_makes_the_interval_cover_two_thirds(one_map_is_enough):
     logits = np.log(p / p.sum() + 1e-12).astype(np.float32)
 
     def model(inputs, training=False):
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (resolution_bins.N_BINS,))
 
-    found = correction_training.calibrate_local(model, [item, item])
+    found = width_calibration.calibrate_local(model, [item, item])
     assert found["spread"] == pytest.approx(2.0, rel=0.08)
     assert found["coverage_before"] == pytest.approx(0.38, abs=0.04)  # half a sigma to either side
     assert found["spread_factors"] == [pytest.approx(2.0, rel=0.08)]  # one width: one factor
@@ -57,10 +50,10 @@ def test_few_maps_move_the_intervals_part_of_the_way():
     logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.1) ** 2).astype(np.float32)
 
     def model(inputs, training=False):
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (resolution_bins.N_BINS,))
 
-    few = correction_training.calibrate_local(model, [item] * 5)
-    enough = correction_training.calibrate_local(model, [item] * 20)
+    few = width_calibration.calibrate_local(model, [item] * 5)
+    enough = width_calibration.calibrate_local(model, [item] * 20)
     assert enough["spread"] == pytest.approx(4.0, rel=0.15) and "spread_factors" not in few
     assert few["spread"] == pytest.approx(enough["spread"] ** 0.25)
 
@@ -72,45 +65,50 @@ def test_half_maps_are_calibrated_apart_where_there_are_any(one_map_is_enough):
     for item in items:
         inside = item.truth > 0
         item.truth[inside] = 2.0 ** rng.normal(3.0, 0.4, inside.sum())
-    items[0].summary["halves"][features.HALF_MAPS_FLAG] = 1.0
+    items[0].summary["halves"][network_inputs.HALF_MAPS_FLAG] = 1.0
     centres = resolution_bins.centres()
     narrow, wide = (-0.5 * ((centres - 3.0) / width) ** 2 for width in (0.4, 0.8))
 
     def model(inputs, training=False):
-        flag = inputs[1][:, features.HALF_MAPS_FLAG, None, None, None, None] > 0.5
+        flag = inputs[1][:, network_inputs.HALF_MAPS_FLAG, None, None, None, None] > 0.5
         logits = np.where(flag, wide, narrow).astype(np.float32)
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (resolution_bins.N_BINS,))
 
-    found = correction_training.calibrate_local(model, items)
+    found = width_calibration.calibrate_local(model, items)
     assert found["spread"] == pytest.approx(1.0, rel=0.08)
     assert found["half_maps"]["spread"] == pytest.approx(0.5, rel=0.08)
-    assert "half_maps" not in correction_training.calibrate_local(model, items[1:])
+    assert "half_maps" not in width_calibration.calibrate_local(model, items[1:])
 
 
 def test_single_maps_without_background_are_calibrated_apart_where_there_are_enough(monkeypatch):
     """Cut-out maps err twice as far as the model says, the others half as far."""
-    monkeypatch.setattr(correction_training, "LEAST_MAPS", 2)
+    monkeypatch.setattr(width_calibration, "LEAST_MAPS", 2)
     rng = np.random.default_rng(4)
     items = [make_item(k, (16, 16, 16)) for k in range(4)]
     for k, item in enumerate(items):
         inside = item.truth > 0
-        item.summary["single"][features.HALF_MAPS_FLAG : features.NOISE_FLAG + 1] = 0.0, float(k % 2)
+        item.summary["single"][network_inputs.HALF_MAPS_FLAG : network_inputs.NOISE_FLAG + 1] = (
+            0.0,
+            float(k % 2),
+        )
         spread = 0.1 if k % 2 else 0.4
         item.truth[inside] = 2.0 ** rng.normal(3.0, spread, inside.sum()) * item.info["voxel_size_A"]
     logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.2) ** 2).astype(np.float32)
 
     def model(inputs, training=False):
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (resolution_bins.N_BINS,))
 
-    found = correction_training.calibrate_local(model, items)
+    found = width_calibration.calibrate_local(model, items)
     assert found["spread"] == pytest.approx(0.5, rel=0.08) and found["maps"] == 2
     assert found["no_background"]["spread"] == pytest.approx(2.0, rel=0.08)
     widths = np.full(2, 0.2, np.float32)
     for item, factor in zip(items, (2.0, 0.5)):
-        source = features.noise_source(item.summary["single"])
-        assert corrections.calibrated_spread(widths, found, source) == pytest.approx(0.2 * factor, rel=0.08)
-    monkeypatch.setattr(correction_training, "LEAST_MAPS", 3)
-    together = correction_training.calibrate_local(model, items)
+        source = network_inputs.noise_source(item.summary["single"])
+        assert map_corrections.calibrated_spread(widths, found, source) == pytest.approx(
+            0.2 * factor, rel=0.08
+        )
+    monkeypatch.setattr(width_calibration, "LEAST_MAPS", 3)
+    together = width_calibration.calibrate_local(model, items)
     assert "no_background" not in together and together["maps"] == 4
 
 
@@ -123,9 +121,9 @@ def test_intervals_are_calibrated_as_plus_and_minus_in_angstroms(one_map_is_enou
     logits = (-0.5 * ((resolution_bins.centres() - 3.0) / 0.4) ** 2).astype(np.float32)
 
     def model(inputs, training=False):
-        return np.broadcast_to(logits, inputs[0].shape[:4] + (fn.N_BINS,))
+        return np.broadcast_to(logits, inputs[0].shape[:4] + (resolution_bins.N_BINS,))
 
-    found = correction_training.calibrate_local(model, [item])
+    found = width_calibration.calibrate_local(model, [item])
     p = np.exp(logits) / np.exp(logits).sum()
     low, middle, high = (float(resolution_bins.quantile(p[None], q)[0]) for q in (0.16, 0.5, 0.84))
     spread = found["spread"] * (high - low) / 2
@@ -151,73 +149,78 @@ def test_narrow_and_wide_intervals_get_factors_of_their_own(one_map_is_enough):
     ).astype(np.float32)
 
     def model(inputs, training=False):
-        padded = np.zeros((1,) + inputs[0].shape[1:4] + (fn.N_BINS,), np.float32)
+        padded = np.zeros((1,) + inputs[0].shape[1:4] + (resolution_bins.N_BINS,), np.float32)
         padded[0, : logits.shape[0], : logits.shape[1], : logits.shape[2]] = logits
         return padded
 
-    found = correction_training.calibrate_local(model, [item])
+    found = width_calibration.calibrate_local(model, [item])
     widths = np.array([0.1, 0.4])
-    assert corrections.calibrated_spread(widths, found) == pytest.approx([0.3, 0.2], rel=0.15)
-    assert corrections.calibrated_spread(widths, {"spread": 2.0}) == pytest.approx([0.2, 0.8])
+    assert map_corrections.calibrated_spread(widths, found) == pytest.approx([0.3, 0.2], rel=0.15)
+    assert map_corrections.calibrated_spread(widths, {"spread": 2.0}) == pytest.approx([0.2, 0.8])
 
 
-LEVEL = np.zeros(features.N_BANDS, np.float32)
+LEVEL = np.zeros(band_energies.N_BANDS, np.float32)
 """Noise that is the same near the molecule and far from it."""
 
 
 def summary_of(source, seed=0):
     """A summary whose noise comes from there."""
-    summary = np.random.default_rng(seed).normal(0, 0.3, features.summary_length()).astype(np.float32)
-    summary[features.HALF_MAPS_FLAG] = source == features.HALF_MAPS
-    summary[features.NOISE_FLAG] = source != features.NO_BACKGROUND
+    summary = np.random.default_rng(seed).normal(0, 0.3, network_inputs.summary_length()).astype(np.float32)
+    summary[network_inputs.HALF_MAPS_FLAG] = source == network_inputs.HALF_MAPS
+    summary[network_inputs.NOISE_FLAG] = source != network_inputs.NO_BACKGROUND
     return summary
 
 
 def test_a_model_without_the_network_answers_as_it_is():
-    known = corrections.Corrections({"spread": 2.0})
+    known = map_corrections.Corrections({"spread": 2.0})
     u, s = np.array([1.0, 2.0], np.float32), np.array([0.1, 0.2], np.float32)
-    median, spread = corrections.corrected(known, summary_of(features.BACKGROUND), LEVEL, u, s)
+    median, spread = map_corrections.corrected(known, summary_of(network_inputs.BACKGROUND), LEVEL, u, s)
     assert np.array_equal(median, u) and spread == pytest.approx(2 * s)
 
 
 def test_the_profile_is_read_around_the_answer():
     """A profile that is the frequency in octaves reads, at every octave from the answer, minus the answer less that."""
-    summary = summary_of(features.BACKGROUND)
-    summary[: features.N_BANDS] = np.log2(features.BAND_CENTRES)
+    summary = summary_of(network_inputs.BACKGROUND)
+    summary[: band_energies.N_BANDS] = np.log2(band_energies.BAND_CENTRES)
     for middle in (2.2, 3.0):
         median = np.full(5, middle, np.float32)
-        row = corrections.map_inputs(summary, LEVEL, median, np.full(5, 0.1, np.float32))
-        near = row[: -features.N_BANDS][-features.RATIO_BLOCKS * corrections.NEAR.size :][
-            : corrections.NEAR.size
+        row = network_inputs.map_inputs(summary, LEVEL, median, np.full(5, 0.1, np.float32))
+        near = row[: -band_energies.N_BANDS][-network_inputs.RATIO_BLOCKS * network_inputs.NEAR.size :][
+            : network_inputs.NEAR.size
         ]
-        expected = np.clip(-(middle + corrections.NEAR), *np.log2(features.BAND_CENTRES)[[0, -1]])
+        expected = np.clip(-(middle + network_inputs.NEAR), *np.log2(band_energies.BAND_CENTRES)[[0, -1]])
         assert near == pytest.approx(expected, abs=1e-5)
 
 
 def test_slopes_of_the_spectrum_do_not_enter():
     """Sharpening changes them and must not move an answer."""
-    summary = summary_of(features.BACKGROUND)
+    summary = summary_of(network_inputs.BACKGROUND)
     u, s = np.array([2.0, 3.0]), np.array([0.1, 0.2])
-    first = corrections.map_inputs(summary, LEVEL, u, s)
-    slopes = slice(features.RATIO_BLOCKS * features.N_BANDS, features.SUMMARY_BLOCKS * features.N_BANDS)
+    first = network_inputs.map_inputs(summary, LEVEL, u, s)
+    slopes = slice(
+        network_inputs.RATIO_BLOCKS * band_energies.N_BANDS,
+        network_inputs.SUMMARY_BLOCKS * band_energies.N_BANDS,
+    )
     summary[slopes] += 1.0
-    assert np.array_equal(corrections.map_inputs(summary, LEVEL, u, s), first)
+    assert np.array_equal(network_inputs.map_inputs(summary, LEVEL, u, s), first)
     summary[0] += 1.0
-    assert not np.array_equal(corrections.map_inputs(summary, LEVEL, u, s), first)
+    assert not np.array_equal(network_inputs.map_inputs(summary, LEVEL, u, s), first)
 
 
 def test_noise_that_rises_towards_the_molecule_is_an_input():
-    summary = summary_of(features.BACKGROUND)
+    summary = summary_of(network_inputs.BACKGROUND)
     u, s = np.array([2.0, 3.0]), np.array([0.1, 0.2])
-    flat, rising = (corrections.map_inputs(summary, LEVEL + rise, u, s) for rise in (0.0, 0.5))
-    assert np.flatnonzero(flat != rising).size == features.N_BANDS
+    flat, rising = (network_inputs.map_inputs(summary, LEVEL + rise, u, s) for rise in (0.0, 0.5))
+    assert np.flatnonzero(flat != rising).size == band_energies.N_BANDS
 
 
 def constant_networks(*answers):
     """Arrays and configurations of two networks that always answer that: shift, tilt and log factor."""
-    inputs = corrections.map_inputs(summary_of(features.BACKGROUND), LEVEL, np.ones(2), np.ones(2)).size
+    inputs = network_inputs.map_inputs(
+        summary_of(network_inputs.BACKGROUND), LEVEL, np.ones(2), np.ones(2)
+    ).size
     config, arrays, start = {}, {}, 0
-    for name, count in corrections.OUTPUTS.items():
+    for name, count in map_corrections.OUTPUTS.items():
         config[name] = {"widths": [], "inputs": inputs, "bins": count, "members": 1}
         layer = {
             "input/mean": np.zeros(inputs),
@@ -246,9 +249,9 @@ def constant_networks(*answers):
 def test_a_map_is_shifted_tilted_and_widened(source, outputs, answers, factor):
     config, arrays = constant_networks(*outputs)
     entry = {"config": config, "factors": {"background": 1.1, "half_maps": 7.0}, "maps": 5}
-    known = corrections.Corrections({"spread": 2.0, "by_map": entry}, arrays)
+    known = map_corrections.Corrections({"spread": 2.0, "by_map": entry}, arrays)
     u, s = np.array([2.0, 3.0], np.float32), np.array([0.1, 0.3], np.float32)
-    median, spread = corrections.corrected(known, summary_of(source), LEVEL, u, s)
+    median, spread = map_corrections.corrected(known, summary_of(source), LEVEL, u, s)
     assert median == pytest.approx(answers, abs=1e-5)
     assert spread == pytest.approx(2 * factor * s, rel=1e-5)
 
@@ -256,10 +259,10 @@ def test_a_map_is_shifted_tilted_and_widened(source, outputs, answers, factor):
 def test_corrections_for_other_numbers_are_refused():
     config, arrays = constant_networks(0.0, 0.0, 0.0)
     config["shift"]["inputs"] -= 1
-    known = corrections.Corrections({"by_map": {"config": config, "factors": {}}}, arrays)
+    known = map_corrections.Corrections({"by_map": {"config": config, "factors": {}}}, arrays)
     u = np.array([2.0, 3.0], np.float32)
     with pytest.raises(InputError, match="calibrate it again"):
-        corrections.corrected(known, summary_of(features.BACKGROUND), LEVEL, u, u)
+        map_corrections.corrected(known, summary_of(network_inputs.BACKGROUND), LEVEL, u, u)
 
 
 def residuals_of(kind, rng, count=60):
@@ -277,30 +280,30 @@ def residuals_of(kind, rng, count=60):
 def test_maps_are_told_apart_by_their_profile():
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 2, 400)
-    recipe = correction_training.CorrectionRecipe(
+    recipe = correction_networks.CorrectionRecipe(
         widths=(16,), epochs=25, batch=8, rate=5e-3, noise=0.0, dropout=0.0, decay=0.0
     )
-    config, arrays = correction_training.fit_corrections(residuals_of(kind, rng), recipe, recipe, members=2)
+    config, arrays = correction_networks.fit_corrections(residuals_of(kind, rng), recipe, recipe, members=2)
     check = residuals_of(kind, rng)
-    shift, tilt, log_factor = corrections.outputs(config, arrays, check.rows).T
+    shift, tilt, log_factor = map_corrections.outputs(config, arrays, check.rows).T
     for number, expected in ((0, 0.0), (1, 0.4)):
         chosen = kind == number
         assert np.median(shift[chosen]) == pytest.approx(expected, abs=0.03)
         assert np.median(tilt[chosen]) == pytest.approx(0, abs=0.08)
         assert np.median(np.exp(log_factor[chosen])) == pytest.approx(0.5 if number else 1.0, rel=0.12)
     wider = replace(check, cells=check.cells * np.float32([1, 1, 0.5])[:, None])
-    factors = correction_training.scale_by_source(config, arrays, wider)
+    factors = correction_networks.scale_by_source(config, arrays, wider)
     assert set(factors) == {"all", "background"}  # fewer than LEAST_MAPS rows of the other
     assert factors["background"] == pytest.approx(2.0, rel=0.1)
-    outputs = corrections.outputs(config, arrays, wider.rows)
-    ratios = correction_training.log_ratios(wider.cells, outputs) - outputs[:, 2:]
+    outputs = map_corrections.outputs(config, arrays, wider.rows)
+    ratios = correction_networks.log_ratios(wider.cells, outputs) - outputs[:, 2:]
     assert (ratios[check.sources == "background"] <= np.log(factors["background"])).mean() == pytest.approx(
         0.683, abs=0.002
     )
 
     other = np.where(np.arange(kind.size) < 40, "truth", "realistic")
     easier = np.where(other[:, None, None] == "truth", np.float32([1, 1, 4])[:, None], np.float32(1))
-    pooled = correction_training.scale_by_source(
+    pooled = correction_networks.scale_by_source(
         config, arrays, replace(wider, cells=wider.cells * easier, kinds=other)
     )
     covered = [
@@ -311,20 +314,20 @@ def test_maps_are_told_apart_by_their_profile():
 
 
 def test_few_maps_of_another_generator_do_not_outweigh_ours():
-    weights = correction_training._map_weights(np.array(["realistic"] * 100 + ["truth"] * 8))
+    weights = correction_networks._map_weights(np.array(["realistic"] * 100 + ["truth"] * 8))
     assert weights[:100].sum() == pytest.approx(weights[100:].sum())
-    weights = correction_training._map_weights(np.array(["realistic"] * 100 + ["truth"] * 3))
+    weights = correction_networks._map_weights(np.array(["realistic"] * 100 + ["truth"] * 3))
     assert weights[0] == weights[-1]
 
 
 def test_parts_of_training_maps_hold_the_middle_of_the_molecule():
     item = make_item(3, (20, 12, 16))
-    part = correction_training._central_part(item, 8)
+    part = correction_networks._central_part(item, 8)
     assert part.truth.shape == (8, 8, 8) and (part.truth > 0).all()
-    for variant in feature_sets.VARIANTS:
+    for variant in feature_set_file.VARIANTS:
         level = part.local[variant][0].astype(np.float32)
         assert part.truth == pytest.approx(2.0 ** (1 + 3 * level), rel=2e-3)
-    whole = correction_training._central_part(item, 40)
+    whole = correction_networks._central_part(item, 40)
     assert np.array_equal(whole.truth, item.truth)
 
 
@@ -339,29 +342,29 @@ def calibrated(tmp_path_factory):
     data, other = (write_items(folder / name, items) for name in ("set.h5", "other.h5"))
     plain = save_local_model(folder / "plain.cryoresdl", (4, 6, 8))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(correction_training, "LEAST_TRAINING_MAPS", 4)
-        patch.setattr(correction_training, "LEAST_MAPS", 2)
-        patch.setattr(correction_training, "MEMBERS", 2)
-        for recipe in (correction_training.SHIFT_RECIPE, correction_training.WIDTH_RECIPE):
+        patch.setattr(correction_networks, "LEAST_TRAINING_MAPS", 4)
+        patch.setattr(width_calibration, "LEAST_MAPS", 2)
+        patch.setattr(correction_networks, "MEMBERS", 2)
+        for recipe in (correction_networks.SHIFT_RECIPE, correction_networks.WIDTH_RECIPE):
             patch.setattr(recipe, "epochs", 20)
-        once = feature_training.calibrate_again(data, str(plain), folder / "once")
-        twice = feature_training.calibrate_again(data, str(once), folder / "twice")
-    few = feature_training.calibrate_again(other, str(once), folder / "few")
-    none = feature_training.calibrate_again(data, str(plain), folder / "none")
+        once = local_network.calibrate_again(data, str(plain), folder / "once")
+        twice = local_network.calibrate_again(data, str(once), folder / "twice")
+    few = local_network.calibrate_again(other, str(once), folder / "few")
+    none = local_network.calibrate_again(data, str(plain), folder / "none")
     made = {"once": once, "twice": twice, "few": few, "none": none}
-    return {name: model_file.load(path) for name, path in made.items()}
+    return {name: model_store.load(path) for name, path in made.items()}
 
 
 def test_calibrating_fits_the_corrections_to_enough_new_maps(calibrated):
     once, twice, none = (calibrated[name] for name in ("once", "twice", "none"))
     entry = once.card["calibration"]["by_map"]
     assert entry["maps"] == 4 and entry["factors"]["no_background"] > 0
-    own = {k for k in once.weights if k.startswith(corrections.WEIGHTS + "/")}
+    own = {k for k in once.weights if k.startswith(map_corrections.WEIGHTS + "/")}
     assert {"correction/shift/input/mean", "correction/width/member1-logits/bias"} <= own
     assert twice.card["calibration"]["by_map"] == entry
     assert all(np.array_equal(once.weights[k], twice.weights[k]) for k in once.weights)
     assert "by_map" not in none.card["calibration"]  # too few training maps for the default
-    assert not any(k.startswith(corrections.WEIGHTS + "/") for k in none.weights)
+    assert not any(k.startswith(map_corrections.WEIGHTS + "/") for k in none.weights)
     # measured as users will get it
     assert once.card["metrics"]["single_log2"] < none.card["metrics"]["single_log2"]
 
@@ -377,20 +380,22 @@ def test_with_few_maps_the_correcting_networks_stay_and_only_widths_are_scaled(c
 
 def test_noiseless_maps_do_not_scale_the_widths(calibrated, tmp_path):
     once = calibrated["once"]
-    network = feature_training.inference_model(once.weights, once.card["network"]["config"]["channels"])
+    network = held_out_answers.inference_model(once.weights, once.card["network"]["config"]["channels"])
     items = [make_item(k + 1, split="validation") for k in range(4)]  # as in ``calibrated``
     far_off = [make_item(k, split="validation") for k in range(5, 9)]
     for item in far_off:
         item.truth[item.truth > 0] *= 4
     found = {}
-    for kind in ("realistic", feature_sets.CLEAN):
+    for kind in ("realistic", feature_set_file.CLEAN):
         for item in far_off:
             item.info["kind"] = kind
         data = write_items(tmp_path / f"{kind}.h5", {"validation": items + far_off})
-        known = correction_training.calibrate(network, data, before=corrections.Corrections.of(once))
+        known = correction_networks.calibrate(network, data, before=map_corrections.Corrections.of(once))
         found[kind] = known.calibration["by_map"]["factors"]["all"]
     assert (
-        found["realistic"] > found[feature_sets.CLEAN] == once.card["calibration"]["by_map"]["factors"]["all"]
+        found["realistic"]
+        > found[feature_set_file.CLEAN]
+        == once.card["calibration"]["by_map"]["factors"]["all"]
     )
 
 
@@ -409,18 +414,18 @@ def test_a_network_is_not_corrected_by_maps_that_it_learned_from(tmp_path):
         with h5py.File(paths[name], "a") as handle:
             handle.attrs["seed"] = seed
     card = {"data": {"seeds": [7, -1], "sets": ["renamed.h5", "given.h5"]}}
-    assert feature_training.fresh_sets(list(paths.values()), card) == [paths["new.h5"], paths["own.h5"]]
+    assert feature_set_file.fresh_sets(list(paths.values()), card) == [paths["new.h5"], paths["own.h5"]]
 
 
 def test_corrections_need_a_volume_per_map(tmp_path, monkeypatch):
-    monkeypatch.setattr(correction_training, "LEAST_TRAINING_MAPS", 1)
+    monkeypatch.setattr(correction_networks, "LEAST_TRAINING_MAPS", 1)
     items = [make_item(k) for k in range(2)]
-    items[1].info["kind"] = feature_sets.KNOWN
+    items[1].info["kind"] = feature_set_file.KNOWN
     data = write_items(tmp_path / "known.h5", {"train": items})
     with pytest.raises(InputError, match="known.h5 knows one resolution per map"):
-        list(correction_training._fresh_items([data]))
+        list(correction_networks._fresh_items([data]))
     with pytest.raises(ValueError, match="at least two"):
-        correction_training.fit_corrections(residuals_of(np.zeros(4), np.random.default_rng(0)), members=1)
+        correction_networks.fit_corrections(residuals_of(np.zeros(4), np.random.default_rng(0)), members=1)
 
 
 def test_users_get_the_corrected_answer_and_the_global_network_the_first_one(calibrated, tmp_path):
@@ -428,13 +433,13 @@ def test_users_get_the_corrected_answer_and_the_global_network_the_first_one(cal
     config, arrays = constant_networks(0.5, 0.0, np.log(2.0))
     entry = {"config": config, "factors": {}, "maps": 4}
     card = {**few.card, "calibration": {**few.card["calibration"], "by_map": entry}}
-    arrays = {f"{corrections.WEIGHTS}/{name}": value for name, value in arrays.items()}
-    moved = model_file.save(tmp_path / "moved.cryoresdl", card, {**few.weights, **arrays})
+    arrays = {f"{map_corrections.WEIGHTS}/{name}": value for name, value in arrays.items()}
+    moved = model_archive.save(tmp_path / "moved.cryoresdl", card, {**few.weights, **arrays})
     mask = np.zeros((24, 24, 24), bool)
     mask[6:18, 6:18, 6:18] = True
     data = np.random.default_rng(2).standard_normal(mask.shape).astype(np.float32) + 3 * mask
     before, after, learned = (
-        inference.localres(DensityMap(data, 1.5), mask=mask, model=path)
+        local_resolution.localres(DensityMap(data, 1.5), mask=mask, model=path)
         for path in (few.path, moved, once.path)
     )
     assert after.resolution[mask] == pytest.approx(np.sqrt(2) * before.resolution[mask], rel=1e-3)

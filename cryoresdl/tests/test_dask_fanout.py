@@ -5,42 +5,43 @@ import sys
 
 import pytest
 
-from cryoresdl.models import batch, constants
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.batch import job_list, run_list
+from cryoresdl.models.results import result_files
 from cryoresdl.tests.test_batch import OPTIONS, write_map
 
 
 def test_without_dask_the_remedy_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
+    jobs = job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
     with pytest.raises(InputError, match="pip install distributed"):
-        batch.run_list(jobs, OPTIONS, tmp_path, dask="local:2")
+        run_list.run_list(jobs, OPTIONS, tmp_path, dask="local:2")
 
 
 def test_no_scheduler(monkeypatch, tmp_path):
     pytest.importorskip("distributed", reason="Dask is an extra")
-    from cryoresdl.models import dask_fanout
+    from cryoresdl.models.batch import dask_workers
 
-    monkeypatch.setattr(dask_fanout, "_CONNECT_S", 1)
-    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
+    monkeypatch.setattr(dask_workers, "_CONNECT_S", 1)
+    jobs = job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
     with pytest.raises(InputError, match="No Dask scheduler"):
-        batch.run_list(jobs, OPTIONS, tmp_path, dask="tcp://127.0.0.1:9")
+        run_list.run_list(jobs, OPTIONS, tmp_path, dask="tcp://127.0.0.1:9")
 
 
 def test_jobs_of_a_queue_need_their_package(monkeypatch, tmp_path):
     pytest.importorskip("distributed", reason="Dask is an extra")
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
-    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
+    jobs = job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
     with pytest.raises(InputError, match="pip install dask-jobqueue"):
-        batch.run_list(jobs, OPTIONS, tmp_path, dask="slurm:2")
+        run_list.run_list(jobs, OPTIONS, tmp_path, dask="slurm:2")
 
 
 def test_jobs_of_a_queue_must_be_described(tmp_path):
     pytest.importorskip("distributed", reason="Dask is an extra")
     pytest.importorskip("dask_jobqueue", reason="Dask is an extra")
-    jobs = batch.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
+    jobs = job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)
     with pytest.raises(InputError, match="jobqueue.yaml"):
-        batch.run_list(jobs, OPTIONS, tmp_path, dask="slurm:2")
+        run_list.run_list(jobs, OPTIONS, tmp_path, dask="slurm:2")
 
 
 def test_two_local_workers(tmp_path):
@@ -49,12 +50,12 @@ def test_two_local_workers(tmp_path):
     for number, name in enumerate(names):
         if name != "gone":
             write_map(tmp_path / f"{name}.mrc", number)
-    jobs = batch.jobs_of([str(tmp_path / f"{name}.mrc") for name in names], OPTIONS)
+    jobs = job_list.jobs_of([str(tmp_path / f"{name}.mrc") for name in names], OPTIONS)
     out = tmp_path / "out"
     out.mkdir()
-    rows = batch.run_list(jobs, OPTIONS, out, dask="local:2")
+    rows = run_list.run_list(jobs, OPTIONS, out, dask="local:2")
     assert [row["status"] for row in rows] == ["done", "done", "failed", "done", "failed", "done"]
-    with open(out / constants.RESULTS_CSV, newline="", encoding="utf-8") as stream:
+    with open(out / result_files.RESULTS_CSV, newline="", encoding="utf-8") as stream:
         assert [row["map"] for row in csv.DictReader(stream)] == [job.map for job in jobs]
-    again = batch.run_list(jobs, OPTIONS, out, resume=True, dask="local:2")
+    again = run_list.run_list(jobs, OPTIONS, out, resume=True, dask="local:2")
     assert [row["status"] for row in again] == [row["status"] for row in rows]

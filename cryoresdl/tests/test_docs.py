@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cryoresdl.models import cli, plots
-from cryoresdl.tests.needs import missing
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.results.figures import figure_catalogue
+from cryoresdl.tests.helpers.needs import missing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
@@ -53,12 +54,12 @@ def test_commands_of_the_guide_exist():
                 continue
             found += 1
             try:
-                cli.build_parser(words).parse_args(words)
+                command_line.build_parser(words).parse_args(words)
             except SystemExit:
                 pytest.fail(f"{page.name}: cryoresdl {line} is refused")
     assert found > 20
     figures = (DOCS / "guide" / "figures.md").read_text()
-    assert [kind for kind in plots.KINDS if f"`{kind}`" not in figures] == []
+    assert [kind for kind in figure_catalogue.KINDS if f"`{kind}`" not in figures] == []
 
 
 @pytest.mark.slow

@@ -17,26 +17,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryoresdl.models import batch, cli, constants, files, maps, model_file
-from cryoresdl.tests.scipion_free import needs_shipped_models
+from cryoresdl.models.base import output_folder
+from cryoresdl.models.batch import jobs, results_ledger, validate_map
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.networks import model_store
+from cryoresdl.models.results import result_files
+from cryoresdl.tests.helpers.quick_engine import PROGRAM
+from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
 
 ENGINE = [sys.executable, "-m", "cryoresdl.models"]
 VOLUMES = (
-    constants.LOCAL_RESOLUTION,
-    constants.LOCAL_CLASS,
-    constants.LOCAL_INTERVAL,
-    constants.MASK_USED,
+    result_files.LOCAL_RESOLUTION,
+    result_files.LOCAL_CLASS,
+    result_files.LOCAL_INTERVAL,
+    result_files.MASK_USED,
 )
-QUICK = (
-    "import sys\n"
-    "from cryoresdl.models import batch, cli\n"
-    "from cryoresdl.models.commands import validate\n"
-    "defaults = batch.Options.__init__.__defaults__\n"
-    "batch.Options.__init__.__defaults__ = defaults[:-1] + ('cryoresdl.tests.fake_engine',)\n"
-    "validate._digests = lambda options: ''\n"
-    "if __name__ == '__main__':\n    sys.exit(cli.main(sys.argv[1:]))\n"
-)
-"""The command line with the instant engine: the faults are about files, not about networks."""
 
 
 @pytest.fixture
@@ -59,14 +55,14 @@ def small_disk(tmp_path):
 @pytest.fixture
 def quick(tmp_path):
     """Words that start the command line with the instant engine."""
-    (tmp_path / "quick.py").write_text(QUICK)
+    (tmp_path / "quick.py").write_text(PROGRAM)
     return [sys.executable, str(tmp_path / "quick.py")]
 
 
 def write_map(path, seed=0, box=24):
     data = np.random.default_rng(seed).normal(size=(box,) * 3).astype(np.float32)
     data[6:18, 6:18, 6:18] += 5
-    maps.write(path, data, maps.DensityMap(data, 1.5))
+    mrc_writer.write(path, data, density_map.DensityMap(data, 1.5))
     return str(path)
 
 
@@ -78,7 +74,7 @@ def check_whole(folder):
         if path.suffix == ".json":
             json.loads(path.read_text())
         elif path.suffix == ".mrc":
-            maps.read_values(path)
+            mrc_reader.read_values(path)
 
 
 class TestKills:
@@ -95,9 +91,9 @@ class TestKills:
             if out.exists():
                 check_whole(out)
         subprocess.run(words, check=True, capture_output=True, timeout=60)
-        assert (out / batch.VALIDATION_JSON).exists()
+        assert (out / validate_map.VALIDATION_JSON).exists()
         for name in VOLUMES:
-            assert maps.read_values(out / name).data.shape == (24, 24, 24)
+            assert mrc_reader.read_values(out / name).data.shape == (24, 24, 24)
         assert not list(out.glob(".part-*"))
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -115,7 +111,7 @@ class TestKills:
             "--no-report",
         ]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        lines = tmp_path / "out" / batch.RESULTS_JSONL
+        lines = tmp_path / "out" / results_ledger.RESULTS_JSONL
         end = time.monotonic() + 60
         while time.monotonic() < end and not (lines.exists() and lines.stat().st_size):
             time.sleep(0.05)
@@ -180,7 +176,7 @@ class TestDisks:
             and "too large" in done.stderr
             and "Traceback" not in done.stderr
         )
-        assert not list(out.glob("*.mrc")) and not (out / batch.VALIDATION_JSON).exists()
+        assert not list(out.glob("*.mrc")) and not (out / validate_map.VALIDATION_JSON).exists()
         assert not list(out.glob(".part-*"))
 
     def test_a_full_file_system(self, quick, tmp_path, small_disk):
@@ -193,7 +189,7 @@ class TestDisks:
         subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
         again = subprocess.run([*words, "--resume"], capture_output=True, text=True)
         assert again.returncode == 0, again.stderr
-        assert (disk / "out" / batch.VALIDATION_JSON).exists()
+        assert (disk / "out" / validate_map.VALIDATION_JSON).exists()
 
     def test_a_disk_that_fills_up_stops_a_list_which_then_goes_on(self, quick, tmp_path, small_disk):
         """The rest of the list is not burned through as failed rows that a resume would keep."""
@@ -205,8 +201,8 @@ class TestDisks:
         done = subprocess.run([*words, "--quiet"], capture_output=True, text=True)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
         assert "No space left" in done.stderr and "--resume" in done.stderr
-        lines = (disk / "out" / batch.RESULTS_JSONL).read_text().splitlines()
-        assert 0 < len(lines) < 12 and {json.loads(line)["status"] for line in lines} == {batch.DONE}
+        lines = (disk / "out" / results_ledger.RESULTS_JSONL).read_text().splitlines()
+        assert 0 < len(lines) < 12 and {json.loads(line)["status"] for line in lines} == {jobs.DONE}
         check_whole(disk / "out")
         subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
         again = subprocess.run([*words, "--resume"], capture_output=True, text=True)
@@ -231,7 +227,7 @@ class TestDisks:
             base.chmod(0o755)
             out = base / "out"
             out.mkdir(mode=0o555)
-            (base / "quick.py").write_text(QUICK)
+            (base / "quick.py").write_text(PROGRAM)
             words = [sys.executable, str(base / "quick.py"), "validate", write_map(base / "a.mrc")]
             words += ["--out", str(out)]
             if os.geteuid() == 0:  # root may write anywhere: give the rights away
@@ -248,7 +244,7 @@ class TestModelFiles:
     """A damaged or foreign model is one sentence at once, for one map and for a list, and nothing is written."""
 
     def damaged(self, kind):
-        data = bytearray(model_file.resolve(constants.DEFAULT_LOCAL_MODEL).read_bytes())
+        data = bytearray(model_store.resolve(model_store.DEFAULT_LOCAL_MODEL).read_bytes())
         if kind == "truncated":
             return bytes(data[: len(data) // 2])
         if kind == "flipped":
@@ -283,7 +279,7 @@ class TestModelFiles:
             ["validate", path, "--model-local", str(model)],
             ["validate", str(tmp_path / "l.csv"), "--model-local", str(model)],
         ):
-            assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
+            assert command_line.main([*words, "--out", str(tmp_path / "out")]) == 2
             said = capsys.readouterr().err
             assert len(said.splitlines()) == 1 and "bad.cryoresdl" in said, said
             assert not list(tmp_path.glob("out/*"))
@@ -293,12 +289,12 @@ class TestRuns:
     def test_two_runs_in_one_folder(self, quick, tmp_path):
         out = tmp_path / "out"
         out.mkdir()
-        files.lock_folder(out)
+        output_folder.lock_folder(out)
         try:
             words = [*quick, "validate", write_map(tmp_path / "a.mrc"), "--out", str(out), "--no-report"]
             done = subprocess.run(words, capture_output=True, text=True)
         finally:
-            files.unlock_folders()
+            output_folder.unlock_folders()
         assert done.returncode == 2 and "Another run" in done.stderr
         assert subprocess.run(words, capture_output=True).returncode == 0
 
@@ -347,10 +343,10 @@ class TestRuns:
         words = [*quick, "validate", tmp_path / "l.csv", "--out", tmp_path / "out", "--no-report"]
         done = self.limited(*words)
         assert done.returncode == 0 and "1 of 2 maps" in done.stdout, done.stderr
-        lines = (tmp_path / "out" / batch.RESULTS_JSONL).read_text().splitlines()
+        lines = (tmp_path / "out" / results_ledger.RESULTS_JSONL).read_text().splitlines()
         big, small = map(json.loads, lines)
-        assert small["status"] == batch.DONE
-        assert big["status"] == batch.CRASHED and "GB of memory" in big["error"]
+        assert small["status"] == jobs.DONE
+        assert big["status"] == jobs.CRASHED and "GB of memory" in big["error"]
 
 
 @pytest.mark.parametrize("name", ["--out", "100%d", "a b'\";$(touch owned) 蛋白-ü\n<script>alert(1)<"])
@@ -363,7 +359,7 @@ def test_names_go_through_the_command_line(quick, tmp_path, name):
         words + ([] if page else ["--no-report"]), capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads((out / constants.CLASSIFICATION_JSON).read_text())[0]["map"] == path
+    assert json.loads((out / result_files.CLASSIFICATION_JSON).read_text())[0]["map"] == path
     assert not (tmp_path / "owned").exists()
     if page:
-        assert "<script>alert(1)" not in (out / constants.REPORT_HTML).read_text()
+        assert "<script>alert(1)" not in (out / result_files.REPORT_HTML).read_text()

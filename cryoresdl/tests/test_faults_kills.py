@@ -15,8 +15,10 @@ import time
 import numpy as np
 import pytest
 
-from cryoresdl.models import constants, files, maps
-from cryoresdl.tests.scipion_free import needs_shipped_models
+from cryoresdl.models.base import run_record
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.results import result_files
+from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
 from cryoresdl.tests.test_faults import check_whole, write_map
 
 ENGINE = [sys.executable, "-m", "cryoresdl.models"]
@@ -76,7 +78,7 @@ def test_killed_and_continued(name, given, tmp_path):
     words = [*ENGINE, *(word.format(**given) for word in COMMANDS[name].split()), "--quiet", "--resume"]
     subprocess.run([*words, "--out", str(tmp_path / "alone")], check=True, capture_output=True)
     expected = content(tmp_path / "alone")
-    assert files.RUN_JSON in expected
+    assert run_record.RUN_JSON in expected
     out = tmp_path / "killed"
     chance = random.Random(name)
     killed = 0
@@ -106,11 +108,11 @@ class TestResume:
     """What counts as the same: the bytes of the inputs, the options and the model; not the clock."""
 
     def words(self, path, out, *more):
-        from cryoresdl.models import cli
+        from cryoresdl.models.cli import command_line
 
-        code = cli.main(["localres", str(path), "--out", str(out), "--resume", "--quiet", *more])
+        code = command_line.main(["localres", str(path), "--out", str(out), "--resume", "--quiet", *more])
         assert code == 0
-        return (out / constants.LOCAL_RESOLUTION).stat().st_ino
+        return (out / result_files.LOCAL_RESOLUTION).stat().st_ino
 
     def test_clocks_may_jump_but_bytes_and_options_count(self, tmp_path, capsys):
         path, out = tmp_path / "a.mrc", tmp_path / "out"
@@ -129,22 +131,23 @@ class TestResume:
         second = self.words(path, out)
         assert second != first
         third = self.words(path, out, "--voxel-size", "2")
-        assert third != second and maps.read_values(out / constants.LOCAL_RESOLUTION).voxel_size == 2
-        (out / files.RUN_JSON).write_text('{"torn')
+        assert third != second and mrc_reader.read_values(out / result_files.LOCAL_RESOLUTION).voxel_size == 2
+        (out / run_record.RUN_JSON).write_text('{"torn')
         assert self.words(path, out, "--voxel-size", "2") != third
 
     def test_a_map_that_changes_while_it_is_read_is_refused(self, tmp_path, monkeypatch, capsys):
-        from cryoresdl.models import cli, inference
+        from cryoresdl.models.cli import command_line
+        from cryoresdl.models.inference import local_resolution
 
         path, out = tmp_path / "a.mrc", tmp_path / "out"
         write_map(path)
-        localres = inference.localres
+        localres = local_resolution.localres
 
         def change(*args):
             write_map(path, seed=1)
             return localres(*args)
 
-        monkeypatch.setattr(inference, "localres", change)
-        assert cli.main(["localres", str(path), "--out", str(out), "--quiet"]) == 2
+        monkeypatch.setattr(local_resolution, "localres", change)
+        assert command_line.main(["localres", str(path), "--out", str(out), "--quiet"]) == 2
         assert "changed while it was read" in capsys.readouterr().err
-        assert not (out / files.RUN_JSON).exists()
+        assert not (out / run_record.RUN_JSON).exists()

@@ -10,12 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from cryoresdl.models import feature_sets, features, maps, realistic
-from cryoresdl.models.datasets import Triple
-from cryoresdl.models.errors import CryoResError, InputError
-from cryoresdl.models.maps import DensityMap
-
-from .small_maps import ball
+from cryoresdl.models.base.errors import CryoResError, InputError
+from cryoresdl.models.datasets import feature_set_builder, feature_set_file, feature_set_recipes, input_lists
+from cryoresdl.models.datasets.input_lists import Triple
+from cryoresdl.models.features import band_energies, network_inputs
+from cryoresdl.models.maps import mrc_reader, mrc_writer
+from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.simulation import imaging_conditions, realistic_map
+from cryoresdl.tests.helpers.small_maps import ball
 
 COUNTS = {"train": 2, "validation": 1}
 
@@ -47,7 +49,7 @@ def structures(tmp_path_factory):
 def small_boxes():
     """At most 40 voxels an edge: the sets of these tests are made in a second."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(feature_sets, "LARGEST_BOX", 40)
+    patch.setattr(feature_set_recipes, "LARGEST_BOX", 40)
     yield
     patch.undo()
 
@@ -55,7 +57,7 @@ def small_boxes():
 @pytest.fixture(scope="module")
 def built(structures, tmp_path_factory):
     out = tmp_path_factory.mktemp("sets") / "set.h5"
-    outcome = feature_sets.build(structures, out, COUNTS, seed=5)
+    outcome = feature_set_builder.build(structures, out, COUNTS, seed=5)
     return out, outcome
 
 
@@ -73,16 +75,21 @@ def content(path):
 def test_a_set_holds_what_it_says(built):
     out, outcome = built
     assert outcome == {"made": 3, "skipped": []}
-    items = feature_sets.read_items(out, "train")
-    assert len(items) == 2 and len(feature_sets.read_items(out, "train", 1)) == 1
+    items = feature_set_file.read_items(out, "train")
+    assert len(items) == 2 and len(feature_set_file.read_items(out, "train", 1)) == 1
     for item in items:
         cells = item.truth.shape
-        for variant in feature_sets.VARIANTS:
-            assert item.local[variant].shape == (features.N_LOCAL,) + cells
+        for variant in feature_set_file.VARIANTS:
+            assert item.local[variant].shape == (network_inputs.N_LOCAL,) + cells
             assert item.local[variant].dtype == np.float16 and np.isfinite(item.local[variant]).all()
-            assert item.summary[variant].shape == (features.summary_length(),)
-            assert item.rise[variant].shape == (features.N_BANDS,) and np.isfinite(item.rise[variant]).all()
-        assert item.rise["single"].any() or not features.noise_source(item.summary["single"]) == "background"
+            assert item.summary[variant].shape == (network_inputs.summary_length(),)
+            assert (
+                item.rise[variant].shape == (band_energies.N_BANDS,) and np.isfinite(item.rise[variant]).all()
+            )
+        assert (
+            item.rise["single"].any()
+            or not network_inputs.noise_source(item.summary["single"]) == "background"
+        )
         assert not item.rise["halves"].any() or not item.has_half_maps("halves")
         voxel = item.info["voxel_size_A"]
         inside = item.truth[item.truth > 0]
@@ -95,7 +102,7 @@ def test_a_set_holds_what_it_says(built):
 def test_two_workers_write_the_same(built, structures, tmp_path):
     """Workers are new processes: they get the recipe, and nothing of this one's settings."""
     out, _ = built
-    feature_sets.build(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
+    feature_set_builder.build(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
     assert content(tmp_path / "two.h5") == content(out)
 
 
@@ -106,17 +113,17 @@ def kill_oneself(job):
 def test_a_killed_worker_is_said_and_costs_no_finished_map(built, structures, tmp_path, monkeypatch):
     out = tmp_path / "killed.h5"
     out.write_bytes(built[0].read_bytes())
-    monkeypatch.setattr(feature_sets, "_make", kill_oneself)
+    monkeypatch.setattr(feature_set_builder, "_make", kill_oneself)
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
     with pytest.raises(CryoResError, match="worker was killed.*fewer --workers"):
-        feature_sets.build(structures, out, {"train": 8}, seed=5)
-    assert len(feature_sets.read_items(out, "train")) == 2
+        feature_set_builder.build(structures, out, {"train": 8}, seed=5)
+    assert len(feature_set_file.read_items(out, "train")) == 2
     assert dict(os.environ) == before
 
 
 def test_another_seed_writes_something_else(built, structures, tmp_path):
-    feature_sets.build(structures, tmp_path / "other.h5", {"validation": 1}, seed=6)
+    feature_set_builder.build(structures, tmp_path / "other.h5", {"validation": 1}, seed=6)
     other, same = content(tmp_path / "other.h5"), content(built[0])
     assert other["validation", "000000", "single"] != same["validation", "000000", "single"]
 
@@ -129,19 +136,19 @@ def test_a_torn_item_is_made_again_and_whole_ones_are_kept(built, structures, tm
         del group.attrs["complete"], group["truth"]
         del handle["validation"]
         handle["train/000000"].attrs["mark"] = 1
-    assert len(feature_sets.read_items(out, "train")) == 1
-    outcome = feature_sets.build(structures, out, COUNTS, seed=5)
+    assert len(feature_set_file.read_items(out, "train")) == 1
+    outcome = feature_set_builder.build(structures, out, COUNTS, seed=5)
     assert outcome["made"] == 2
     assert content(out) == content(built[0])
     with h5py.File(out, "r") as handle:
         assert "mark" in handle["train/000000"].attrs
-    assert feature_sets.build(structures, out, COUNTS, seed=5)["made"] == 0
+    assert feature_set_builder.build(structures, out, COUNTS, seed=5)["made"] == 0
 
 
 def test_a_larger_set_begins_with_the_smaller_one(structures, built):
-    rows = feature_sets.read_manifest(structures, "train")
-    recipes = [feature_sets.draw_recipe(rows, "train", 5, k) for k in range(60)]
-    assert recipes[:2] == [feature_sets.draw_recipe(rows, "train", 5, k) for k in range(2)]
+    rows = input_lists.read_manifest(structures, "train")
+    recipes = [feature_set_recipes.draw_recipe(rows, "train", 5, k) for k in range(60)]
+    assert recipes[:2] == [feature_set_recipes.draw_recipe(rows, "train", 5, k) for k in range(2)]
     for recipe in recipes:
         assert recipe.resolution >= (2.0 if recipe.kind == "realistic" else 1.5) * recipe.voxel_size
         assert 0.5 <= recipe.voxel_size <= 6.0 and 40 <= recipe.box <= 112 and recipe.box % 2 == 0
@@ -152,8 +159,8 @@ def test_a_larger_set_begins_with_the_smaller_one(structures, built):
 
 def test_some_maps_are_plain(structures):
     """White noise that is the same everywhere, background kept: what an interval may be narrow for."""
-    rows = feature_sets.read_manifest(structures, "train")
-    recipes = [feature_sets.draw_recipe(rows, "train", 5, k) for k in range(400)]
+    rows = input_lists.read_manifest(structures, "train")
+    recipes = [feature_set_recipes.draw_recipe(rows, "train", 5, k) for k in range(400)]
     drawn = [r for r in recipes if r.kind == "realistic"]
     plain = []
     for recipe in drawn:
@@ -161,21 +168,21 @@ def test_some_maps_are_plain(structures):
             name: getattr(recipe.options, name)
             for name in ("mask_margin", "copies", "auto_mask", "weighting")
         }
-        if recipe.options == dataclasses.replace(realistic.plain_options(recipe.resolution), **kept):
+        if recipe.options == dataclasses.replace(imaging_conditions.plain_options(recipe.resolution), **kept):
             plain.append(recipe)
     assert 0.09 < len(plain) / len(drawn) < 0.21
     assert len({r.options.auto_mask for r in plain}) == 2
 
 
 def test_clean_maps_have_one_truth(structures):
-    rows = feature_sets.read_manifest(structures, "train")
-    options = realistic.Options(mask_margin=3.0)
-    recipe = feature_sets.Recipe(rows[0]["path"], "s0", "train", 6.0, 1.0, 48, 7, options, "clean")
-    item = feature_sets.make_item(recipe)
+    rows = input_lists.read_manifest(structures, "train")
+    options = imaging_conditions.Options(mask_margin=3.0)
+    recipe = feature_set_recipes.Recipe(rows[0]["path"], "s0", "train", 6.0, 1.0, 48, 7, options, "clean")
+    item = feature_set_builder.make_item(recipe)
     assert set(np.unique(item["truth"])) == {0.0, 6.0}
     assert item["info"]["global_fsc0143_A"] == 6.0 and item["info"]["kind"] == "clean"
-    beyond = feature_sets.make_item(
-        feature_sets.Recipe(rows[0]["path"], "s0", "train", 1.5, 1.0, 48, 7, options, "clean")
+    beyond = feature_set_builder.make_item(
+        feature_set_recipes.Recipe(rows[0]["path"], "s0", "train", 1.5, 1.0, 48, 7, options, "clean")
     )
     assert beyond["truth"].max() == 2.0  # a map cannot show more than its voxels
 
@@ -184,7 +191,7 @@ def test_maps_that_cannot_be_made_are_skipped_with_a_reason(tmp_path):
     (tmp_path / "pdb").mkdir()
     write_pdb(tmp_path / "pdb" / "tiny.pdb.gz", ball(2, 3.0, seed=0))
     (tmp_path / "manifest.csv").write_text("id,split,max_extent_A\ntiny,train,24.0\n")
-    outcome = feature_sets.build(tmp_path, tmp_path / "none.h5", {"train": 1}, seed=5)
+    outcome = feature_set_builder.build(tmp_path, tmp_path / "none.h5", {"train": 1}, seed=5)
     assert (
         outcome["made"] == 0
         and "tiny: " in outcome["skipped"][0]
@@ -194,22 +201,22 @@ def test_maps_that_cannot_be_made_are_skipped_with_a_reason(tmp_path):
 
 def test_sets_and_manifests_that_are_not(tmp_path, structures):
     with pytest.raises(InputError, match=r"manifest\.csv"):
-        feature_sets.build(tmp_path, tmp_path / "x.h5", {"train": 1})
+        feature_set_builder.build(tmp_path, tmp_path / "x.h5", {"train": 1})
     with pytest.raises(InputError, match="no structure of the split"):
         (tmp_path / "manifest.csv").write_text("id,split\na,train\n")
-        feature_sets.read_manifest(tmp_path, "test")
+        input_lists.read_manifest(tmp_path, "test")
     (tmp_path / "text.h5").write_text("not HDF5")
     with pytest.raises(InputError, match="as HDF5"):
-        feature_sets.read_items(tmp_path / "text.h5", "train")
+        feature_set_file.read_items(tmp_path / "text.h5", "train")
     with h5py.File(tmp_path / "foreign.h5", "w"):
         pass
     with pytest.raises(InputError, match="not a feature set"):
-        feature_sets.read_items(tmp_path / "foreign.h5", "train")
+        feature_set_file.read_items(tmp_path / "foreign.h5", "train")
 
 
 def test_an_empty_split_is_named(built):
     with pytest.raises(InputError, match="no complete map of the split 'test'"):
-        feature_sets.read_items(built[0], "test")
+        feature_set_file.read_items(built[0], "test")
 
 
 # --- users' own maps ------------------------------------------------------------------------------------------------
@@ -223,10 +230,10 @@ def test_labels_are_averaged_over_what_was_estimated():
     label[2:, :2, :2] = 6.0
     keep = np.ones((2, 2, 2), bool)
     keep[1] = False
-    cells = feature_sets.label_cells(label, keep)
+    cells = feature_set_builder.label_cells(label, keep)
     assert cells[0, 0, 0] == pytest.approx(4.0)
     assert (cells[1] == 0).all() and (cells[0, 1] == 0).all()
-    odd = feature_sets.label_cells(np.full((3, 3, 3), 5.0, np.float32), np.ones((2, 2, 2), bool))
+    odd = feature_set_builder.label_cells(np.full((3, 3, 3), 5.0, np.float32), np.ones((2, 2, 2), bool))
     assert np.allclose(odd, 5.0)  # the voxels beyond an odd edge do not dilute
 
 
@@ -235,11 +242,13 @@ def triples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("triples")
     found = []
     for k in range(5):
-        result = realistic.simulate(ball(250, 9.0, seed=k), 4.0, 36, 1.2, k, realistic.Options())
+        result = realistic_map.simulate(ball(250, 9.0, seed=k), 4.0, 36, 1.2, k, imaging_conditions.Options())
         like = DensityMap(result.map, 1.2)
         for name in ("map", "mask", "truth"):
             data = getattr(result, name)
-            maps.write(folder / f"{k}_{name}.mrc", data.astype(np.int8) if name == "mask" else data, like)
+            mrc_writer.write(
+                folder / f"{k}_{name}.mrc", data.astype(np.int8) if name == "mask" else data, like
+            )
         paths = {
             "map": str(folder / f"{k}_map.mrc"),
             "label": str(folder / f"{k}_truth.mrc"),
@@ -258,12 +267,12 @@ def test_labels_stay_with_their_voxels_when_a_region_is_cut_out(tmp_path):
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     like = DensityMap(noise, 1.2)
     for name, data in (("map", noise), ("label", label), ("mask", mask.astype(np.int8))):
-        maps.write(tmp_path / f"{name}.mrc", data, like)
+        mrc_writer.write(tmp_path / f"{name}.mrc", data, like)
     paths = {name: str(tmp_path / f"{name}.mrc") for name in ("map", "label", "mask")}
     triple = Triple(name="far", voxel_size=1.2, split="train", **paths)
-    cells = features.cells_of_mask(mask)
-    expected = feature_sets.label_cells(label, cells)[feature_sets.crop_window(cells)]
-    assert np.array_equal(feature_sets.item_of_triple(triple, "truth")["truth"], expected)
+    cells = band_energies.cells_of_mask(mask)
+    expected = feature_set_builder.label_cells(label, cells)[feature_set_builder.crop_window(cells)]
+    assert np.array_equal(feature_set_builder.item_of_triple(triple, "truth")["truth"], expected)
 
 
 def test_a_set_of_another_version_is_not_continued(structures, tmp_path):
@@ -271,24 +280,26 @@ def test_a_set_of_another_version_is_not_continued(structures, tmp_path):
     with h5py.File(out, "w") as handle:
         handle.attrs["format"] = "cryoresdl-feature-set-0"
     with pytest.raises(InputError, match="another version.*delete it"):
-        feature_sets.build(structures, out, COUNTS, seed=5)
+        feature_set_builder.build(structures, out, COUNTS, seed=5)
 
 
 def test_triples_become_a_set(triples, tmp_path):
     out = tmp_path / "own.h5"
     steps = []
-    outcome = feature_sets.build_from_triples(triples, out, "monores", 3, lambda *done: steps.append(done))
+    outcome = feature_set_builder.build_from_triples(
+        triples, out, "monores", 3, lambda *done: steps.append(done)
+    )
     assert outcome == {"made": 5, "skipped": []} and steps[-1] == (5, 5)
-    counts = [len(feature_sets.read_items(out, split)) for split in ("train", "validation", "test")]
+    counts = [len(feature_set_file.read_items(out, split)) for split in ("train", "validation", "test")]
     assert counts == [3, 1, 1]
-    item = feature_sets.read_items(out, "train")[0]
+    item = feature_set_file.read_items(out, "train")[0]
     assert item.info["labels"] == "monores" and item.info["voxel_size_A"] == pytest.approx(1.2)
-    label = maps.read_values(next(t.label for t in triples if t.name == item.info["structure"])).data
+    label = mrc_reader.read_values(next(t.label for t in triples if t.name == item.info["structure"])).data
     inside = item.truth[item.truth > 0]
     assert label[label > 0].min() <= inside.min() and inside.max() <= label.max()
     assert inside.mean() == pytest.approx(label[label > 0].mean(), rel=0.1)
     before = content(out)
-    assert feature_sets.build_from_triples(triples, out, "monores", 3)["skipped"] == []
+    assert feature_set_builder.build_from_triples(triples, out, "monores", 3)["skipped"] == []
     assert content(out) == before
 
 
@@ -296,13 +307,13 @@ def test_triples_become_a_set(triples, tmp_path):
 def own(triples, tmp_path_factory):
     """A set of three triples without splits."""
     out = tmp_path_factory.mktemp("own") / "own.h5"
-    assert feature_sets.build_from_triples(triples[:3], out, "monores", 3)["made"] == 3
+    assert feature_set_builder.build_from_triples(triples[:3], out, "monores", 3)["made"] == 3
     return out
 
 
 def test_a_set_says_what_its_labels_are(own, built, tmp_path):
-    assert feature_sets.labels_in(own) == feature_sets.describe(own)["labels"] == ["monores"]
-    assert feature_sets.labels_in(built[0]) == ["truth"]
+    assert feature_set_file.labels_in(own) == feature_set_file.describe(own)["labels"] == ["monores"]
+    assert feature_set_file.labels_in(built[0]) == ["truth"]
     older = tmp_path / "older.h5"
     older.write_bytes(own.read_bytes())
     with h5py.File(older, "a") as handle:
@@ -311,20 +322,22 @@ def test_a_set_says_what_its_labels_are(own, built, tmp_path):
                 info = json.loads(entry.attrs["info"])
                 del info["kind"], info["labels"]
                 entry.attrs["info"] = json.dumps(info)
-    assert feature_sets.labels_in(older) == []
-    assert len(feature_sets.read_items(older, "train")) == 1
+    assert feature_set_file.labels_in(older) == []
+    assert len(feature_set_file.read_items(older, "train")) == 1
 
 
 def test_three_maps_are_one_for_every_split(own, triples, tmp_path):
-    assert [len(feature_sets.read_items(own, split)) for split in ("train", "validation", "test")] == [1] * 3
-    splits = [t.split for t in feature_sets._with_splits(triples[:3], own, 3)]
-    assert splits == [t.split for t in feature_sets._with_splits(triples[:3], own, 3)]
+    assert [len(feature_set_file.read_items(own, split)) for split in ("train", "validation", "test")] == [
+        1
+    ] * 3
+    splits = [t.split for t in feature_set_builder._with_splits(triples[:3], own, 3)]
+    assert splits == [t.split for t in feature_set_builder._with_splits(triples[:3], own, 3)]
     for count in range(3, 30):
         for seed in range(5):
-            placed = feature_sets._with_splits([triples[0]] * count, own, seed)
+            placed = feature_set_builder._with_splits([triples[0]] * count, own, seed)
             assert {t.split for t in placed} == {"train", "validation", "test"}
     with pytest.raises(InputError, match="two.h5 needs at least three maps.*column 'split'"):
-        feature_sets.build_from_triples(triples[:2], tmp_path / "two.h5", "monores")
+        feature_set_builder.build_from_triples(triples[:2], tmp_path / "two.h5", "monores")
     assert not (tmp_path / "two.h5").exists()
 
 
@@ -332,7 +345,7 @@ def test_a_set_goes_on_only_with_what_began_it(own, triples, tmp_path):
     out = tmp_path / "own.h5"
     out.write_bytes(own.read_bytes())
     before = content(out)
-    stored = next(t for t in feature_sets._with_splits(triples[:3], out, 3) if t.split == "train")
+    stored = next(t for t in feature_set_builder._with_splits(triples[:3], out, 3) if t.split == "train")
     elsewhere = [dataclasses.replace(t, split="test") if t.name == stored.name else t for t in triples[:3]]
     for rows, labels, seed, said in (
         (triples[:3], "truth", 3, "own.h5 holds maps with the labels monores, and truth would be added"),
@@ -347,24 +360,27 @@ def test_a_set_goes_on_only_with_what_began_it(own, triples, tmp_path):
         (elsewhere, "monores", 3, "in the split train, where the list now says test"),
     ):
         with pytest.raises(InputError, match=said):
-            feature_sets.build_from_triples(rows, out, labels, seed)
+            feature_set_builder.build_from_triples(rows, out, labels, seed)
         assert content(out) == before
     fewer = [dataclasses.replace(t, split="train") for t in triples[:2]]
     with pytest.raises(InputError, match="another list|where the list now says"):
-        feature_sets.build_from_triples(fewer, out, "monores", 3)
+        feature_set_builder.build_from_triples(fewer, out, "monores", 3)
 
 
 def test_simulated_maps_are_not_added_to_a_users_set(own, structures):
     with pytest.raises(InputError, match="labels monores, and truth would be added"):
-        feature_sets.build(structures, own, COUNTS, seed=3)
+        feature_set_builder.build(structures, own, COUNTS, seed=3)
 
 
 def test_a_longer_list_adds_its_maps_and_moves_none(own, triples, tmp_path):
     out = tmp_path / "longer.h5"
     out.write_bytes(own.read_bytes())
     before = content(out)
-    assert feature_sets.build_from_triples(triples[:3], out, "monores", 3) == {"made": 0, "skipped": []}
-    assert feature_sets.build_from_triples(triples, out, "monores", 3)["made"] == 2
+    assert feature_set_builder.build_from_triples(triples[:3], out, "monores", 3) == {
+        "made": 0,
+        "skipped": [],
+    }
+    assert feature_set_builder.build_from_triples(triples, out, "monores", 3)["made"] == 2
     after = content(out)
     assert {key: after[key] for key in before} == before
     names = [name for _, name, part in after if part == "truth"]
@@ -376,21 +392,21 @@ def test_an_empty_split_says_what_is_there_and_what_to_do(own, tmp_path):
     out.write_bytes(own.read_bytes())
     with h5py.File(out, "a") as handle:
         del handle["test"]
-    with pytest.raises(feature_sets.EmptySplitError) as told:
-        feature_sets.read_items(out, "test")
+    with pytest.raises(feature_set_file.EmptySplitError) as told:
+        feature_set_file.read_items(out, "test")
     for words in ("split 'test', only train 1, validation 1", "more maps", "--split validation"):
         assert words in str(told.value)
 
 
 def test_a_triple_without_estimates_is_left_out(triples, tmp_path):
-    like = maps.read(triples[0].map, 1.2)
-    maps.write(tmp_path / "empty.mrc", np.full(like.data.shape, 100, np.float32), like)
+    like = mrc_reader.read(triples[0].map, 1.2)
+    mrc_writer.write(tmp_path / "empty.mrc", np.full(like.data.shape, 100, np.float32), like)
     bad = [t for t in triples[:2]]
     bad[1] = type(bad[1])(**{**vars(bad[1]), "label": str(tmp_path / "empty.mrc"), "split": "train"})
-    outcome = feature_sets.build_from_triples(bad, tmp_path / "own.h5", "resmap")
+    outcome = feature_set_builder.build_from_triples(bad, tmp_path / "own.h5", "resmap")
     assert outcome["made"] == 1 and "estimates nothing inside the mask" in outcome["skipped"][0]
 
 
 def test_info_is_json(built):
-    for item in feature_sets.read_items(built[0], "train"):
+    for item in feature_set_file.read_items(built[0], "train"):
         json.dumps(item.info)

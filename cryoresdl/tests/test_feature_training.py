@@ -8,21 +8,29 @@ import h5py
 import numpy as np
 import pytest
 
-from cryoresdl.models import (
-    corrections,
-    feature_sets,
-    feature_training,
-    features,
-    inference,
-    model_file,
-    profile_training,
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.datasets import feature_set_file
+from cryoresdl.models.features import network_inputs
+from cryoresdl.models.inference import map_corrections
+from cryoresdl.models.networks import (
+    band_networks,
+    model_archive,
+    model_store,
+    network_runners,
     resolution_bins,
 )
-from cryoresdl.models import feature_networks as fn
-from cryoresdl.models.errors import InputError
-from cryoresdl.models.feature_training import LocalRecipe
-
-from .small_maps import make_item, random_global_weights, write_items
+from cryoresdl.models.training import (
+    crop_batches,
+    global_calibration,
+    global_network,
+    held_out_answers,
+    local_network,
+    probability_score,
+    profile_table,
+    run_files,
+)
+from cryoresdl.models.training.crop_batches import LocalRecipe
+from cryoresdl.tests.helpers.small_maps import make_item, random_global_weights, write_items
 
 TINY = LocalRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
 
@@ -52,9 +60,9 @@ def monores(tmp_path_factory):
 
 def test_the_global_model_learns_what_the_half_maps_measure():
     item = make_item(0)
-    assert profile_training._known_resolution(item) == 4.0
+    assert profile_table._known_resolution(item) == 4.0
     item.info["measured_fsc0143_masked_A"] = 4.4
-    assert profile_training._known_resolution(item) == 4.4
+    assert profile_table._known_resolution(item) == 4.4
 
 
 @pytest.mark.parametrize(
@@ -64,37 +72,39 @@ def test_the_global_model_learns_what_the_half_maps_measure():
 def test_half_maps_enter_with_the_correlation_in_the_mask_of_the_map(info, expected):
     item = make_item(0)
     item.info.update({"measured_fsc0143_masked_A": 4.4, **info})
-    assert profile_training._measured_in_mask(item) == expected
+    assert profile_table._measured_in_mask(item) == expected
 
 
 def profile_rows(count, seed, halves):
     """An untrained global network and rows of either kind, whose truth scatters more from one map."""
     rng = np.random.default_rng(seed)
-    inputs = inference.MEASURED_INPUTS.stop
+    inputs = network_inputs.MEASURED_INPUTS.stop
     profile = rng.normal(size=(count, inputs)).astype(np.float32)
-    profile[:, inference.MEASURED_INPUTS] = np.where(halves, 1.0, 0.0)[:, None] * (1.0, 99.0)
-    model = profile_training.Ensemble(fn.global_network(inputs, (4,)), random_global_weights(inputs, (4,), 3))
-    rows = profile_training.Table(profile, np.zeros(count), np.ones(count), ["x"] * count)
-    middle = profile_training.calibrated(model, rows, {}).middle
+    profile[:, network_inputs.MEASURED_INPUTS] = np.where(halves, 1.0, 0.0)[:, None] * (1.0, 99.0)
+    model = global_network.Ensemble(
+        band_networks.global_network(inputs, (4,)), random_global_weights(inputs, (4,), 3)
+    )
+    rows = profile_table.Table(profile, np.zeros(count), np.ones(count), ["x"] * count)
+    middle = global_calibration.calibrated(model, rows, {}).middle
     return model, replace(rows, log2_voxels=middle + rng.normal(0, np.where(halves, 0.1, 0.8), count))
 
 
 def test_half_maps_are_calibrated_apart_from_single_maps():
     halves = np.arange(200) % 2 == 0
     model, rows = profile_rows(200, 5, halves)
-    found = profile_training.calibrate(model, rows)
+    found = global_calibration.calibrate(model, rows)
     assert found["half_maps"]["spread"] < found["spread"] / 2
     for kind in (halves, ~halves):
-        measured = profile_training.measure(model, profile_training.rows_of(rows, kind), found)
+        measured = global_calibration.measure(model, global_calibration.rows_of(rows, kind), found)
         assert measured["coverage68"] == pytest.approx(0.683, abs=0.02)
-    few = profile_training.calibrate(model, profile_training.rows_of(rows, np.arange(200) < 40))
+    few = global_calibration.calibrate(model, global_calibration.rows_of(rows, np.arange(200) < 40))
     assert "half_maps" not in few and few["spread"] > 0
 
 
 def test_models_of_one_calibration_serve_both_kinds():
     model, rows = profile_rows(2, 1, np.array([False, True]))
     plain, wide, apart = (
-        profile_training.calibrated(model, rows, calibration)
+        global_calibration.calibrated(model, rows, calibration)
         for calibration in ({}, {"spread": 2.0}, {"spread": 2.0, "half_maps": {"spread": 0.5}})
     )
     width = plain.high - plain.low
@@ -105,14 +115,14 @@ def test_models_of_one_calibration_serve_both_kinds():
 def test_half_maps_that_are_always_right_leave_no_doubt():
     model, rows = profile_rows(60, 2, np.ones(60, bool))
     # Blind to what half maps measure, the network's own answer stays while the measurement is moved.
-    model.weights["dense0/kernel"][inference.MEASURED_INPUTS] = 0
-    own = profile_training.calibrated(model, rows, {}).own
-    rows.profile[:, inference.MEASURED_INPUTS.stop - 1] = own - 2.0 + 0.2
+    model.weights["dense0/kernel"][network_inputs.MEASURED_INPUTS] = 0
+    own = global_calibration.calibrated(model, rows, {}).own
+    rows.profile[:, network_inputs.MEASURED_INPUTS.stop - 1] = own - 2.0 + 0.2
     right = replace(rows, log2_voxels=own + 0.2)
-    assert profile_training._doubt(model, right, {}) == pytest.approx(0.02)
-    other = np.where(profile_training.true_classes(right) == 2, 2.0, 4.5)
+    assert global_calibration._doubt(model, right, {}) == pytest.approx(0.02)
+    other = np.where(global_calibration.true_classes(right) == 2, 2.0, 4.5)
     wrong = replace(rows, log2_voxels=np.where(np.arange(60) % 3, own + 0.2, other))
-    assert profile_training._doubt(model, wrong, {}) > 0.2
+    assert global_calibration._doubt(model, wrong, {}) > 0.2
 
 
 def test_crops_keep_features_and_truth_together():
@@ -120,8 +130,8 @@ def test_crops_keep_features_and_truth_together():
     rng = np.random.default_rng(0)
     for size in (8, 16):  # 16 is larger than the item: padded
         for _ in range(10):
-            x, t, _, voxel = feature_training.draw_crop(item, "single", size, rng)
-            assert x.shape == (size, size, size, features.N_LOCAL) and t.shape == (size,) * 3
+            x, t, _, voxel = crop_batches.draw_crop(item, "single", size, rng)
+            assert x.shape == (size, size, size, network_inputs.N_LOCAL) and t.shape == (size,) * 3
             inside = t > 0
             assert inside.any() and voxel == 1.0
             assert np.array_equal(x[..., -1] > 0, inside)
@@ -130,15 +140,15 @@ def test_crops_keep_features_and_truth_together():
 
 def test_batches_do_not_depend_on_where_a_run_began():
     items = [make_item(k) for k in range(3)]
-    whole = feature_training.batches(items, TINY)
+    whole = crop_batches.batches(items, TINY)
     first = [next(whole) for _ in range(4)]
-    later = feature_training.batches(items, TINY, 2)
+    later = crop_batches.batches(items, TINY, 2)
     for a, b in zip(first[2:], later):
         assert all(np.array_equal(u, v) for u, v in zip(a, b))
     assert not np.array_equal(first[0][0], first[1][0])
     x, t, s, v = first[0]
-    assert x.shape == (2, 8, 8, 8, features.N_LOCAL) and t.shape == (2, 8, 8, 8)
-    assert s.shape == (2, features.summary_length()) and v.shape == (2,)
+    assert x.shape == (2, 8, 8, 8, network_inputs.N_LOCAL) and t.shape == (2, 8, 8, 8)
+    assert s.shape == (2, network_inputs.summary_length()) and v.shape == (2,)
     assert {a.dtype for a in (x, t, s, v)} == {np.dtype(np.float32)}
 
 
@@ -147,29 +157,29 @@ def test_both_variants_are_drawn_by_their_share():
     item.local["halves"] = item.local["halves"] + np.float16(0)
     item.local["halves"][1] = 7
     item.local["single"][1] = -7
-    always = feature_training.batches([item], LocalRecipe(crop=8, batch=4, halves_share=1.0))
-    never = feature_training.batches([item], LocalRecipe(crop=8, batch=4, halves_share=0.0))
+    always = crop_batches.batches([item], LocalRecipe(crop=8, batch=4, halves_share=1.0))
+    never = crop_batches.batches([item], LocalRecipe(crop=8, batch=4, halves_share=0.0))
     assert next(always)[0][..., 1].max() == 7 and next(never)[0][..., 1].min() == -7
 
 
 def test_padding_to_four():
-    x = feature_training.pad_to_four(np.ones((3, 5, 8, 9), np.float16))
+    x = held_out_answers.pad_to_four(np.ones((3, 5, 8, 9), np.float16))
     assert x.shape == (1, 8, 8, 12, 3) and x.dtype == np.float32
     assert x.sum() == 3 * 5 * 8 * 9
 
 
 def test_a_missing_split_is_said_but_other_sets_may_hold_it(data, tmp_path):
-    assert len(feature_training.load_split(data, "train", 2)) == 2
-    assert len(feature_training.load_split([data, data], "test")) == 2
+    assert len(feature_set_file.load_split(data, "train", 2)) == 2
+    assert len(feature_set_file.load_split([data, data], "test")) == 2
     with pytest.raises(InputError):
-        feature_training.load_split(tmp_path / "none.h5", "train")
+        feature_set_file.load_split(tmp_path / "none.h5", "train")
 
 
 def test_a_set_that_cannot_be_read_is_not_passed_over(data, tmp_path):
     """A mistyped name beside a good one used to be ignored."""
     (tmp_path / "text.h5").write_text("not HDF5")
     with pytest.raises(InputError, match="text.h5"):
-        feature_training.load_split([data, tmp_path / "text.h5"], "train")
+        feature_set_file.load_split([data, tmp_path / "text.h5"], "train")
 
 
 def test_the_sets_say_what_is_learned(data, monores, tmp_path):
@@ -181,7 +191,7 @@ def test_the_sets_say_what_is_learned(data, monores, tmp_path):
         handle["train/000000"].attrs["info"] = json.dumps(info)
     users = write_items(tmp_path / "users.h5", {"train": [make_item(0, labels="truth")]})
     write_items(known, {"train": [make_item(0, labels="known")]})
-    agreed = feature_training.agreed_labels
+    agreed = feature_set_file.agreed_labels
     assert agreed(data) == agreed([data, users]) == agreed(older) == agreed(known) == "truth"
     assert agreed(monores) == agreed(monores, "monores") == agreed([monores, older]) == "monores"
     assert agreed(older, "resmap") == "resmap"
@@ -193,16 +203,17 @@ def test_the_sets_say_what_is_learned(data, monores, tmp_path):
 
 def test_a_card_says_how_the_test_maps_were_kept_apart(data, monores):
     cluster, whole = "test, structures of clusters never trained on", "test, whole maps never trained on"
-    assert feature_sets.kept_apart(["realistic", "clean"]) == cluster
-    assert feature_sets.kept_apart(["realistic", "monores"]) == whole
-    assert feature_sets.kept_apart(["truth"]) == feature_sets.kept_apart(["known"]) == whole
+    assert feature_set_file.kept_apart(["realistic", "clean"]) == cluster
+    assert feature_set_file.kept_apart(["realistic", "monores"]) == whole
+    assert feature_set_file.kept_apart(["truth"]) == feature_set_file.kept_apart(["known"]) == whole
     model, rows = profile_rows(2, 1, np.array([False, True]))
     assert (
-        profile_training._kept_apart(replace(rows, kind=["clean single", "realistic halves"]), data)
+        global_calibration._kept_apart(replace(rows, kind=["clean single", "realistic halves"]), data)
         == cluster
     )
     assert (
-        profile_training._kept_apart(replace(rows, kind=["clean single", "monores single"]), monores) == whole
+        global_calibration._kept_apart(replace(rows, kind=["clean single", "monores single"]), monores)
+        == whole
     )
 
 
@@ -211,20 +222,20 @@ def test_the_global_model_says_which_split_is_empty(tmp_path):
     with pytest.raises(
         InputError, match="few.h5 holds no complete map of the split 'test', only train 1; make"
     ):
-        profile_training.table(data, "test", None)
+        profile_table.table(data, "test", None)
 
 
 def test_a_training_is_called_like_its_folder(tmp_path):
-    assert feature_training._run_name(tmp_path / "my-network", "truth") == "my-network"
-    assert feature_training._run_name(tmp_path / "with blanks", "truth") == "truth"
+    assert run_files._run_name(tmp_path / "my-network", "truth") == "my-network"
+    assert run_files._run_name(tmp_path / "with blanks", "truth") == "truth"
 
 
 def test_a_bad_name_is_said_before_anything_is_trained(data, tmp_path, capsys):
-    from cryoresdl.models import cli
+    from cryoresdl.models.cli import command_line
 
     for network in ("unet", "cnn"):
         words = ["train", network, "--data", str(data), "--name", "a/b", "--out", str(tmp_path / network)]
-        assert cli.main(words) == 2
+        assert command_line.main(words) == 2
         assert "'a/b' cannot name a model" in capsys.readouterr().err and not (tmp_path / network).exists()
 
 
@@ -247,24 +258,24 @@ def logits_of(p):
 
 def test_the_score_is_the_ranked_probability_score(tf):
     """A sure and right answer scores near 0, a wrong one its distance; worse in between."""
-    edges = fn.bin_edges()
+    edges = resolution_bins.bin_edges()
     k = 15
     u = np.float32((edges[k] + edges[k + 1]) / 2)
     scores = []
     for shift in (0, 1, 2, 8):
-        p = np.zeros((1, fn.N_BINS))
+        p = np.zeros((1, resolution_bins.N_BINS))
         p[0, k + shift] = 1
         scores.append(
-            float(feature_training._loss_of(tf, logits_of(p), tf.constant([u]), tf.constant([1.0]), 0.0)[0])
+            float(probability_score._loss_of(tf, logits_of(p), tf.constant([u]), tf.constant([1.0]), 0.0)[0])
         )
     assert scores[0] == pytest.approx(0, abs=1e-6)
-    assert np.allclose(scores[1:], np.array([1, 2, 8]) * fn.BIN_STEP, rtol=1e-3)
+    assert np.allclose(scores[1:], np.array([1, 2, 8]) * resolution_bins.BIN_STEP, rtol=1e-3)
     # In angstroms the same miss costs more where bins are wider.
-    p = np.zeros((1, fn.N_BINS))
+    p = np.zeros((1, resolution_bins.N_BINS))
     p[0, k + 1] = 1
     args = (tf, logits_of(p), tf.constant([u]), tf.constant([1.0]))
-    extra = float(feature_training._loss_of(*args, 1.0)[0]) - scores[1]
-    width = np.log(2) * fn.BIN_STEP * 2 ** edges[k + 1]
+    extra = float(probability_score._loss_of(*args, 1.0)[0]) - scores[1]
+    width = np.log(2) * resolution_bins.BIN_STEP * 2 ** edges[k + 1]
     assert extra == pytest.approx(width / np.sqrt(1 + (2**u / 10) ** 2), rel=1e-3)
 
 
@@ -281,7 +292,7 @@ def test_the_score_prefers_honest_spreads(tf):
     mean = {
         sigma: float(
             np.mean(
-                feature_training._loss_of(
+                probability_score._loss_of(
                     tf, np.tile(logits_of(gaussian(sigma)), (4000, 1)), u, tf.ones(4000), 0.0
                 )
             )
@@ -294,14 +305,14 @@ def test_the_score_prefers_honest_spreads(tf):
 def test_only_estimated_cells_count(tf):
     truth = np.zeros((1, 4, 4, 4), np.float32)
     truth[0, :2] = 4.0
-    logits = np.random.default_rng(0).normal(size=(1, 4, 4, 4, fn.N_BINS)).astype(np.float32)
+    logits = np.random.default_rng(0).normal(size=(1, 4, 4, 4, resolution_bins.N_BINS)).astype(np.float32)
     voxel = tf.constant([1.0])
-    loss, error = feature_training._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
+    loss, error = probability_score._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
     logits[0, 2:] = 99.0
-    again, same = feature_training._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
+    again, same = probability_score._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
     assert float(loss) == float(again) and float(error) == float(same)
     # The error is that of the median.
-    p = np.exp(logits[0, :2].reshape(-1, fn.N_BINS).astype(np.float64))
+    p = np.exp(logits[0, :2].reshape(-1, resolution_bins.N_BINS).astype(np.float64))
     exact = np.abs(resolution_bins.quantile(p / p.sum(-1, keepdims=True), 0.5) - 2.0).mean()
     assert float(error) == pytest.approx(exact, abs=0.06)
 
@@ -309,14 +320,14 @@ def test_only_estimated_cells_count(tf):
 def test_a_small_molecule_is_heard_beside_a_large_one(tf):
     truth = np.zeros((2, 8, 8, 8), np.float32)
     truth[0], truth[1, :1, :1] = 4.0, 4.0
-    right = np.full((2, 8, 8, 8, fn.N_BINS), -20.0, np.float32)
-    right[..., int((2.0 - fn.BIN_LOW) / fn.BIN_STEP)] = 20.0
+    right = np.full((2, 8, 8, 8, resolution_bins.N_BINS), -20.0, np.float32)
+    right[..., int((2.0 - resolution_bins.BIN_LOW) / resolution_bins.BIN_STEP)] = 20.0
     wrong = right.copy()
     wrong[1] = wrong[1, ..., ::-1]
     voxels = tf.constant([1.0, 1.0])
 
     def error(logits):
-        return float(feature_training._loss(tf, tf.constant(logits), tf.constant(truth), voxels, 0.3)[1])
+        return float(probability_score._loss(tf, tf.constant(logits), tf.constant(truth), voxels, 0.3)[1])
 
     every = error(np.ascontiguousarray(wrong[1:].repeat(2, 0)))
     share = (error(wrong) - error(right)) / (every - error(right))
@@ -326,7 +337,7 @@ def test_a_small_molecule_is_heard_beside_a_large_one(tf):
 @pytest.fixture(scope="module")
 def uninterrupted(tf, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    weights = feature_training.fit_local(data, out, TINY, report=lambda _: None, validate_every=2)
+    weights = local_network.fit_local(data, out, TINY, report=lambda _: None, validate_every=2)
     return out, weights
 
 
@@ -346,18 +357,18 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
     class Killed(Exception):
         pass
 
-    original = feature_training._checkpoint
+    original = run_files._checkpoint
 
     def kill_after(*args):
         original(*args)
         raise Killed
 
     lines = []
-    monkeypatch.setattr(feature_training, "_checkpoint", kill_after)
+    monkeypatch.setattr(run_files, "_checkpoint", kill_after)
     with pytest.raises(Killed):
-        feature_training.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
-    monkeypatch.setattr(feature_training, "_checkpoint", original)
-    weights = feature_training.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
+        local_network.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
+    monkeypatch.setattr(run_files, "_checkpoint", original)
+    weights = local_network.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
     assert lines[0] == "resumed at step 2"
     whole, resumed = (np.load(folder / "checkpoint.npz") for folder in (uninterrupted[0], tmp_path))
     assert int(resumed["number"]) == 4 and set(whole.files) == set(resumed.files)
@@ -373,7 +384,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
 def test_training_learns(tf, data, tmp_path):
     """The truth lies in the first feature: fifty steps must find some of it."""
     recipe = LocalRecipe((8, 8), crop=8, batch=4, steps=50, rate=1e-2, seed=0, bfloat16=False)
-    feature_training.fit_local(data, tmp_path, recipe, report=lambda _: None, validate_every=25)
+    local_network.fit_local(data, tmp_path, recipe, report=lambda _: None, validate_every=25)
     with open(tmp_path / "history.csv", newline="") as handle:
         errors = [float(r["log2_error"]) for r in csv.DictReader(handle)]
     assert errors[-1] < 0.75 * errors[0]
@@ -383,57 +394,57 @@ def test_a_model_for_other_features_is_no_start(data, tmp_path):
     card = {
         "kind": "local",
         "name": "old",
-        "network": fn.local_network((4, 6)),
+        "network": band_networks.local_network((4, 6)),
         "calibration": {"spread": 1.0},
     }
     card["network"]["config"]["features"] = 0
-    path = model_file.save(tmp_path / "old.cryoresdl", card, {"logits/bias": np.zeros(2, np.float32)})
+    path = model_archive.save(tmp_path / "old.cryoresdl", card, {"logits/bias": np.zeros(2, np.float32)})
     with pytest.raises(InputError, match="version 0.*train it again"):
-        feature_training.train_local(data, tmp_path / "out", start=str(path))
+        local_network.train_local(data, tmp_path / "out", start=str(path))
     with pytest.raises(InputError, match="old.cryoresdl was trained on features of version 0"):
-        inference.load_model(path, "local")
+        network_runners.load_model(path, "local")
 
 
 def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_path):
     _, weights = uninterrupted
     path = tmp_path / "model.cryoresdl"
-    card = feature_training.save_local(weights, data, path, "mine", TINY, {"labels": "truth"})
-    model = model_file.load(path)
+    card = local_network.save_local(weights, data, path, "mine", TINY, {"labels": "truth"})
+    model = model_store.load(path)
     assert model.card["name"] == "mine" and model.card["kind"] == "local"
     assert card["metrics"]["maps"] == 1 and card["calibration"]["spread"] > 0
     assert card["data"]["maps"] == {"train": 3, "validation": 1, "test": 1}
     json.dumps(model.card)
-    from cryoresdl.models import backend
+    from cryoresdl.models.networks import network_runners
 
-    item = feature_training.load_split(data, "test")[0]
-    expected = feature_training.predict_item(
-        feature_training.inference_model(weights, TINY.channels), item, "single"
+    item = feature_set_file.load_split(data, "test")[0]
+    expected = held_out_answers.predict_item(
+        held_out_answers.inference_model(weights, TINY.channels), item, "single"
     )
-    run, _ = backend.runner(model.card["network"], model.weights, "numpy")
-    x = feature_training.pad_to_four(item.local["single"])
+    run, _ = network_runners.runner(model.card["network"], model.weights, "numpy")
+    x = held_out_answers.pad_to_four(item.local["single"])
     z, y, w = item.truth.shape
     logits = run({"x": x, "summary": item.summary["single"][None]})[0][:z, :y, :w][item.truth > 0]
     p = np.exp(logits - logits.max(-1, keepdims=True))
     assert np.allclose(
         p / p.sum(-1, keepdims=True), expected, atol=2e-3
     )  # weights are kept in half precision
-    assert inference.load_model(path, "local").card["name"] == "mine"
+    assert network_runners.load_model(path, "local").card["name"] == "mine"
 
 
 def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
-    from cryoresdl.models import model_file
+    from cryoresdl.models.networks import model_store
 
     _, weights = uninterrupted
     first = tmp_path / "first.cryoresdl"
-    feature_training.save_local(weights, data, first, "mine", TINY, {"labels": "truth"})
-    path = feature_training.calibrate_again(data, str(first), tmp_path / "again")
-    again, before = model_file.load(path), model_file.load(first)
+    local_network.save_local(weights, data, first, "mine", TINY, {"labels": "truth"})
+    path = local_network.calibrate_again(data, str(first), tmp_path / "again")
+    again, before = model_store.load(path), model_store.load(first)
     assert again.card["calibration"]["data"]["sets"] == [data.name]
     was = before.card["calibration"]
     assert again.card["calibration"]["profile"] == {k: v for k, v in was.items() if k.startswith("spread")}
     widths = np.linspace(0.05, 0.6, 9).astype(np.float32)  # what the global network reads stays as it was
     profiles = [
-        corrections.calibrated_spread(widths, m.card["calibration"], corrections.PROFILE)
+        map_corrections.calibrated_spread(widths, m.card["calibration"], map_corrections.PROFILE)
         for m in (before, again)
     ]
     assert np.array_equal(*profiles)
@@ -442,15 +453,17 @@ def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
     for name, values in before.weights.items():
         assert values.dtype == again.weights[name].dtype and np.array_equal(values, again.weights[name])
     with pytest.raises(InputError, match="no default local model"):
-        feature_training.calibrate_again(data, "paper-cnn", tmp_path / "other")
+        local_network.calibrate_again(data, "paper-cnn", tmp_path / "other")
 
 
 @pytest.mark.parametrize("words", [["unet", "--epochs", "3"], ["cnn"], ["unet", "--start", "none"]])
 def test_calibrating_refuses_what_belongs_to_training(data, tmp_path, capsys, words):
-    from cryoresdl.models import cli
+    from cryoresdl.models.cli import command_line
 
     out = tmp_path / "none"
-    assert cli.main(["train", *words, "--calibrate-only", "--data", str(data), "--out", str(out)]) == 2
+    assert (
+        command_line.main(["train", *words, "--calibrate-only", "--data", str(data), "--out", str(out)]) == 2
+    )
     assert "--calibrate-only takes 'unet'" in capsys.readouterr().err and not out.exists()
 
 
@@ -458,7 +471,7 @@ def test_calibrating_refuses_what_belongs_to_training(data, tmp_path, capsys, wo
 def tuned_folder(tf, monores, tmp_path_factory):
     """A network fine-tuned from the shipped one, as it is done with the few maps of a user."""
     out = tmp_path_factory.mktemp("runs") / "tuned"
-    feature_training.train_local(monores, out, epochs=1, batch=2, report=lambda _: None)
+    local_network.train_local(monores, out, epochs=1, batch=2, report=lambda _: None)
     return out
 
 
@@ -468,7 +481,7 @@ def test_a_training_leaves_card_and_curves(tuned_folder, monores):
     card = json.loads((tuned_folder / "card.json").read_text())
     assert card["training"]["labels"] == "monores" and card["training"]["start"] == "truth"
     assert card["name"] == "tuned" and card["metrics"]["split"] == "test, whole maps never trained on"
-    assert card["metrics"] == model_file.read_card(tuned_folder / "model.cryoresdl")["metrics"]
+    assert card["metrics"] == model_store.read_card(tuned_folder / "model.cryoresdl")["metrics"]
 
 
 def test_a_run_keeps_its_labels_when_it_is_resumed(tuned_folder, tmp_path):
@@ -477,35 +490,35 @@ def test_a_run_keeps_its_labels_when_it_is_resumed(tuned_folder, tmp_path):
         {split: [make_item(0, split=split, labels="resmap")] for split in ("train", "validation", "test")},
     )
     with pytest.raises(InputError, match="checkpoint.npz was begun on monores labels, not resmap"):
-        feature_training.train_local(other, tuned_folder, "resmap", resume=True, report=lambda _: None)
+        local_network.train_local(other, tuned_folder, "resmap", resume=True, report=lambda _: None)
     with pytest.raises(InputError, match="resmap.h5 has resmap labels, not monores"):
-        feature_training.train_local(other, tuned_folder, "monores", resume=True)
+        local_network.train_local(other, tuned_folder, "monores", resume=True)
 
 
 def test_fine_tuning_takes_the_width_of_its_start(tuned_folder, data, tmp_path):
     """The shipped model is wider than the recipe's default."""
     path = tuned_folder / "model.cryoresdl"
-    tuned, start = model_file.load(path), model_file.load("truth")
+    tuned, start = model_store.load(path), model_store.load("truth")
     channels = [model.card["network"]["config"]["channels"] for model in (tuned, start)]
-    assert channels[0] == channels[1] != list(feature_training.LocalRecipe.channels)
+    assert channels[0] == channels[1] != list(crop_batches.LocalRecipe.channels)
     with pytest.raises(InputError, match="no default local model"):
-        feature_training.train_local(data, tmp_path / "other", start="paper-cnn")
+        local_network.train_local(data, tmp_path / "other", start="paper-cnn")
 
 
 def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):
     """A second training with a seed above 0 used to go on in the file of the first."""
-    from cryoresdl.models import profile_training as pt
+    from cryoresdl.models.training import global_network, profile_table
 
     rng = np.random.default_rng(0)
-    rows = pt.Table(
+    rows = profile_table.Table(
         rng.normal(size=(12, 5)).astype(np.float32),
         rng.uniform(1.5, 3, 12).astype(np.float32),
         np.ones(12, np.float32),
         ["realistic single"] * 12,
     )
-    recipe = pt.GlobalRecipe(widths=(4,), epochs=2, batch=6, seed=5)
+    recipe = global_network.GlobalRecipe(widths=(4,), epochs=2, batch=6, seed=5)
     for _ in range(2):
-        pt.train_members(rows, rows, recipe, lambda _: None, tmp_path / "history.csv", members=2)
+        global_network.train_members(rows, rows, recipe, lambda _: None, tmp_path / "history.csv", members=2)
         with open(tmp_path / "history.csv", newline="") as handle:
             assert [row["epoch"] for row in csv.DictReader(handle)] == ["0", "1", "0", "1"]
 
@@ -513,26 +526,26 @@ def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):
 def test_noise_spares_what_half_maps_measure(tf):
     import keras
 
-    size = inference.MEASURED_INPUTS.stop + 3
+    size = network_inputs.MEASURED_INPUTS.stop + 3
     model = keras.Sequential([keras.Input((size,)), keras.layers.Identity()])
     rows = np.ones((50, size), np.float32)
-    noisy = np.asarray(profile_training._with_noise(keras, model, 0.5)(rows, training=True))
+    noisy = np.asarray(global_network._with_noise(keras, model, 0.5)(rows, training=True))
     spread = noisy.std(0)
-    assert (spread[inference.MEASURED_INPUTS] == 0).all() and (
-        np.delete(spread, inference.MEASURED_INPUTS) > 0.2
+    assert (spread[network_inputs.MEASURED_INPUTS] == 0).all() and (
+        np.delete(spread, network_inputs.MEASURED_INPUTS) > 0.2
     ).all()
-    assert np.array_equal(profile_training._with_noise(keras, model, 0.5)(rows, training=False), rows)
+    assert np.array_equal(global_network._with_noise(keras, model, 0.5)(rows, training=False), rows)
 
 
 def test_a_resumed_global_training_reads_its_table_of_the_same_data_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(profile_training.model_file, "digest", lambda model: "local")
+    monkeypatch.setattr(profile_table.model_file, "digest", lambda model: "local")
     made = []
 
     def table(data, *_, **__):
         made.append(data)
-        return profile_training.Table(np.zeros((2, 4)), np.ones(2), np.ones(2), ["realistic single"] * 2)
+        return profile_table.Table(np.zeros((2, 4)), np.ones(2), np.ones(2), ["realistic single"] * 2)
 
-    monkeypatch.setattr(profile_training, "table", table)
+    monkeypatch.setattr(profile_table, "table", table)
     sets = [write_items(tmp_path / f"{count}.h5", {"train": [make_item(count)] * count}) for count in (1, 2)]
     for data, resume, times in (
         (sets[0], False, 1),
@@ -540,5 +553,5 @@ def test_a_resumed_global_training_reads_its_table_of_the_same_data_only(tmp_pat
         (sets[1], True, 2),
         (sets[0], True, 3),
     ):
-        profile_training.cached_table(tmp_path / "table.npz", [data], "train", None, resume)
+        profile_table.cached_table(tmp_path / "table.npz", [data], "train", None, resume)
         assert len(made) == times

@@ -6,21 +6,24 @@ import scipy.fft as sf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryoresdl.models import features, fsc, realistic
-from cryoresdl.models.errors import InputError
-
-from .small_maps import ball
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.features import band_energies, map_features, network_inputs, spectrum_levelling
+from cryoresdl.models.maps import fourier_shells
+from cryoresdl.models.simulation import imaging_conditions, known_local_resolution, realistic_map
+from cryoresdl.tests.helpers.small_maps import ball
 
 
 @pytest.fixture(scope="module")
 def noisy():
     """A molecule in white noise."""
-    return realistic.simulate(ball(500, 11.0), 3.5, 48, 1.0, 1, realistic.Options(b_base=20.0, b_range=40.0))
+    return realistic_map.simulate(
+        ball(500, 11.0), 3.5, 48, 1.0, 1, imaging_conditions.Options(b_base=20.0, b_range=40.0)
+    )
 
 
 @pytest.fixture(scope="module")
 def found(noisy):
-    return features.compute(noisy.map, noisy.mask, 1.0)
+    return map_features.compute(noisy.map, noisy.mask, 1.0)
 
 
 def sphere(shape, radius):
@@ -33,30 +36,30 @@ def sphere(shape, radius):
 
 @pytest.mark.parametrize("scale, offset", [(1e-4, 0.0), (1e4, 0.0), (1.0, 50.0), (3.0, -7.0)])
 def test_scale_and_offset_do_not_matter(noisy, found, scale, offset):
-    again = features.compute(noisy.map * np.float32(scale) + np.float32(offset), noisy.mask, 1.0)
+    again = map_features.compute(noisy.map * np.float32(scale) + np.float32(offset), noisy.mask, 1.0)
     assert np.abs(again.local - found.local).max() < 5e-3
     assert np.abs(again.summary - found.summary).max() < 5e-3
 
 
 @pytest.mark.parametrize("b_factor", [-40.0, 120.0])
 def test_sharpening_does_not_matter(noisy, found, b_factor):
-    f = realistic.frequency_grid(noisy.map.shape)
+    f = fourier_shells.frequency_grid(noisy.map.shape)
     filtered = sf.irfftn(sf.rfftn(noisy.map) * np.exp(-0.25 * b_factor * f**2), s=noisy.map.shape)
-    again = features.compute(filtered.astype(np.float32), noisy.mask, 1.0)
+    again = map_features.compute(filtered.astype(np.float32), noisy.mask, 1.0)
     # Energy over noise, band by band: units are (log2 - 2) / 4, so 0.05 is 15 % of the energy.
-    shift = (again.local - found.local)[: features.N_BANDS, found.mask_cells]
+    shift = (again.local - found.local)[: band_energies.N_BANDS, found.mask_cells]
     assert np.abs(np.median(shift, axis=1)).max() < 0.05
     assert np.quantile(np.abs(shift), 0.95) < 0.12
     # The map's own slope is the one thing that may tell of the filter.
-    n = features.N_BANDS
+    n = band_energies.N_BANDS
     assert np.abs(again.summary[4 * n : 5 * n] - found.summary[4 * n : 5 * n]).max() > 0.1
 
 
 def test_the_voxel_size_enters_only_as_a_number(noisy, found):
-    again = features.compute(noisy.map, noisy.mask, 2.0)
+    again = map_features.compute(noisy.map, noisy.mask, 2.0)
     assert np.array_equal(again.local, found.local)
     changed = np.flatnonzero(again.summary != found.summary)
-    n = features.SUMMARY_BLOCKS * features.N_BANDS
+    n = network_inputs.SUMMARY_BLOCKS * band_energies.N_BANDS
     assert changed.tolist() == [n, n + 4]
     assert again.summary[n] - found.summary[n] == pytest.approx(1.0)
 
@@ -66,53 +69,55 @@ def test_a_steep_spectrum_does_not_leak_through_the_faces_of_the_region():
 
     Cut out before its spectrum is flat, the strong high bands would jump at the faces and fill the weak ones.
     """
-    made = realistic.simulate(ball(500, 9.0), 3.5, 72, 1.0, 1, realistic.Options(b_base=20.0, b_range=40.0))
-    plain = features.compute(made.map, made.mask, 1.0)
+    made = realistic_map.simulate(
+        ball(500, 9.0), 3.5, 72, 1.0, 1, imaging_conditions.Options(b_base=20.0, b_range=40.0)
+    )
+    plain = map_features.compute(made.map, made.mask, 1.0)
     assert all(edge.stop - edge.start < 66 for edge in plain.region)
-    f = realistic.frequency_grid(made.map.shape)
+    f = fourier_shells.frequency_grid(made.map.shape)
     steep = sf.irfftn(sf.rfftn(made.map) * np.exp(0.25 * 60.0 * f**2), s=made.map.shape)
-    found = features.compute(steep.astype(np.float32), made.mask, 1.0)
-    n = features.N_BANDS
+    found = map_features.compute(steep.astype(np.float32), made.mask, 1.0)
+    n = band_energies.N_BANDS
     shift = 4 * (found.summary - plain.summary)[1:n]
     assert np.abs(shift).max() < 0.45  # 1 to 5 where the region is cut out first
     slopes = 4 * (found.summary - plain.summary)[4 * n : 5 * n]
-    centres = np.asarray(features.BAND_CENTRES)
+    centres = np.asarray(band_energies.BAND_CENTRES)
     expected = np.diff(0.5 * 60.0 * centres**2) / np.log(2)  # what the filter really added, band to band
     assert np.allclose(slopes[1:], expected, atol=0.3)
 
 
 def test_a_rise_is_levelled_and_a_fall_left_alone():
     noise = np.random.default_rng(11).standard_normal((48, 40, 56)).astype(np.float32)
-    f = realistic.frequency_grid(noise.shape)
+    f = fourier_shells.frequency_grid(noise.shape)
     for b_factor, expected in ((-120.0, None), (0.0, 1.0), (120.0, 1.0)):
         tilted = sf.irfftn(sf.rfftn(noise) * np.exp(-0.25 * b_factor * f**2), s=noise.shape)
-        again, found = features.level_spectrum(tilted.astype(np.float32))
-        power = realistic.shell_power(sf.rfftn(again), f, 20)[3:20]
+        again, found = spectrum_levelling.level_spectrum(tilted.astype(np.float32))
+        power = fourier_shells.shell_power(sf.rfftn(again), f, 20)[3:20]
         if expected is None:
             assert power.max() / power.min() < 2.5
         else:
             inner = found.gain[3:20] / found.gain[3]
             assert np.abs(np.log(inner)).max() < 0.15
-        assert np.allclose(found.apply(tilted, features.WHOLE), again, atol=1e-4 * np.abs(again).max())
+        assert np.allclose(found.apply(tilted, band_energies.WHOLE), again, atol=1e-4 * np.abs(again).max())
 
 
 def test_what_a_filter_has_emptied_stays_empty():
     noise = np.random.default_rng(12).standard_normal((48, 48, 48)).astype(np.float32)
-    f = realistic.frequency_grid(noise.shape)
+    f = fourier_shells.frequency_grid(noise.shape)
     cut = sf.irfftn(sf.rfftn(noise) * (f < 0.2), s=noise.shape).astype(np.float16).astype(np.float32)
-    flat, found = features.level_spectrum(cut)
-    power = realistic.shell_power(sf.rfftn(flat), f, 24)
+    flat, found = spectrum_levelling.level_spectrum(cut)
+    power = fourier_shells.shell_power(sf.rfftn(flat), f, 24)
     assert power[11:].max() < 1e-5 * power[3:9].mean()
-    empty = features.empty_bands(found)
-    assert not empty[: np.searchsorted(features.BAND_CENTRES, 0.18)].any() and empty[-3:].all()
-    assert features.filter_edge(found) == pytest.approx(5.0, rel=0.1)
+    empty = spectrum_levelling.empty_bands(found)
+    assert not empty[: np.searchsorted(band_energies.BAND_CENTRES, 0.18)].any() and empty[-3:].all()
+    assert spectrum_levelling.filter_edge(found) == pytest.approx(5.0, rel=0.1)
 
 
 def test_the_mean_of_the_box_hides_no_noise():
     """A mean of 2^18 standard deviations of the noise stands 2^50 above it; the noise still reaches Nyquist."""
     noise = np.random.default_rng(13).standard_normal((40, 40, 40)).astype(np.float32)
-    _, found = features.level_spectrum(noise * np.float32(0.5) + np.float32(2.0**17))
-    assert features.filter_edge(found) == 2.0 and not features.empty_bands(found).any()
+    _, found = spectrum_levelling.level_spectrum(noise * np.float32(0.5) + np.float32(2.0**17))
+    assert spectrum_levelling.filter_edge(found) == 2.0 and not spectrum_levelling.empty_bands(found).any()
 
 
 @settings(max_examples=60, deadline=None)
@@ -124,30 +129,32 @@ def test_the_region_holds_every_masked_voxel_from_an_even_one_on(axes):
     mask = np.zeros(shape, bool)
     window = tuple(slice(low % n, low % n + size) for n, low, size in axes)
     mask[window] = True
-    region = features.region_of(mask)
+    region = map_features.region_of(mask)
     assert mask[region].sum() == mask.sum()
     for edge, part, n in zip(region, window, shape):
-        assert edge.start % features.STRIDE == 0 and edge.stop <= n
-        assert edge.start <= max(part.start - features.REGION_MARGIN, 0)
-        assert edge.stop >= min(min(part.stop, n) + features.REGION_MARGIN, n)
+        assert edge.start % band_energies.STRIDE == 0 and edge.stop <= n
+        assert edge.start <= max(part.start - map_features.REGION_MARGIN, 0)
+        assert edge.stop >= min(min(part.stop, n) + map_features.REGION_MARGIN, n)
 
 
 def test_the_cells_of_the_region_lie_where_it_says():
     shape = (81, 70, 66)
     mask = np.zeros(shape, bool)
     mask[55:70, 31:40, 20:35] = True
-    found = features.compute(np.random.default_rng(14).standard_normal(shape).astype(np.float32), mask, 1.0)
+    found = map_features.compute(
+        np.random.default_rng(14).standard_normal(shape).astype(np.float32), mask, 1.0
+    )
     assert found.region[0].start > 0
-    assert np.array_equal(features.cells_of_mask(mask)[found.cell_region()], found.mask_cells)
+    assert np.array_equal(band_energies.cells_of_mask(mask)[found.cell_region()], found.mask_cells)
 
 
 def test_an_empty_mask_is_refused():
     with pytest.raises(InputError, match="mask is empty"):
-        features.compute(np.zeros((20, 20, 20), np.float32), np.zeros((20, 20, 20), bool), 1.0)
+        map_features.compute(np.zeros((20, 20, 20), np.float32), np.zeros((20, 20, 20), bool), 1.0)
 
 
 def test_windows_hold_no_numbers_below_the_normal_range():
-    weights = features._window_matrix(96, 96, 48, 2.0, 1.1)
+    weights = band_energies._window_matrix(96, 96, 48, 2.0, 1.1)
     assert weights[weights > 0].min() > np.finfo(np.float32).tiny
 
 
@@ -158,13 +165,13 @@ def test_windows_hold_no_numbers_below_the_normal_range():
 def test_odd_and_oblong_boxes_have_one_cell_for_every_two_voxels(shape):
     data = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     mask = sphere(shape, 9)
-    result = features.compute(data, mask, 1.3)
+    result = map_features.compute(data, mask, 1.3)
     mask = mask[result.region]
     cells = tuple(-(-n // 2) for n in mask.shape)
     assert all(edge.start % 2 == 0 for edge in result.region)
-    assert result.local.shape == (features.N_LOCAL,) + cells and result.local.dtype == np.float32
+    assert result.local.shape == (network_inputs.N_LOCAL,) + cells and result.local.dtype == np.float32
     assert result.mask_cells.shape == cells
-    assert result.summary.shape == (features.summary_length(),) and result.summary.dtype == np.float32
+    assert result.summary.shape == (network_inputs.summary_length(),) and result.summary.dtype == np.float32
     assert np.isfinite(result.local).all() and np.isfinite(result.summary).all()
     padded = np.pad(mask, [(0, n % 2) for n in mask.shape])
     assert np.array_equal(
@@ -174,7 +181,7 @@ def test_odd_and_oblong_boxes_have_one_cell_for_every_two_voxels(shape):
 
 
 def test_axes_are_treated_alike(noisy, found):
-    turned = features.compute(
+    turned = map_features.compute(
         np.ascontiguousarray(noisy.map.transpose(2, 0, 1)),
         np.ascontiguousarray(noisy.mask.transpose(2, 0, 1)),
         1.0,
@@ -188,9 +195,9 @@ def test_axes_are_treated_alike(noisy, found):
 def test_pure_noise_has_ratio_one_in_every_band():
     shape = (56, 56, 56)
     data = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
-    result = features.compute(data, sphere(shape, 13), 1.0)
+    result = map_features.compute(data, sphere(shape, 13), 1.0)
     assert result.has_noise and result.background_constant < 0.01
-    n = features.N_BANDS
+    n = band_energies.N_BANDS
     relative = 4 * result.summary[:n]  # log2 of mean energy inside over the noise outside
     assert np.abs(relative[-8:]).max() < 0.25
     assert np.abs(relative[4:]).max() < 1.0  # few independent waves fit outside at low frequencies
@@ -205,29 +212,29 @@ def test_half_maps_tell_the_noise_where_it_is():
     profile = np.ones(shape, np.float32)
     profile[:, :, 48:] = 2.0
     one, two = (rng.standard_normal(shape, dtype=np.float32) * profile for _ in range(2))
-    result = features.compute((one + two) / 2, np.ones(shape, bool), 1.0, (one - two) / 2)
-    local = 4 * result.local[9 : features.N_BANDS] + 2
+    result = map_features.compute((one + two) / 2, np.ones(shape, bool), 1.0, (one - two) / 2)
+    local = 4 * result.local[9 : band_energies.N_BANDS] + 2
     left, right = (local[:, :, :, chosen].mean() for chosen in (slice(8, 17), slice(31, 40)))
     assert abs(left - right) < 0.15
     assert result.has_noise
-    assert result.summary[features.SUMMARY_BLOCKS * features.N_BANDS + 1] == 1.0
+    assert result.summary[network_inputs.SUMMARY_BLOCKS * band_energies.N_BANDS + 1] == 1.0
     # Without the halves there is only one level for the whole map: the noisier half seems to hold more signal.
     mask = np.zeros(shape, bool)
     mask[6:18, 6:18, 12:84] = True
-    blind = 4 * features.compute((one + two) / 2, mask, 1.0).local[9 : features.N_BANDS] + 2
+    blind = 4 * map_features.compute((one + two) / 2, mask, 1.0).local[9 : band_energies.N_BANDS] + 2
     assert blind[:, 4:8, 4:8, 31:40].mean() - blind[:, 4:8, 4:8, 8:17].mean() > 1.5
 
 
 def test_a_signal_band_stands_out_by_its_energy():
     shape = (48, 48, 48)
     noise = np.random.default_rng(5).standard_normal(shape).astype(np.float32)
-    centre = features.BAND_CENTRES[-3]
+    centre = band_energies.BAND_CENTRES[-3]
     wave = np.sin(2 * np.pi * centre * np.arange(48, dtype=np.float32))[None, None, :]
-    level = realistic.band_power(np.ones_like, centre, 0.1 * centre)
+    level = known_local_resolution.band_power(np.ones_like, centre, 0.1 * centre)
     amplitude = np.float32(np.sqrt(2 * 15 * level))  # energy A^2 / 2 = 15 times the noise's: ratio 16
-    result = features.compute(noise + amplitude * wave * sphere(shape, 13), sphere(shape, 14), 1.0)
-    ratio = (4 * result.local + 2)[: features.N_BANDS, 10:14, 10:14, 10:14].mean((1, 2, 3))
-    assert ratio.argmax() == features.N_BANDS - 3
+    result = map_features.compute(noise + amplitude * wave * sphere(shape, 13), sphere(shape, 14), 1.0)
+    ratio = (4 * result.local + 2)[: band_energies.N_BANDS, 10:14, 10:14, 10:14].mean((1, 2, 3))
+    assert ratio.argmax() == band_energies.N_BANDS - 3
     assert ratio.max() == pytest.approx(4.0, abs=0.4)
     assert abs(ratio[-1]) < 1.0 and abs(ratio[8]) < 1.0
 
@@ -236,12 +243,12 @@ def test_an_emptied_background_is_recognised():
     shape = (40, 40, 40)
     data = np.random.default_rng(6).standard_normal(shape).astype(np.float32)
     mask = sphere(shape, 12)
-    result = features.compute(np.where(mask, data, 0), mask, 1.0)
+    result = map_features.compute(np.where(mask, data, 0), mask, 1.0)
     assert not result.has_noise and result.background_constant == pytest.approx(1.0)
     half = data * sphere(shape, 22)
-    assert 0.0 < features.constant_background(half, mask)[0] < 1.0
-    assert features.constant_background(data, np.ones(shape, bool))[0] == 1.0
-    assert features.constant_background(data, mask)[0] < 0.01
+    assert 0.0 < map_features.constant_background(half, mask)[0] < 1.0
+    assert map_features.constant_background(data, np.ones(shape, bool))[0] == 1.0
+    assert map_features.constant_background(data, mask)[0] < 0.01
 
 
 def test_an_emptied_background_need_not_be_zero():
@@ -249,8 +256,8 @@ def test_an_emptied_background_need_not_be_zero():
     shape = (48, 48, 48)
     data = np.random.default_rng(8).standard_normal(shape).astype(np.float32) * sphere(shape, 20)
     mask = sphere(shape, 11)
-    before = features.compute(data, mask, 1.0)
-    after = features.compute((data - 0.3) / np.float32(data.std()), mask, 1.0)
+    before = map_features.compute(data, mask, 1.0)
+    after = map_features.compute((data - 0.3) / np.float32(data.std()), mask, 1.0)
     assert after.background_constant == before.background_constant > 0.1
     assert np.allclose(after.local, before.local, atol=2e-3)
     assert np.allclose(after.summary, before.summary, atol=2e-3)
@@ -259,13 +266,13 @@ def test_an_emptied_background_need_not_be_zero():
 def test_the_mean_of_a_sharpened_map_does_not_drown_its_lowest_bands():
     shape = (48, 48, 48)
     rng = np.random.default_rng(9)
-    f = fsc.frequency_grid(shape)
+    f = fourier_shells.frequency_grid(shape)
     noise = rng.standard_normal(shape) * (1 + 2 * sphere(shape, 12))
     mask = sphere(shape, 12)
-    plain = features.compute(noise.astype(np.float32), mask, 1.0)
+    plain = map_features.compute(noise.astype(np.float32), mask, 1.0)
     raised = np.fft.irfftn(np.fft.rfftn(noise) * np.exp(20.0 * f**2), shape).astype(np.float32)
-    sharpened = features.compute(raised, mask, 1.0)
-    change = 4 * (sharpened.summary - plain.summary)[: features.N_BANDS]
+    sharpened = map_features.compute(raised, mask, 1.0)
+    change = 4 * (sharpened.summary - plain.summary)[: band_energies.N_BANDS]
     assert (
         np.abs(change[:4]).max() < 0.15
     )  # log2; more than 1 where the mean of the mask is taken out instead
@@ -275,10 +282,10 @@ def test_a_bright_neighbour_does_not_raise_the_noise_level():
     shape = (56, 56, 56)
     data = np.random.default_rng(7).standard_normal(shape).astype(np.float32)
     mask = sphere(shape, 10)
-    clean = features.compute(data, mask, 1.0)
+    clean = map_features.compute(data, mask, 1.0)
     data[2:5, 2:5, 2:5] += 30 * np.random.default_rng(8).standard_normal((3, 3, 3)).astype(np.float32)
-    dirty = features.compute(data, mask, 1.0)
-    shift = 4 * (clean.local - dirty.local)[8 : features.N_BANDS, clean.mask_cells]
+    dirty = map_features.compute(data, mask, 1.0)
+    shift = 4 * (clean.local - dirty.local)[8 : band_energies.N_BANDS, clean.mask_cells]
     assert np.abs(shift).max() < 0.35
 
 
@@ -287,32 +294,34 @@ def test_the_noise_level_is_that_near_the_molecule():
     shape = (72, 72, 72)
     noise = np.random.default_rng(10).standard_normal(shape).astype(np.float32)
     mask = sphere(shape, 10)
-    still = features.compute(noise, mask, 1.0)
+    still = map_features.compute(noise, mask, 1.0)
     assert np.abs(still.rise).max() < 0.35 and np.abs(still.rise[-5:]).max() < 0.08
     grid = np.ogrid[:72, :72, :72]
     fall = np.exp(-1.1 * sum(((g - 36) / 36.0) ** 2 for g in grid)).astype(np.float32)
-    falling = features.compute(noise * fall, mask, 1.0)
+    falling = map_features.compute(noise * fall, mask, 1.0)
     # Noise is all there is, and it is 1.15 times as strong inside as 3 to 10 voxels outside: 2^0.4 of the energy. Taken from
     # all of the background it would be 2^1.4.
-    excess = (4 * falling.local + 2)[features.N_BANDS - 5 : features.N_BANDS, falling.mask_cells].mean(1)
-    same = (4 * still.local + 2)[features.N_BANDS - 5 : features.N_BANDS, still.mask_cells].mean(1)
+    excess = (4 * falling.local + 2)[
+        band_energies.N_BANDS - 5 : band_energies.N_BANDS, falling.mask_cells
+    ].mean(1)
+    same = (4 * still.local + 2)[band_energies.N_BANDS - 5 : band_energies.N_BANDS, still.mask_cells].mean(1)
     assert np.all(excess - same < 0.75)
     assert np.all(falling.rise[-5:] > 0.5)
-    f = realistic.frequency_grid(shape)
+    f = fourier_shells.frequency_grid(shape)
     sharpened = sf.irfftn(sf.rfftn(noise * fall) * np.exp(20.0 * f**2), s=shape).astype(np.float32)
-    assert features.compute(sharpened, mask, 1.0).rise[-5:] == pytest.approx(falling.rise[-5:], abs=0.1)
+    assert map_features.compute(sharpened, mask, 1.0).rise[-5:] == pytest.approx(falling.rise[-5:], abs=0.1)
 
 
 def test_noise_from_elsewhere_does_not_rise(noisy):
-    halves = features.compute(noisy.map, noisy.mask, 1.0, (noisy.half1 - noisy.half2) / 2)
+    halves = map_features.compute(noisy.map, noisy.mask, 1.0, (noisy.half1 - noisy.half2) / 2)
     assert not halves.rise.any()
-    cut = features.compute(np.where(noisy.mask, noisy.map, 0), noisy.mask, 1.0)
+    cut = map_features.compute(np.where(noisy.mask, noisy.map, 0), noisy.mask, 1.0)
     assert not cut.has_noise and not cut.rise.any()
 
 
 def test_trimmed_energy_is_the_variance_of_gaussian_noise():
     values = np.random.default_rng(9).standard_normal(400000) * 3
-    assert features._trimmed_energy(values**2) == pytest.approx(9.0, rel=0.03)
+    assert map_features._trimmed_energy(values**2) == pytest.approx(9.0, rel=0.03)
 
 
 # --- the filter bank ------------------------------------------------------------------------------------------------
@@ -320,11 +329,11 @@ def test_trimmed_energy_is_the_variance_of_gaussian_noise():
 
 def test_a_band_on_its_own_grid_is_the_band_on_the_full_grid(monkeypatch):
     data = np.random.default_rng(10).standard_normal((40, 44, 48)).astype(np.float32)
-    spectrum = features.Spectrum(data)
+    spectrum = band_energies.Spectrum(data)
     cells = (20, 22, 24)
     coarse = {c: spectrum.energy(c, cells, 2)[0] for c in (0.08, 0.14, 0.2)}
     assert spectrum.band(0.08).size < 0.1 * data.size
-    monkeypatch.setattr(features.Spectrum, "_grid", lambda self, centre, width: self.shape)
+    monkeypatch.setattr(band_energies.Spectrum, "_grid", lambda self, centre, width: self.shape)
     for centre, energy in coarse.items():
         full = spectrum.energy(centre, cells, 2)[0]
         inner = (slice(6, -6),) * 3  # the windows are cut at the edges of the box
@@ -336,7 +345,7 @@ def test_a_wave_passes_its_own_band_only():
     wave = np.cos(2 * np.pi * 12 / n * np.arange(n, dtype=np.float32))[:, None, None] * np.ones(
         (n, n, n), np.float32
     )
-    spectrum = features.Spectrum(wave)
+    spectrum = band_energies.Spectrum(wave)
     assert (spectrum.band(0.25) ** 2).mean() == pytest.approx(0.5, rel=1e-3)
     one_sigma = (spectrum.band(0.25 / 0.9) ** 2).mean()  # the wave lies one width below that centre
     assert one_sigma == pytest.approx(0.5 * np.exp(-1.0), rel=0.01)
@@ -345,35 +354,37 @@ def test_a_wave_passes_its_own_band_only():
 
 def test_smoothing_keeps_constants_and_centres():
     flat = np.full((20, 24, 28), 3.0, np.float32)
-    assert np.allclose(features.smooth_resample(flat, (40, 48, 56), (20, 24, 28), 2, 5.0), 3.0)
+    assert np.allclose(band_energies.smooth_resample(flat, (40, 48, 56), (20, 24, 28), 2, 5.0), 3.0)
     ramp = np.arange(40, dtype=np.float32)[None, None, :] * np.ones((8, 8, 40), np.float32)
-    out = features.smooth_resample(ramp, (8, 8, 40), (4, 4, 20), 2, 2.0)
+    out = band_energies.smooth_resample(ramp, (8, 8, 40), (4, 4, 20), 2, 2.0)
     assert np.allclose(out[0, 0, 5:15], np.arange(5, 15) * 2 + 0.5, atol=1e-3)
 
 
 def test_bands_reach_from_below_a_fortieth_to_just_below_nyquist():
-    assert len(features.BAND_CENTRES) == features.N_BANDS
-    assert features.BAND_CENTRES[-1] == 0.46 and features.BAND_CENTRES[0] < 1 / 40
-    assert np.allclose(np.diff(np.log(features.BAND_CENTRES)), np.log(1.2))
-    assert features.cell_count(7) == 4 and features.cell_count(8) == 4
+    assert len(band_energies.BAND_CENTRES) == band_energies.N_BANDS
+    assert band_energies.BAND_CENTRES[-1] == 0.46 and band_energies.BAND_CENTRES[0] < 1 / 40
+    assert np.allclose(np.diff(np.log(band_energies.BAND_CENTRES)), np.log(1.2))
+    assert band_energies.cell_count(7) == 4 and band_energies.cell_count(8) == 4
 
 
 def test_crossings_are_where_the_profiles_pass_the_ratios():
     """Profiles that fall by one power of two per band, from 8: each level is passed where arithmetic says."""
-    profile = 8.0 - np.arange(features.N_BANDS)
-    summary = np.zeros(features.summary_length(), np.float32)
-    blocks = summary[: features.SUMMARY_BLOCKS * features.N_BANDS].reshape(-1, features.N_BANDS)
+    profile = 8.0 - np.arange(band_energies.N_BANDS)
+    summary = np.zeros(network_inputs.summary_length(), np.float32)
+    blocks = summary[: network_inputs.SUMMARY_BLOCKS * band_energies.N_BANDS].reshape(
+        -1, band_energies.N_BANDS
+    )
     blocks[:4] = profile / 4
-    found = features.crossings(summary).reshape(len(features.CROSSING_RATIOS), 4, 2)
-    place = -np.log2(features.BAND_CENTRES)
-    for ratio, row in zip(features.CROSSING_RATIOS, found):
-        expected = np.interp(8 - np.log2(ratio), np.arange(features.N_BANDS), place)
+    found = network_inputs.crossings(summary).reshape(len(network_inputs.CROSSING_RATIOS), 4, 2)
+    place = -np.log2(band_energies.BAND_CENTRES)
+    for ratio, row in zip(network_inputs.CROSSING_RATIOS, found):
+        expected = np.interp(8 - np.log2(ratio), np.arange(band_energies.N_BANDS), place)
         assert np.allclose(row, expected, atol=1e-5)
 
 
 def test_crossings_of_a_profile_that_never_falls_or_never_rises():
-    summary = np.zeros(features.summary_length(), np.float32)
-    low = features.crossings(summary)
-    assert np.allclose(low, -np.log2(features.BAND_CENTRES[0]))
-    summary[: 4 * features.N_BANDS] = 3.0
-    assert np.allclose(features.crossings(summary), -np.log2(features.BAND_CENTRES[-1]) - 0.2)
+    summary = np.zeros(network_inputs.summary_length(), np.float32)
+    low = network_inputs.crossings(summary)
+    assert np.allclose(low, -np.log2(band_energies.BAND_CENTRES[0]))
+    summary[: 4 * band_energies.N_BANDS] = 3.0
+    assert np.allclose(network_inputs.crossings(summary), -np.log2(band_energies.BAND_CENTRES[-1]) - 0.2)

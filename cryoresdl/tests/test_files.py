@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
-from cryoresdl.models import files, machine, progress
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base import atomic_files, machine, output_folder, progress
+from cryoresdl.models.base.errors import InputError
 
 
 class TestAtomic:
     def test_appears_whole_with_the_users_permissions(self, tmp_path):
         old = os.umask(0o027)
         try:
-            with files.atomic_path(tmp_path / "a.txt") as temporary:
+            with atomic_files.atomic_path(tmp_path / "a.txt") as temporary:
                 temporary.write_text("x")
                 assert temporary.parent == tmp_path and not (tmp_path / "a.txt").exists()
         finally:
@@ -28,76 +28,76 @@ class TestAtomic:
     def test_a_failure_changes_nothing(self, tmp_path):
         (tmp_path / "a.txt").write_text("old")
         with pytest.raises(RuntimeError):
-            with files.atomic_path(tmp_path / "a.txt") as temporary:
+            with atomic_files.atomic_path(tmp_path / "a.txt") as temporary:
                 temporary.write_text("new")
                 raise RuntimeError
         assert os.listdir(tmp_path) == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
 
     def test_full_disk(self, tmp_path):
         with pytest.raises(InputError, match="No space left"):
-            with files.atomic_path(tmp_path / "a.txt"):
+            with atomic_files.atomic_path(tmp_path / "a.txt"):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         assert os.listdir(tmp_path) == []
 
     def test_missing_folder(self, tmp_path):
         with pytest.raises(InputError, match="Cannot write in"):
-            with files.atomic_path(tmp_path / "none" / "a.txt"):
+            with atomic_files.atomic_path(tmp_path / "none" / "a.txt"):
                 pass
 
     def test_json(self, tmp_path):
-        files.write_json(tmp_path / "a.json", {"ü": [1, None]})
-        assert files.read_json(tmp_path / "a.json") == {"ü": [1, None]}
+        atomic_files.write_json(tmp_path / "a.json", {"ü": [1, None]})
+        assert atomic_files.read_json(tmp_path / "a.json") == {"ü": [1, None]}
         with pytest.raises(ValueError):
-            files.write_json(tmp_path / "a.json", float("nan"))
-        assert files.read_json(tmp_path / "a.json") == {"ü": [1, None]}
+            atomic_files.write_json(tmp_path / "a.json", float("nan"))
+        assert atomic_files.read_json(tmp_path / "a.json") == {"ü": [1, None]}
         (tmp_path / "b.json").write_text("{")
         for name in ("b.json", "c.json"):
             with pytest.raises(InputError, match=name):
-                files.read_json(tmp_path / name)
+                atomic_files.read_json(tmp_path / name)
 
 
 class TestFolders:
     def test_results_are_protected(self, tmp_path):
-        out = files.prepare_out(tmp_path / "x" / "y", ["a"])
+        out = output_folder.prepare_out(tmp_path / "x" / "y", ["a"])
         (out / "a").write_text("")
         with pytest.raises(InputError, match="--overwrite"):
-            files.prepare_out(out, ["a"])
-        assert files.prepare_out(out, ["a"], overwrite=True) == out
-        assert files.prepare_out(out, ["a"], resume=True) == out
-        files.unlock_folders()
+            output_folder.prepare_out(out, ["a"])
+        assert output_folder.prepare_out(out, ["a"], overwrite=True) == out
+        assert output_folder.prepare_out(out, ["a"], resume=True) == out
+        output_folder.unlock_folders()
 
     def test_a_run_that_wrote_nothing_leaves_no_folder(self, tmp_path):
         empty, full, old = (tmp_path / name for name in ("empty", "full", "old"))
         old.mkdir()
         for folder in (empty, full, old):
-            files.prepare_out(folder, [])
+            output_folder.prepare_out(folder, [])
         (full / "a").write_text("")
-        files.unlock_folders()
+        output_folder.unlock_folders()
         assert not empty.exists() and (full / "a").exists() and old.exists()
 
     def test_not_a_folder_and_read_only(self, tmp_path, monkeypatch):
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match="Cannot create"):
-            files.prepare_out(tmp_path / "file", [])
+            output_folder.prepare_out(tmp_path / "file", [])
         monkeypatch.setattr(os, "access", lambda *_: False)
         with pytest.raises(InputError, match="read-only"):
-            files.prepare_out(tmp_path, [])
+            output_folder.prepare_out(tmp_path, [])
 
     def test_a_second_run_is_kept_out_and_leftovers_are_removed(self, tmp_path):
         out = tmp_path / "out"
         out.mkdir()
         (out / ".part-old.mrc").write_text("torn")
-        files.prepare_out(out, [])
+        output_folder.prepare_out(out, [])
         assert os.listdir(out) == []
         script = (
-            "import sys\nfrom cryoresdl.models import files\n"
-            "try:\n    files.prepare_out(sys.argv[1], [])\n    print('in')\n"
+            "import sys\nfrom cryoresdl.models.base import output_folder\n"
+            "try:\n    output_folder.prepare_out(sys.argv[1], [])\n    print('in')\n"
             "except Exception as error:\n    print(error)\n"
         )
         words = [sys.executable, "-c", script, str(out)]
         assert "Another run" in subprocess.run(words, capture_output=True, text=True).stdout
-        files.prepare_out(out, [])  # the same run may come again
-        files.unlock_folders()
+        output_folder.prepare_out(out, [])  # the same run may come again
+        output_folder.unlock_folders()
         assert subprocess.run(words, capture_output=True, text=True).stdout == "in\n"
 
     @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ class TestFolders:
         [("a b", "a b"), ("a\nb\x1b[31m", "a\\nb\\x1b[31m"), (b"a\xff", "a\\udcff"), ("蛋", "蛋")],
     )
     def test_names_are_shown_in_one_line(self, path, text):
-        assert files.shown(path) == text
+        assert atomic_files.shown(path) == text
 
     def test_digest(self, tmp_path):
         (tmp_path / "a").write_bytes(b"abc")
-        assert files.sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")
+        assert atomic_files.sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")
         with pytest.raises(InputError):
-            files.sha256(tmp_path / "b")
+            atomic_files.sha256(tmp_path / "b")
 
 
 class TestMachine:
@@ -166,15 +166,15 @@ class TestProgress:
 
 def test_json_results_survive_a_kill_between_write_and_rename(tmp_path):
     """Killed before the rename: the old file is whole; the next run removes the rest."""
-    files.write_json(tmp_path / "a.json", {"old": 1})
+    atomic_files.write_json(tmp_path / "a.json", {"old": 1})
     script = (
-        "import os, signal, sys\nfrom cryoresdl.models import files\n"
-        "with files.atomic_path(sys.argv[1]) as temporary:\n"
+        "import os, signal, sys\nfrom cryoresdl.models.base import atomic_files\n"
+        "with atomic_files.atomic_path(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.json")])
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
     assert len(os.listdir(tmp_path)) == 2
-    files.prepare_out(tmp_path, [])
-    files.unlock_folders()
+    output_folder.prepare_out(tmp_path, [])
+    output_folder.unlock_folders()
     assert os.listdir(tmp_path) == ["a.json"]

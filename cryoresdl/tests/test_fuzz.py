@@ -16,8 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cryoresdl.models import batch, maps, model_file, structures
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.batch import job_list
+from cryoresdl.models.batch.jobs import Options
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.networks import model_store
+from cryoresdl.models.structures import structure_reader
 from cryoresdl.tests.fuzz import __main__ as fuzz
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -92,10 +96,10 @@ def test_any_mrc_header(tmp_path_factory, words, floats, cut, extra):
     for place, value in floats.items():
         raw[4 * place : 4 * place + 4] = struct.pack("<f", value)
     path.write_bytes((bytes(raw) + extra)[: None if cut is None else len(raw) - cut])
-    read = refused_or(maps.read, path)
+    read = refused_or(mrc_reader.read, path)
     if read is not None:
         assert np.isfinite(read.data).all() and 0 < read.voxel_size < 1e3 and read.data.ndim == 3
-    refused_or(maps.read_values, path)
+    refused_or(mrc_reader.read_values, path)
 
 
 @QUICK
@@ -105,7 +109,7 @@ def test_any_mrc_header(tmp_path_factory, words, floats, cut, extra):
 def test_any_structure(tmp_path_factory, body, start):
     path = tmp_path_factory.getbasetemp() / "any.pdb"
     path.write_bytes(start + body)
-    read = refused_or(structures.read_structure, path)
+    read = refused_or(structure_reader.read_structure, path)
     assert read is None or (len(read) and np.isfinite(read.xyz).all())
 
 
@@ -131,7 +135,7 @@ def test_any_archive_is_no_model(tmp_path_factory, members):
                 archive.writestr(name.replace("\0", "") or "x", body)
     path = folder / "any.cryoresdl"
     path.write_bytes(stream.getvalue())
-    assert refused_or(model_file.load, path) is None
+    assert refused_or(model_store.load, path) is None
     assert [each.name for each in folder.iterdir()] == ["any.cryoresdl"]
 
 
@@ -141,7 +145,7 @@ def test_any_table_of_words_is_a_list_or_refused(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "words.csv"
     lines = ["map,claimed,note"] + [",".join(row) for row in rows]
     path.write_text("\n".join(lines), encoding="utf-8", errors="surrogateescape" if not rows else "replace")
-    jobs = refused_or(lambda each: batch.read_list(each, batch.Options()), path)
+    jobs = refused_or(lambda each: job_list.read_list(each, Options()), path)
     assert jobs is None or len({job.folder for job in jobs}) == len(jobs)
 
 
@@ -167,4 +171,4 @@ def test_packed_bombs_are_refused(tmp_path, packer):
     path = tmp_path / "bomb.pdb"
     path.write_bytes(packer.compress(b" " * (20 << 20)))
     with pytest.raises(InputError, match="unpacks to more than"):
-        structures.read_structure(path)
+        structure_reader.read_structure(path)

@@ -14,9 +14,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from cryoresdl.models import chimerax, constants, downloads, model_file, report, results
-from cryoresdl.tests import made_results, small_maps
-from cryoresdl.tests.scipion_case import ScipionCase, blob, needs_models
+from cryoresdl.models.base import errors
+from cryoresdl.models.networks import model_archive, model_store
+from cryoresdl.models.results import result_files, results_folder
+from cryoresdl.models.results.report import build_report, chimerax_script, html_page
+from cryoresdl.models.structures import structure_download
+from cryoresdl.tests.helpers import made_results, small_maps
+from cryoresdl.tests.helpers.scipion_case import ScipionCase, blob, needs_models
 
 NAMES = (
     "with space.mrc",
@@ -94,7 +98,7 @@ class TestProject(ScipionCase):
         self.assertEqual(protocol.validate(), [])
         self.run_(protocol)
         self.assertTrue(os.path.exists(protocol.outputResolution.getFileName()))
-        summary = json.loads(open(protocol._getExtraPath("results", constants.LOCAL_JSON)).read())
+        summary = json.loads(open(protocol._getExtraPath("results", result_files.LOCAL_JSON)).read())
         self.assertEqual(os.path.basename(summary["map"]), worst)
         left = [name for _, folders, files in os.walk(self.proj.path) for name in [*folders, *files]]
         self.assertNotIn("owned", left)
@@ -135,11 +139,11 @@ def test_a_model_file_never_runs_code(tmp_path):
             path.write_bytes(weights)
         else:
             model_file_with(path, members, weights)
-        with pytest.raises(model_file.InputError):
-            model_file.load(path)
+        with pytest.raises(errors.InputError):
+            model_store.load(path)
         assert not os.path.exists(owned), name
     assert not any(
-        "pickle" in line for line in open(model_file.__file__) if line.startswith(("import", "from"))
+        "pickle" in line for line in open(model_archive.__file__) if line.startswith(("import", "from"))
     )
 
 
@@ -168,9 +172,9 @@ def test_an_archive_writes_nothing_outside_its_folder(tmp_path, name, monkeypatc
     path = tmp_path / "models" / "evil.cryoresdl"
     path.parent.mkdir()
     model_file_with(path, members, inner.read_bytes())
-    monkeypatch.setenv(constants.MODELS_VARIABLE, str(tmp_path / "installed"))
-    for read in (model_file.load, model_file.install):
-        with pytest.raises(model_file.InputError):
+    monkeypatch.setenv(model_store.MODELS_VARIABLE, str(tmp_path / "installed"))
+    for read in (model_store.load, model_store.install):
+        with pytest.raises(errors.InputError):
             read(path)
     found = sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file())
     assert found == ["good.cryoresdl", "inner.zip", "models/evil.cryoresdl"]
@@ -193,14 +197,16 @@ class Markup(html.parser.HTMLParser):
 def test_a_hostile_model_card_is_text_in_the_report(tmp_path, monkeypatch):
     """A model from elsewhere brings its own words into the report: none of them is markup."""
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{ 7*191 }}"
-    monkeypatch.setenv(constants.MODELS_VARIABLE, str(tmp_path / "installed"))
+    monkeypatch.setenv(model_store.MODELS_VARIABLE, str(tmp_path / "installed"))
     (tmp_path / "installed").mkdir()
     folder = made_results.validation(tmp_path / "run", box=(6, 7, 8))
-    monkeypatch.setattr(report, "_png", lambda figure: "data:,")  # pictures are slow to draw and hold no text
+    monkeypatch.setattr(
+        html_page, "_png", lambda figure: "data:,"
+    )  # pictures are slow to draw and hold no text
 
     def page_of():
-        content = report.content(results.ResultsFolder(folder))
-        text = report.render(content, {entry["kind"]: None for entry in content["figures"]}, {})
+        content = build_report.content(results_folder.ResultsFolder(folder))
+        text = html_page.render(content, {entry["kind"]: None for entry in content["figures"]}, {})
         page = Markup()
         page.feed(text)
         return page, text
@@ -210,12 +216,12 @@ def test_a_hostile_model_card_is_text_in_the_report(tmp_path, monkeypatch):
     card.update(
         data={evil: evil}, training={"what": evil}, metrics={evil: [evil]}, created=evil, version=evil
     )
-    model_file.save(tmp_path / "installed" / "evil.cryoresdl", card, {})
-    for name, change in ((constants.LOCAL_JSON, "evil"), (constants.CLASSIFICATION_JSON, "evil")):
+    model_archive.save(tmp_path / "installed" / "evil.cryoresdl", card, {})
+    for name, change in ((result_files.LOCAL_JSON, "evil"), (result_files.CLASSIFICATION_JSON, "evil")):
         value = json.loads((folder / name).read_text())
         for each in value if isinstance(value, list) else [value]:
             each.update(
-                model={"name": change, "digest": model_file.digest("evil")}, version=evil, warnings=[evil]
+                model={"name": change, "digest": model_store.digest("evil")}, version=evil, warnings=[evil]
             )
         (folder / name).write_text(json.dumps(value))
     page, text = page_of()
@@ -226,7 +232,7 @@ def test_a_hostile_model_card_is_text_in_the_report(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_one_word_for_chimerax(name):
-    word = chimerax.quoted("/data/" + name)
+    word = chimerax_script.quoted("/data/" + name)
     assert word[0] == word[-1] == '"' and "\n" not in word
     inside = word[1:-1].replace("\\\\", "").replace('\\"', "")
     assert '"' not in inside
@@ -256,20 +262,20 @@ class Endless(http.server.BaseHTTPRequestHandler):
 def test_downloads_refuse_endless_answers_and_bombs(tmp_path, monkeypatch):
     import gzip
 
-    monkeypatch.setattr(downloads, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(structure_download, "MAX_BYTES", 1 << 20)
     Endless.bomb = gzip.compress(bytes(20 << 20))
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
     thread = threading.Thread(target=running.serve_forever, args=(0.02,))
     thread.start()
     try:
         url = f"http://127.0.0.1:{running.server_address[1]}/{{id}}.cif.gz"
-        failed = downloads.fetch_all([("endless", ""), ("bomb", "")], tmp_path, url, 2, 0.01, 5)
+        failed = structure_download.fetch_all([("endless", ""), ("bomb", "")], tmp_path, url, 2, 0.01, 5)
     finally:
         running.shutdown()
         thread.join()
         running.server_close()
     assert "larger than" in failed["endless"] and "hundred times" in failed["bomb"]
-    assert not [each for each in tmp_path.iterdir() if each.name != downloads.CHECKSUMS]
+    assert not [each for each in tmp_path.iterdir() if each.name != structure_download.CHECKSUMS]
 
 
 def test_a_checksum_that_does_not_fit_is_refused(tmp_path, monkeypatch):
@@ -280,7 +286,7 @@ def test_a_checksum_that_does_not_fit_is_refused(tmp_path, monkeypatch):
     thread.start()
     try:
         url = f"http://127.0.0.1:{running.server_address[1]}/{{id}}.pdb"
-        failed = downloads.fetch_all([("bomb", "ab" * 32)], tmp_path, url, 2, 0.01, 5)
+        failed = structure_download.fetch_all([("bomb", "ab" * 32)], tmp_path, url, 2, 0.01, 5)
     finally:
         running.shutdown()
         thread.join()
@@ -301,7 +307,7 @@ def test_no_reader_uses_pickle_eval_or_a_shell():
         "shell=True",
         "extractall(",
     )
-    engine = Path(model_file.__file__).parent
+    engine = Path(model_archive.__file__).parent
     for path in sorted(engine.rglob("*.py")):
         text = path.read_text(encoding="utf-8").replace("ast.literal_eval(", "")
         assert not [word for word in forbidden if word in text], path.name

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cryoresdl.models import maps
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.maps import automatic_mask, density_map, mrc_reader, mrc_writer
 
 PROPERTY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -63,7 +63,7 @@ def patch(path, name, value):
 def refused(path, *words, **keywords):
     """The file is refused with one line that holds every word and the file's name."""
     with pytest.raises(InputError) as caught:
-        maps.read(path, **keywords)
+        mrc_reader.read(path, **keywords)
     sentence = str(caught.value)
     assert "\n" not in sentence and sentence.endswith(".")
     for word in words:
@@ -118,7 +118,7 @@ class TestBadInput:
         path.write_bytes(packed)
         # The checksum is behind the map: what was read is checked by value, never by luck.
         try:
-            maps.read(path)
+            mrc_reader.read(path)
         except InputError as error:
             assert "damaged" in str(error)
 
@@ -139,7 +139,7 @@ class TestBadInput:
     def test_voxel_size_zero(self, tmp_path):
         path = mrc(tmp_path / "a.mrc", voxel=0)
         refused(path, "voxel size 0", "--voxel-size")
-        assert maps.read(path, voxel_size=2.5).voxel_size == 2.5
+        assert mrc_reader.read(path, voxel_size=2.5).voxel_size == 2.5
 
     @pytest.mark.parametrize("given", [0, -1, np.nan, np.inf, 1e9])
     def test_impossible_given_voxel_size(self, tmp_path, given):
@@ -152,12 +152,14 @@ class TestBadInput:
     def test_anisotropic(self, tmp_path):
         path = mrc(tmp_path / "a.mrc", cellz=1.05 * 8 * 1.5)
         refused(path, "cubic")
-        assert maps.read(path, voxel_size=1.5).voxel_size == 1.5
-        assert maps.read(mrc(tmp_path / "b.mrc", cellz=1.005 * 8 * 1.5)).voxel_size == pytest.approx(1.5025)
+        assert mrc_reader.read(path, voxel_size=1.5).voxel_size == 1.5
+        assert mrc_reader.read(mrc(tmp_path / "b.mrc", cellz=1.005 * 8 * 1.5)).voxel_size == pytest.approx(
+            1.5025
+        )
 
     def test_skewed_cell(self, tmp_path):
         refused(mrc(tmp_path / "a.mrc", gamma=120), "skewed")
-        assert maps.read(mrc(tmp_path / "b.mrc", alpha=0, beta=0, gamma=0)).voxel_size == 1.5
+        assert mrc_reader.read(mrc(tmp_path / "b.mrc", alpha=0, beta=0, gamma=0)).voxel_size == 1.5
 
     @pytest.mark.parametrize("mode", [3, 4])
     def test_complex(self, tmp_path, mode):
@@ -221,7 +223,7 @@ class TestHugeAnnouncements:
         refused(path, "truncated")
 
     def test_more_than_the_memory(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("cryoresdl.models.machine.memory_left", lambda: 1000)
+        monkeypatch.setattr("cryoresdl.models.base.machine.memory_left", lambda: 1000)
         refused(mrc(tmp_path / "a.mrc"), "memory")
 
     def test_ulimit_is_seen_before_the_map_is_read(self, tmp_path):
@@ -231,11 +233,11 @@ class TestHugeAnnouncements:
             stream.truncate(1024 + 4 * 700**3)  # sparse: costs no disk
         script = (
             "import resource, sys\n"
-            "from cryoresdl.models import maps\n"
-            "from cryoresdl.models.errors import InputError\n"
+            "from cryoresdl.models.maps import mrc_reader\n"
+            "from cryoresdl.models.base.errors import InputError\n"
             "import mrcfile\n"
             "resource.setrlimit(resource.RLIMIT_AS, (1_200_000_000, 1_200_000_000))\n"
-            "try:\n    maps.read(sys.argv[1])\n"
+            "try:\n    mrc_reader.read(sys.argv[1])\n"
             "except InputError as error:\n    print(error)\n"
         )
         done = subprocess.run(
@@ -251,7 +253,7 @@ class TestGoodInput:
     @pytest.mark.parametrize("kind", ["i1", "i2", "u2", "f2", "f4"])
     def test_modes(self, tmp_path, kind):
         data = np.arange(720).reshape(8, 9, 10) % 100
-        read = maps.read(mrc(tmp_path / "a.mrc", data.astype(kind)))
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", data.astype(kind)))
         assert read.data.dtype == np.float32 and read.data.flags.c_contiguous
         np.testing.assert_array_equal(read.data, data)
         assert read.voxel_size == 1.5 and read.nyquist == 3.0
@@ -267,14 +269,14 @@ class TestGoodInput:
             header.machst = (0x11, 0x11, 0, 0)
             body = data.astype(data.dtype.newbyteorder(">"))
         (tmp_path / "b.mrc").write_bytes(header.tobytes() + body.tobytes())
-        read = maps.read(tmp_path / "b.mrc")
+        read = mrc_reader.read(tmp_path / "b.mrc")
         np.testing.assert_array_equal(read.data, data)
         # A wrong or missing machine stamp does not matter: the numbers say which order it is.
         for stamp in (b"DA\0\0", b"\0\0\0\0"):
             raw = bytearray((tmp_path / "b.mrc").read_bytes())
             raw[212:216] = stamp
             (tmp_path / "c.mrc").write_bytes(raw)
-            np.testing.assert_array_equal(maps.read(tmp_path / "c.mrc").data, data)
+            np.testing.assert_array_equal(mrc_reader.read(tmp_path / "c.mrc").data, data)
 
     def test_imods_unsigned_bytes(self, tmp_path):
         data = (np.arange(720).reshape(8, 9, 10) % 256).astype(np.uint8)
@@ -282,7 +284,7 @@ class TestGoodInput:
         raw = bytearray(path.read_bytes())
         raw[152:160] = struct.pack("<ii", 1146047817, 0)
         path.write_bytes(raw)
-        np.testing.assert_array_equal(maps.read(path).data, data)
+        np.testing.assert_array_equal(mrc_reader.read(path).data, data)
 
     @pytest.mark.parametrize("axes", list(itertools.permutations((1, 2, 3))))
     def test_permuted_axes(self, tmp_path, axes):
@@ -307,14 +309,14 @@ class TestGoodInput:
             patch(path, word, nstart[axis])
         for name, value in zip(("ox", "oy", "oz"), (1.0, 2.0, 3.0)):
             patch(path, name, value)
-        read = maps.read(path)
+        read = mrc_reader.read(path)
         np.testing.assert_array_equal(read.data, truth)
         assert read.voxel_size == 2.0
         assert read.nstart == (10, 20, 30)
         assert read.origin == (1.0, 2.0, 3.0)
 
     def test_axes_all_zero_are_the_usual_ones(self, tmp_path):
-        read = maps.read(mrc(tmp_path / "a.mrc", mapc=0, mapr=0, maps=0))
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", mapc=0, mapr=0, maps=0))
         np.testing.assert_array_equal(read.data, density())
         assert any("axis order" in text for text in read.warnings)
 
@@ -325,7 +327,7 @@ class TestGoodInput:
         path = mrc(tmp_path / "a.mrc")
         packed = tmp_path / ("packed.map" + suffix)
         packed.write_bytes(pack(path.read_bytes()))
-        np.testing.assert_array_equal(maps.read(packed).data, density())
+        np.testing.assert_array_equal(mrc_reader.read(packed).data, density())
 
     @pytest.mark.parametrize("packed", [False, True])
     def test_extended_header(self, tmp_path, packed):
@@ -335,17 +337,17 @@ class TestGoodInput:
         raw[104:108] = b"FEI1"
         raw[1024:1024] = os.urandom(160)
         path.write_bytes(gzip.compress(raw) if packed else raw)
-        np.testing.assert_array_equal(maps.read(path).data, density())
+        np.testing.assert_array_equal(mrc_reader.read(path).data, density())
 
     def test_bytes_behind_the_map_are_ignored_with_a_warning(self, tmp_path):
         path = mrc(tmp_path / "a.mrc")
         path.write_bytes(path.read_bytes() + b"12345")
-        read = maps.read(path)
+        read = mrc_reader.read(path)
         np.testing.assert_array_equal(read.data, density())
         assert "5 bytes after the map" in read.warnings[0]
 
     def test_no_sampling_in_the_header(self, tmp_path):
-        read = maps.read(mrc(tmp_path / "a.mrc", mx=0, my=0, mz=0))
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", mx=0, my=0, mz=0))
         assert read.voxel_size == 1.5 and read.warnings
 
     def test_old_header_without_map(self, tmp_path):
@@ -353,50 +355,54 @@ class TestGoodInput:
         raw = bytearray(path.read_bytes())
         raw[208:216] = bytes(8)
         path.write_bytes(raw)
-        read = maps.read(path)
+        read = mrc_reader.read(path)
         np.testing.assert_array_equal(read.data, density())
         assert "without the word MAP" in read.warnings[0]
         path.write_bytes(raw + b"1")
         refused(path, "not an MRC file")
 
     def test_meaningless_origin(self, tmp_path):
-        read = maps.read(mrc(tmp_path / "a.mrc", ox=np.nan))
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", ox=np.nan))
         assert read.origin == (0, 0, 0) and "origin" in read.warnings[0]
 
     def test_given_voxel_size_overrides_with_a_warning(self, tmp_path):
-        read = maps.read(mrc(tmp_path / "a.mrc"), voxel_size=3.0)
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc"), voxel_size=3.0)
         assert read.voxel_size == 3.0 and "1.5" in read.warnings[0]
-        assert maps.read(mrc(tmp_path / "a.mrc"), voxel_size=1.5).warnings == []
+        assert mrc_reader.read(mrc(tmp_path / "a.mrc"), voxel_size=1.5).warnings == []
 
     def test_rounded_voxel_size(self, tmp_path):
-        assert maps.read(mrc(tmp_path / "a.mrc", density((9, 9, 9)), voxel=1.32)).voxel_size == 1.32
+        assert mrc_reader.read(mrc(tmp_path / "a.mrc", density((9, 9, 9)), voxel=1.32)).voxel_size == 1.32
 
     def test_scipions_suffix(self, tmp_path):
         path = mrc(tmp_path / "a.vol")
-        assert maps.read(f"{path}:mrc").path == str(path)
+        assert mrc_reader.read(f"{path}:mrc").path == str(path)
         real = mrc(tmp_path / "b:mrc", density(seed=1))
-        np.testing.assert_array_equal(maps.read(real).data, density(seed=1))
+        np.testing.assert_array_equal(mrc_reader.read(real).data, density(seed=1))
 
     @pytest.mark.parametrize(
         "name", ["a b.mrc", "a'b\".mrc", "a;b.mrc", "100%.mrc", "a\nb.mrc", "größe_ü_蛋白.mrc", "-x.mrc"]
     )
     def test_names(self, tmp_path, name):
         path = mrc(tmp_path / name)
-        read = maps.read(path)
-        maps.write(tmp_path / ("out " + name), read.data, read)
-        np.testing.assert_array_equal(maps.read(tmp_path / ("out " + name)).data, density())
+        read = mrc_reader.read(path)
+        mrc_writer.write(tmp_path / ("out " + name), read.data, read)
+        np.testing.assert_array_equal(mrc_reader.read(tmp_path / ("out " + name)).data, density())
 
     def test_position_of_the_first_voxel(self):
         data = density()
-        assert maps.DensityMap(data, 2.0, nstart=(-4, 0, 1)).offset() == (-8.0, 0.0, 2.0)
-        assert maps.DensityMap(data, 2.0, origin=(1.0, 0, 0), nstart=(-4, 0, 1)).offset() == (1.0, 0, 0)
+        assert density_map.DensityMap(data, 2.0, nstart=(-4, 0, 1)).offset() == (-8.0, 0.0, 2.0)
+        assert density_map.DensityMap(data, 2.0, origin=(1.0, 0, 0), nstart=(-4, 0, 1)).offset() == (
+            1.0,
+            0,
+            0,
+        )
 
 
 class TestWrite:
     def test_round_trip_on_a_grid_of_its_own(self, tmp_path):
-        like = maps.DensityMap(density((6, 7, 8)), 1.234, (10.5, -3.0, 7.0), (-3, 4, 5))
-        maps.write(tmp_path / "a.mrc", like.data, like)
-        read = maps.read(tmp_path / "a.mrc")
+        like = density_map.DensityMap(density((6, 7, 8)), 1.234, (10.5, -3.0, 7.0), (-3, 4, 5))
+        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
+        read = mrc_reader.read(tmp_path / "a.mrc")
         np.testing.assert_array_equal(read.data, like.data)
         assert (read.voxel_size, read.origin, read.nstart) == (1.234, like.origin, like.nstart)
         assert mrcfile.validate(str(tmp_path / "a.mrc"), print_file=open(os.devnull, "w"))
@@ -405,88 +411,88 @@ class TestWrite:
         "kind,mode", [(bool, 0), (np.int8, 0), (np.float32, 2), (np.float64, 2), (int, 2)]
     )
     def test_modes(self, tmp_path, kind, mode):
-        like = maps.DensityMap(density(), 1.0)
-        maps.write(tmp_path / "a.mrc", (density() > 0).astype(kind), like)
+        like = density_map.DensityMap(density(), 1.0)
+        mrc_writer.write(tmp_path / "a.mrc", (density() > 0).astype(kind), like)
         with mrcfile.open(str(tmp_path / "a.mrc")) as out:
             assert out.header.mode == mode
             assert out.header.ispg == 1
 
     def test_same_input_same_bytes(self, tmp_path):
-        like = maps.DensityMap(density(), 1.0)
-        maps.write(tmp_path / "a.mrc", like.data, like)
-        maps.write(tmp_path / "b.mrc", like.data, like)
+        like = density_map.DensityMap(density(), 1.0)
+        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
+        mrc_writer.write(tmp_path / "b.mrc", like.data, like)
         assert (tmp_path / "a.mrc").read_bytes() == (tmp_path / "b.mrc").read_bytes()
 
     def test_a_failed_write_leaves_the_old_file_and_no_rest(self, tmp_path):
-        like = maps.DensityMap(density(), 1.0)
-        maps.write(tmp_path / "a.mrc", like.data, like)
+        like = density_map.DensityMap(density(), 1.0)
+        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
         old = (tmp_path / "a.mrc").read_bytes()
         with pytest.raises(ValueError):
-            maps.write(tmp_path / "a.mrc", np.array([["x"]]), like)
+            mrc_writer.write(tmp_path / "a.mrc", np.array([["x"]]), like)
         assert (tmp_path / "a.mrc").read_bytes() == old
         assert os.listdir(tmp_path) == ["a.mrc"]
 
     def test_no_folder(self, tmp_path):
-        like = maps.DensityMap(density(), 1.0)
+        like = density_map.DensityMap(density(), 1.0)
         with pytest.raises(InputError, match="Cannot write"):
-            maps.write(tmp_path / "none" / "a.mrc", like.data, like)
+            mrc_writer.write(tmp_path / "none" / "a.mrc", like.data, like)
 
 
 class TestMasksAndValues:
-    like = maps.DensityMap(density(), 1.5, (1.0, 2.0, 3.0), (4, 5, 6))
+    like = density_map.DensityMap(density(), 1.5, (1.0, 2.0, 3.0), (4, 5, 6))
 
     def test_mask_of_another_box(self, tmp_path):
         path = mrc(tmp_path / "m.mrc", np.ones((8, 8, 8), np.float32))
         with pytest.raises(InputError, match="8 x 8 x 8 .*10 x 9 x 8"):
-            maps.read_mask(path, self.like)
+            mrc_reader.read_mask(path, self.like)
 
     @pytest.mark.parametrize("value", [0.0, -1.0])
     def test_empty_mask(self, tmp_path, value):
         path = mrc(tmp_path / "m.mrc", np.full((8, 9, 10), value, np.float32))
         with pytest.raises(InputError, match="empty"):
-            maps.read_mask(path, self.like)
+            mrc_reader.read_mask(path, self.like)
 
     def test_mask_with_nan(self, tmp_path):
         data = np.ones((8, 9, 10), np.float32)
         data[0, 0, 0] = np.nan
         with pytest.raises(InputError, match="NaN"):
-            maps.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
+            mrc_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
 
     @pytest.mark.parametrize("scale", [1, 255])
     def test_soft_mask_is_cut_at_half_height(self, tmp_path, scale):
         data = np.zeros((8, 9, 10), np.float32)
         data[2, 2, 2:7] = np.array([0.2, 0.49, 0.5, 0.8, 1.0]) * scale
-        mask = maps.read_mask(mrc(tmp_path / "m.mrc", data, voxel=0), self.like)
+        mask = mrc_reader.read_mask(mrc(tmp_path / "m.mrc", data, voxel=0), self.like)
         assert mask.dtype == bool and mask.sum() == 3
 
     def test_a_density_map_is_no_mask(self, tmp_path):
         data = np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32)
         with pytest.raises(InputError, match=r"m\.mrc holds values from -.*density map, not a mask"):
-            maps.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
+            mrc_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
         ringing = np.where(np.arange(10) > 4, 1.0, -0.1) * np.ones((8, 9, 1))
-        mask = maps.read_mask(mrc(tmp_path / "r.mrc", ringing.astype(np.float32)), self.like)
+        mask = mrc_reader.read_mask(mrc(tmp_path / "r.mrc", ringing.astype(np.float32)), self.like)
         assert mask[..., 5:].all() and not mask[..., :5].any()
 
     def test_full_mask_is_allowed(self, tmp_path):
-        mask = maps.read_mask(mrc(tmp_path / "m.mrc", np.ones((8, 9, 10), np.int8)), self.like)
+        mask = mrc_reader.read_mask(mrc(tmp_path / "m.mrc", np.ones((8, 9, 10), np.int8)), self.like)
         assert mask.all()
 
     def test_values_take_the_maps_grid(self, tmp_path):
         data = np.full((8, 9, 10), 100, np.float32)
         data[0, 0, 0] = np.nan
-        values = maps.read_values(mrc(tmp_path / "v.mrc", data, voxel=1.0), self.like)
+        values = mrc_reader.read_values(mrc(tmp_path / "v.mrc", data, voxel=1.0), self.like)
         assert values.data[0, 0, 0] == 0 and values.data[1, 1, 1] == 100
         assert "NaN" in values.warnings[0]
         assert (values.voxel_size, values.origin, values.nstart) == (1.5, (1.0, 2.0, 3.0), (4, 5, 6))
 
     def test_values_without_a_map(self, tmp_path):
         zero = np.zeros((8, 9, 10), np.float32)
-        assert maps.read_values(mrc(tmp_path / "v.mrc", zero, voxel=2.0)).voxel_size == 2.0
-        assert maps.read_values(mrc(tmp_path / "v.mrc", zero, voxel=0)).voxel_size == 1.0
+        assert mrc_reader.read_values(mrc(tmp_path / "v.mrc", zero, voxel=2.0)).voxel_size == 2.0
+        assert mrc_reader.read_values(mrc(tmp_path / "v.mrc", zero, voxel=0)).voxel_size == 1.0
 
     def test_values_of_another_box(self, tmp_path):
         with pytest.raises(InputError, match="another box"):
-            maps.read_values(mrc(tmp_path / "v.mrc", density((8, 8, 8))), self.like)
+            mrc_reader.read_values(mrc(tmp_path / "v.mrc", density((8, 8, 8))), self.like)
 
 
 def blob(shape=(48, 52, 56), noise=0.0, sign=1.0, seed=0):
@@ -509,31 +515,35 @@ class TestAutoMask:
         from scipy import ndimage
 
         data, inside = blob(noise=noise)
-        mask, info = maps.auto_mask(maps.DensityMap(data, voxel))
-        wide = ndimage.distance_transform_edt(~inside) * voxel <= maps.MASK_GROW_A
+        mask, info = automatic_mask.auto_mask(density_map.DensityMap(data, voxel))
+        wide = ndimage.distance_transform_edt(~inside) * voxel <= automatic_mask.MASK_GROW_A
         assert dice(mask, wide) > 0.8
         assert info["voxels"] == mask.sum() and info["source"] == "auto" and not info["warnings"]
 
     def test_equal_maps_give_equal_masks(self):
         data, _ = blob(noise=1.0)
-        first, second = (maps.auto_mask(maps.DensityMap(data.copy(), 1.0))[0] for _ in range(2))
+        first, second = (
+            automatic_mask.auto_mask(density_map.DensityMap(data.copy(), 1.0))[0] for _ in range(2)
+        )
         np.testing.assert_array_equal(first, second)
 
     def test_scale_and_offset_do_not_matter(self):
         data, _ = blob(noise=1.0)
-        first = maps.auto_mask(maps.DensityMap(data, 1.0))[0]
-        second = maps.auto_mask(maps.DensityMap(1e-3 * data + 5e-3, 1.0))[0]
+        first = automatic_mask.auto_mask(density_map.DensityMap(data, 1.0))[0]
+        second = automatic_mask.auto_mask(density_map.DensityMap(1e-3 * data + 5e-3, 1.0))[0]
         assert dice(first, second) > 0.995
 
     def test_inverted_contrast_is_seen(self):
         data, inside = blob(noise=0.5, sign=-1)
-        mask, info = maps.auto_mask(maps.DensityMap(data, 1.0))
+        mask, info = automatic_mask.auto_mask(density_map.DensityMap(data, 1.0))
         assert info["inverted"] and "inverted" in info["warnings"][0]
-        assert dice(mask, maps.auto_mask(maps.DensityMap(-data, 1.0))[0]) == 1
+        assert dice(mask, automatic_mask.auto_mask(density_map.DensityMap(-data, 1.0))[0]) == 1
 
     def test_a_cut_out_keeps_its_region(self):
         data, inside = blob(noise=0.2)
-        mask, info = maps.auto_mask(maps.DensityMap(np.where(inside, data, 0).astype(np.float32), 1.5))
+        mask, info = automatic_mask.auto_mask(
+            density_map.DensityMap(np.where(inside, data, 0).astype(np.float32), 1.5)
+        )
         assert info["method"] == "nonzero"
         assert dice(mask, inside) > 0.95
 
@@ -541,25 +551,27 @@ class TestAutoMask:
         data, inside = blob(noise=0.5)
         z, y, x = np.indices(data.shape)
         wide = (z - 24) ** 2 + (y - 26) ** 2 + (x - 28) ** 2 <= 23**2
-        mask, info = maps.auto_mask(maps.DensityMap(np.where(wide, data, 0).astype(np.float32), 1.0))
+        mask, info = automatic_mask.auto_mask(
+            density_map.DensityMap(np.where(wide, data, 0).astype(np.float32), 1.0)
+        )
         assert info["method"] == "threshold" and mask.sum() < 0.6 * wide.sum()
 
     def test_pure_noise_gives_some_mask(self):
-        mask, info = maps.auto_mask(maps.DensityMap(density((24, 24, 24)), 1.0))
+        mask, info = automatic_mask.auto_mask(density_map.DensityMap(density((24, 24, 24)), 1.0))
         assert mask.any() and info["voxels"] == mask.sum()
 
     @pytest.mark.parametrize("shape", [(4, 4, 4), (4, 30, 7), (33, 5, 64)])
     def test_small_and_odd_boxes(self, shape):
         for voxel in (0.3, 1.0, 20.0):
-            mask, _ = maps.auto_mask(maps.DensityMap(density(shape), voxel))
+            mask, _ = automatic_mask.auto_mask(density_map.DensityMap(density(shape), voxel))
             assert mask.shape == shape and mask.any()
 
     def test_against_the_masks_of_the_shared_maps(self, shared):
         scores = []
         for folder in sorted((shared / "local_resolution").glob("*/"))[::4]:
-            read = maps.read(folder / "map.mrc.gz")
-            given = maps.read_mask(folder / "mask.mrc.gz", read)
-            scores.append(dice(maps.auto_mask(read)[0], given))
+            read = mrc_reader.read(folder / "map.mrc.gz")
+            given = mrc_reader.read_mask(folder / "mask.mrc.gz", read)
+            scores.append(dice(automatic_mask.auto_mask(read)[0], given))
         assert np.mean(scores) > 0.9 and min(scores) > 0.75, scores
 
 
@@ -568,9 +580,9 @@ class TestSharedMaps:
         for path in sorted((shared / "maps").glob("*.map.gz")):
             given = 6.1 if "aspire" in path.name else None
             if "locres" in path.name or "resmap" in path.name:
-                assert maps.read_values(path).data.max() > 0
+                assert mrc_reader.read_values(path).data.max() > 0
             else:
-                assert np.isfinite(maps.read(path, given).data).all()
+                assert np.isfinite(mrc_reader.read(path, given).data).all()
 
     def test_the_one_without_voxel_size(self, shared):
         refused(shared / "maps" / "aspire_70S_65.map.gz", "--voxel-size")
@@ -584,7 +596,7 @@ class TestProperties:
         raw[place] ^= bits
         (tmp_path / "b.mrc").write_bytes(gzip.compress(raw, 1) if packed else raw)
         try:
-            read = maps.read(tmp_path / "b.mrc")
+            read = mrc_reader.read(tmp_path / "b.mrc")
         except InputError as error:
             assert "b.mrc" in str(error) and "\n" not in str(error)
         else:
@@ -595,7 +607,7 @@ class TestProperties:
     def test_any_bytes(self, tmp_path, words):
         (tmp_path / "b.mrc").write_bytes(words)
         with pytest.raises(InputError):
-            maps.read(tmp_path / "b.mrc")
+            mrc_reader.read(tmp_path / "b.mrc")
 
     @PROPERTY
     @given(
@@ -613,10 +625,10 @@ class TestProperties:
         for names, values in ((("nxstart", "nystart", "nzstart"), nstart), (("ox", "oy", "oz"), origin)):
             for name, value in zip(names, values):
                 patch(path, name, value)
-        first = maps.read(path)
+        first = mrc_reader.read(path)
         np.testing.assert_array_equal(first.data, data)
-        maps.write(tmp_path / "b.mrc", first.data, first)
-        again = maps.read(tmp_path / "b.mrc")
+        mrc_writer.write(tmp_path / "b.mrc", first.data, first)
+        again = mrc_reader.read(tmp_path / "b.mrc")
         np.testing.assert_array_equal(again.data, first.data)
         assert again.voxel_size == pytest.approx(voxel, rel=1e-5)
         assert (again.nstart, again.origin) == (nstart, origin)

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from cryoresdl.models import model_file
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.networks import model_archive, model_store
 
 CARD = {
     "name": "tiny",
@@ -33,27 +33,29 @@ def weights():
 
 @pytest.fixture
 def saved(tmp_path, weights):
-    return model_file.save(tmp_path / "tiny.cryoresdl", CARD, weights)
+    return model_archive.save(tmp_path / "tiny.cryoresdl", CARD, weights)
 
 
 def test_round_trip_keeps_types_shapes_and_values(saved, weights):
-    model = model_file.load(saved)
-    assert model.name == "tiny" and model.kind == "global" and model.card["format"] == model_file.FORMAT
+    model = model_store.load(saved)
+    assert model.name == "tiny" and model.kind == "global" and model.card["format"] == model_archive.FORMAT
     assert set(model.weights) == set(weights)
     for name, value in weights.items():
         got = model.weights[name]
         assert got.dtype == np.asarray(value).dtype and got.shape == np.shape(value)
         np.testing.assert_array_equal(got, value)
         assert got.flags.writeable
-    assert model.digest == model_file.digest(saved) == model_file.digest(model) and len(model.digest) == 64
+    assert model.digest == model_store.digest(saved) == model_store.digest(model) and len(model.digest) == 64
 
 
 def test_same_content_gives_same_bytes_and_other_content_another_digest(tmp_path, saved, weights):
-    again = model_file.save(tmp_path / "again.cryoresdl", dict(CARD), dict(reversed(list(weights.items()))))
+    again = model_archive.save(
+        tmp_path / "again.cryoresdl", dict(CARD), dict(reversed(list(weights.items())))
+    )
     assert again.read_bytes() == saved.read_bytes()
     weights["bias"][0] += 1
-    other = model_file.save(tmp_path / "other.cryoresdl", CARD, weights)
-    assert model_file.digest(other) != model_file.digest(saved)
+    other = model_archive.save(tmp_path / "other.cryoresdl", CARD, weights)
+    assert model_store.digest(other) != model_store.digest(saved)
 
 
 def test_every_truncation_is_refused(saved, tmp_path):
@@ -62,7 +64,7 @@ def test_every_truncation_is_refused(saved, tmp_path):
     for length in list(range(0, len(data), 37)) + [len(data) - 1]:
         cut.write_bytes(data[:length])
         with pytest.raises(InputError):
-            model_file.load(cut)
+            model_store.load(cut)
 
 
 def test_a_flipped_bit_is_refused_or_harmless(saved, tmp_path, weights):
@@ -74,7 +76,7 @@ def test_a_flipped_bit_is_refused_or_harmless(saved, tmp_path, weights):
         changed[position] ^= 1 << (position % 8)
         flipped.write_bytes(changed)
         try:
-            model = model_file.load(flipped)
+            model = model_store.load(flipped)
         except InputError:
             refused += 1
             continue
@@ -121,9 +123,9 @@ def set_manifest(**values):
 def test_foreign_or_newer_files_are_refused_with_a_reason(saved, tmp_path, change, word):
     bad = rewrite(saved, tmp_path / "bad.cryoresdl", change)
     with pytest.raises(InputError, match=word):
-        model_file.load(bad)
+        model_store.load(bad)
     with pytest.raises(InputError):
-        model_file.digest(
+        model_store.digest(
             rewrite(saved, tmp_path / "b.cryoresdl", lambda m: m.update({"manifest.json": b"x"}))
         )
 
@@ -170,31 +172,31 @@ def test_pickles_are_never_run(tmp_path):
     loaded = npy(np.array([Exploit()], dtype=object), allow_pickle=True)
     for data in (npz(a=loaded), npz(a=pickle.dumps(Exploit())), pickle.dumps(Exploit())):
         with pytest.raises(InputError):
-            model_file.load(forge(tmp_path / "evil.cryoresdl", data))
+            model_store.load(forge(tmp_path / "evil.cryoresdl", data))
 
 
 def test_bombs_and_lying_headers_are_refused_before_memory_is_taken(tmp_path):
     path = tmp_path / "bomb.cryoresdl"
     with pytest.raises(InputError, match="far more"):
-        model_file.load(forge(path, npz(a=npy(np.zeros(50_000_000, np.uint8)))))
+        model_store.load(forge(path, npz(a=npy(np.zeros(50_000_000, np.uint8)))))
     for text in (b"(-4,)", b"(4.0,)", b"(4,", b"[4]*9**9"):
         lie = npy(np.zeros(4, np.float32)).replace(b"(4,), }" + b" " * (len(text) - 4), text + b", }")
         with pytest.raises(InputError, match="damaged"):
-            model_file.load(forge(path, npz(a=lie)))
+            model_store.load(forge(path, npz(a=lie)))
     header = npy(np.zeros((4,), np.float32))
     huge = header.replace(b"(4,), }            ", b"(4000000000000,), }")
     assert huge != header and len(huge) == len(header)
     with pytest.raises(InputError, match="damaged"):
-        model_file.load(forge(path, npz(a=huge)))
+        model_store.load(forge(path, npz(a=huge)))
 
 
 def test_paths_inside_are_refused(tmp_path):
     good = npy(np.zeros(3, np.float32))
     for name in ("..__..__evil", "__etc__passwd", "a__..__b"):
         with pytest.raises(InputError, match="name"):
-            model_file.load(forge(tmp_path / "paths.cryoresdl", npz(**{name: good})))
+            model_store.load(forge(tmp_path / "paths.cryoresdl", npz(**{name: good})))
     with pytest.raises(InputError):
-        model_file.save(tmp_path / "x.cryoresdl", CARD, {"../x": np.zeros(2)})
+        model_archive.save(tmp_path / "x.cryoresdl", CARD, {"../x": np.zeros(2)})
     assert [path.name for path in tmp_path.iterdir()] == ["paths.cryoresdl"]
 
 
@@ -203,7 +205,7 @@ def test_other_files_are_refused(tmp_path, data):
     path = tmp_path / "a b;c%.cryoresdl"
     path.write_bytes(data)
     with pytest.raises(InputError, match="not a CryoResDL model"):
-        model_file.load(path)
+        model_store.load(path)
 
 
 @pytest.mark.parametrize(
@@ -219,47 +221,47 @@ def test_other_files_are_refused(tmp_path, data):
 )
 def test_bad_cards_are_not_saved(tmp_path, change):
     with pytest.raises(InputError):
-        model_file.save(tmp_path / "x.cryoresdl", dict(CARD, **change), {})
+        model_archive.save(tmp_path / "x.cryoresdl", dict(CARD, **change), {})
     assert not list(tmp_path.iterdir())
 
 
 def test_names_find_shipped_before_installed(tmp_path, saved, monkeypatch):
     shipped, installed = tmp_path / "shipped", tmp_path / "installed"
     shipped.mkdir()
-    monkeypatch.setattr(model_file, "shipped_folder", lambda: shipped)
+    monkeypatch.setattr(model_store, "shipped_folder", lambda: shipped)
     monkeypatch.setenv("CRYORESDL_MODELS", str(installed))
-    assert model_file.available() == []
-    path = model_file.install(saved)
-    assert path.parent == installed and model_file.resolve("tiny") == path
-    assert model_file.available() == [("tiny", "global", str(path), "installed")]
+    assert model_store.available() == []
+    path = model_store.install(saved)
+    assert path.parent == installed and model_store.resolve("tiny") == path
+    assert model_store.available() == [("tiny", "global", str(path), "installed")]
     with pytest.raises(InputError, match="already installed"):
-        model_file.install(saved)
-    model_file.install(saved, overwrite=True)
-    model_file.install(saved, "second")
-    assert model_file.load("second").name == "second"
-    model_file.save(shipped / "tiny.cryoresdl", CARD, {})
+        model_store.install(saved)
+    model_store.install(saved, overwrite=True)
+    model_store.install(saved, "second")
+    assert model_store.load("second").name == "second"
+    model_archive.save(shipped / "tiny.cryoresdl", CARD, {})
     (installed / "broken.cryoresdl").write_bytes(b"junk")
-    assert [(one.name, one.source) for one in model_file.available()] == [
+    assert [(one.name, one.source) for one in model_store.available()] == [
         ("tiny", "shipped"),
         ("second", "installed"),
     ]
-    assert model_file.resolve("tiny").parent == shipped
+    assert model_store.resolve("tiny").parent == shipped
     with pytest.raises(InputError, match="shipped model"):
-        model_file.install(saved)
+        model_store.install(saved)
     with pytest.raises(InputError, match="cannot name"):
-        model_file.install(saved, "a/b")
+        model_store.install(saved, "a/b")
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "../tiny", "a\0b", "/no/such.cryoresdl"])
 def test_unknown_names_say_what_is_there(name):
     with pytest.raises(InputError, match="model"):
-        model_file.resolve(name)
+        model_store.resolve(name)
 
 
 def test_read_card_does_not_touch_the_weights(saved, tmp_path):
     broken = rewrite(
         saved, tmp_path / "half.cryoresdl", lambda members: members.update({"weights.npz": b"gone"})
     )
-    assert model_file.read_card(broken)["name"] == "tiny"
+    assert model_store.read_card(broken)["name"] == "tiny"
     with pytest.raises(InputError, match="digest"):
-        model_file.load(broken)
+        model_store.load(broken)

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from cryoresdl.models import machine, networks
-from cryoresdl.models.errors import InputError
-from cryoresdl.models.model_file import Model
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.networks import paper_networks, paper_predictors, tensorflow_import
+from cryoresdl.models.networks.model_archive import Model
 
 
 def model_of(network, weights):
@@ -20,19 +20,19 @@ def model_of(network, weights):
     "name, count", [("paper-dnn", 262_245_403), ("paper-cnn", 68_404_163), ("paper-unet", 127_895_498)]
 )
 def test_parameter_counts_are_the_papers(name, count):
-    assert networks.parameter_count(networks.describe(name)) == count
+    assert paper_networks.parameter_count(paper_networks.describe(name)) == count
 
 
 def test_keras_counts_the_same_without_allocating():
     for name, count in (("paper-dnn", 262_245_403), ("paper-cnn", 68_404_163), ("paper-unet", 127_895_498)):
-        assert networks.keras_parameter_count(networks.describe(name)) == count
+        assert paper_networks.keras_parameter_count(paper_networks.describe(name)) == count
 
 
 def test_importing_the_module_does_not_import_tensorflow():
     code = (
-        "import sys, numpy as np\nfrom cryoresdl.models import networks\n"
-        "networks.prepare_map(np.ones((3, 4, 5)))\n"
-        "networks.parameter_count(networks.describe('paper-unet'))\n"
+        "import sys, numpy as np\nfrom cryoresdl.models.networks import paper_networks, paper_predictors\n"
+        "paper_predictors.prepare_map(np.ones((3, 4, 5)))\n"
+        "paper_networks.parameter_count(paper_networks.describe('paper-unet'))\n"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -40,7 +40,7 @@ def test_importing_the_module_does_not_import_tensorflow():
 
 @pytest.fixture(scope="module")
 def keras():
-    return networks.import_keras()
+    return tensorflow_import.import_keras()
 
 
 def layers_of(model, kind):
@@ -48,8 +48,8 @@ def layers_of(model, kind):
 
 
 def test_cnn_layers(keras):
-    network = networks.describe("paper-cnn", 1 / 16, 16)
-    model = networks.build(network)
+    network = paper_networks.describe("paper-cnn", 1 / 16, 16)
+    model = paper_networks.build(network)
     convolutions = layers_of(model, "Conv3D")
     assert [layer.filters for layer in convolutions] == [2, 4, 8]
     assert [layer.kernel_size[0] for layer in convolutions] == [7, 5, 5]
@@ -64,7 +64,7 @@ def test_cnn_layers(keras):
 
 
 def test_dnn_layers(keras):
-    model = networks.build(networks.describe("paper-dnn", 0.1, 8))
+    model = paper_networks.build(paper_networks.describe("paper-dnn", 0.1, 8))
     assert [(layer.units, layer.activation.__name__) for layer in layers_of(model, "Dense")] == [
         (100, "relu"),
         (10, "relu"),
@@ -73,8 +73,8 @@ def test_dnn_layers(keras):
 
 
 def test_unet_layers(keras):
-    network = networks.describe("paper-unet", 1 / 32)
-    model = networks.build(network)
+    network = paper_networks.describe("paper-unet", 1 / 32)
+    model = paper_networks.build(network)
     assert model.input_shape == (None, 16, 16, 16) and model.output_shape == (None, 16, 16, 16, 10)
     filters = {
         layer.name: layer.filters * 32 for layer in layers_of(model, "Conv3D") if layer.name != "classes"
@@ -107,21 +107,23 @@ def test_unet_layers(keras):
 
 
 def test_weights_travel_and_foreign_ones_are_refused(keras):
-    network = networks.describe("paper-cnn", 1 / 16, 8)
-    model = networks.build(network)
-    weights = networks.to_weights(model)
-    assert {name: value.shape for name, value in weights.items()} == networks.weight_shapes(network)
-    other = networks.from_weights(networks.build(network), weights)
+    network = paper_networks.describe("paper-cnn", 1 / 16, 8)
+    model = paper_networks.build(network)
+    weights = paper_networks.to_weights(model)
+    assert {name: value.shape for name, value in weights.items()} == paper_networks.weight_shapes(network)
+    other = paper_networks.from_weights(paper_networks.build(network), weights)
     maps = np.random.default_rng(0).random((2, 8, 8, 8), np.float32)
     np.testing.assert_allclose(other(maps), model(maps), rtol=1e-6)
     with pytest.raises(InputError, match="missing or foreign"):
-        networks.from_weights(model, {name: value for name, value in weights.items() if name != "dense/bias"})
+        paper_networks.from_weights(
+            model, {name: value for name, value in weights.items() if name != "dense/bias"}
+        )
     with pytest.raises(InputError, match="shape"):
-        networks.from_weights(model, dict(weights, **{"dense/bias": np.zeros(2)}))
+        paper_networks.from_weights(model, dict(weights, **{"dense/bias": np.zeros(2)}))
 
 
 def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(keras):
-    model = networks.build(networks.describe("paper-cnn", 1 / 16, 8), bfloat16=True)
+    model = paper_networks.build(paper_networks.describe("paper-cnn", 1 / 16, 8), bfloat16=True)
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert model.get_layer("conv1").variable_dtype == "float32"
     assert np.asarray(model(np.zeros((1, 8, 8, 8), np.float32))).dtype == np.float32
@@ -132,87 +134,95 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(keras):
 )
 def test_bad_descriptions(name, width, side):
     with pytest.raises(InputError):
-        networks.describe(name, width, side)
+        paper_networks.describe(name, width, side)
 
 
 def test_sides_must_divide():
     with pytest.raises(InputError, match="multiple of 16"):
-        networks.describe("paper-unet", 1, 24)
+        paper_networks.describe("paper-unet", 1, 24)
     with pytest.raises(InputError, match="build"):
-        networks.build({"name": "transformer", "config": {"width": 1, "side": 8}})
+        paper_networks.build({"name": "transformer", "config": {"width": 1, "side": 8}})
 
 
 def test_scale01():
     data = np.array([[[-2, 0, 6]]], np.int16)
-    np.testing.assert_allclose(networks.scale01(data), [[[0, 0.25, 1]]])
-    assert networks.scale01(np.full((2, 2, 2), 7.0)).max() == 0
-    assert networks.scale01(np.array([[[-32768, 32767]]], np.int16)).tolist() == [[[0, 1]]]
+    np.testing.assert_allclose(paper_predictors.scale01(data), [[[0, 0.25, 1]]])
+    assert paper_predictors.scale01(np.full((2, 2, 2), 7.0)).max() == 0
+    assert paper_predictors.scale01(np.array([[[-32768, 32767]]], np.int16)).tolist() == [[[0, 1]]]
 
 
 def test_crop_is_central_and_padding_at_the_end():
     data = np.arange(10 * 3 * 4).reshape(10, 3, 4)
-    got = networks.crop_or_pad(data, 4)
+    got = paper_predictors.crop_or_pad(data, 4)
     assert got.shape == (4, 4, 4)
     np.testing.assert_array_equal(got[:, :3, :], data[3:7])
     assert (got[:, 3, :] == 0).all()
-    odd = networks.crop_or_pad(np.arange(7), 4)
+    odd = paper_predictors.crop_or_pad(np.arange(7), 4)
     np.testing.assert_array_equal(odd, [1, 2, 3, 4])
 
 
 def test_maps_are_scaled_before_they_are_cropped():
     data = np.zeros((70, 64, 64), np.float32)
     data[0, 0, 0], data[35, 32, 32] = 4.0, 1.0
-    got = networks.prepare_map(data)
+    got = paper_predictors.prepare_map(data)
     assert got.shape == (64, 64, 64) and got.max() == pytest.approx(0.25)
 
 
 def test_cosines_are_orthonormal_and_ordered():
-    basis = networks.cosine_basis(16, 16)
+    basis = paper_predictors.cosine_basis(16, 16)
     np.testing.assert_allclose(basis @ basis.T, np.eye(16), atol=1e-5)
-    a, b, c = networks.cosine_basis(8, 8)[[1, 2, 3]]
+    a, b, c = paper_predictors.cosine_basis(8, 8)[[1, 2, 3]]
     wave = np.einsum("x,y,z->xyz", a, b, c)[None].astype(np.float32)
-    coefficients = networks.cosine_coefficients(wave, 5).reshape(5, 5, 5)
+    coefficients = paper_predictors.cosine_coefficients(wave, 5).reshape(5, 5, 5)
     assert coefficients[1, 2, 3] == pytest.approx(1, abs=1e-5)
     assert np.abs(coefficients).sum() == pytest.approx(1, abs=1e-4)
-    kept = networks.low_frequencies(5)
+    kept = paper_predictors.low_frequencies(5)
     assert 0 in kept and 124 not in kept and len(kept) < 125
 
 
 def test_numpy_dnn_equals_keras(keras):
-    network = networks.describe("paper-dnn", 0.1, 8)
-    built = networks.build(network)
+    network = paper_networks.describe("paper-dnn", 0.1, 8)
+    built = paper_networks.build(network)
     random = np.random.default_rng(0)
     weights = {
-        n: random.normal(size=v.shape).astype(np.float32) for n, v in networks.to_weights(built).items()
+        n: random.normal(size=v.shape).astype(np.float32) for n, v in paper_networks.to_weights(built).items()
     }
-    networks.from_weights(built, weights)
+    paper_networks.from_weights(built, weights)
     maps = [random.random((8, 8, 8)), random.random((10, 6, 8)), random.integers(0, 9, (5, 9, 9))]
-    got = networks.paper_predict(model_of(network, weights), maps, batch=2)
-    prepared = np.stack([networks.prepare_map(one, 8) for one in maps])
-    np.testing.assert_allclose(got, networks.softmax(np.asarray(built(prepared))), rtol=1e-4, atol=1e-6)
-    assert networks.paper_predict(model_of(network, weights), []).shape == (0, 3)
+    got = paper_predictors.paper_predict(model_of(network, weights), maps, batch=2)
+    prepared = np.stack([paper_predictors.prepare_map(one, 8) for one in maps])
+    np.testing.assert_allclose(
+        got, paper_predictors.softmax(np.asarray(built(prepared))), rtol=1e-4, atol=1e-6
+    )
+    assert paper_predictors.paper_predict(model_of(network, weights), []).shape == (0, 3)
 
 
 def test_cnn_predicts_through_keras(keras):
-    network = networks.describe("paper-cnn", 1 / 16, 8)
-    built = networks.build(network)
+    network = paper_networks.describe("paper-cnn", 1 / 16, 8)
+    built = paper_networks.build(network)
     maps = np.random.default_rng(0).random((3, 8, 8, 8), np.float32)
-    got = networks.paper_predict(model_of(network, networks.to_weights(built, np.float16)), maps)
-    expected = networks.softmax(np.asarray(built(np.stack([networks.scale01(one) for one in maps]))))
+    got = paper_predictors.paper_predict(
+        model_of(network, paper_networks.to_weights(built, np.float16)), maps
+    )
+    expected = paper_predictors.softmax(
+        np.asarray(built(np.stack([paper_predictors.scale01(one) for one in maps])))
+    )
     np.testing.assert_allclose(got, expected, atol=2e-3)
 
 
 def test_local_models_do_not_classify():
     with pytest.raises(InputError, match="not a global classifier"):
-        networks.paper_predict(model_of(networks.describe("paper-unet", 1 / 32), {}), [np.zeros((4, 4, 4))])
+        paper_predictors.paper_predict(
+            model_of(paper_networks.describe("paper-unet", 1 / 32), {}), [np.zeros((4, 4, 4))]
+        )
 
 
 def test_what_libraries_print_while_imported_is_shown_only_where_that_fails(capfd):
-    with machine.quiet_stderr():
+    with tensorflow_import.quiet_stderr():
         os.write(2, b"oneDNN custom operations are on\n")
     assert capfd.readouterr().err == ""
     with pytest.raises(ImportError):
-        with machine.quiet_stderr():
+        with tensorflow_import.quiet_stderr():
             os.write(2, b"cannot open libcudart\n")
             raise ImportError("tensorflow")
     assert capfd.readouterr().err == "cannot open libcudart\n"

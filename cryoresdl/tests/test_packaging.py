@@ -82,7 +82,7 @@ def test_peers_that_are_not_there_are_named_and_those_that_are_get_their_files(
     """With a stand-in on PATH: the command arrives whole, and its volume is what is read."""
     import numpy as np
 
-    from cryoresdl.models import maps
+    from cryoresdl.models.maps import mrc_reader
 
     peers = benchmark("peers")
     fake = tmp_path / "bin" / "xmipp_resolution_monogenic_signal"
@@ -98,7 +98,7 @@ def test_peers_that_are_not_there_are_named_and_those_that_are_get_their_files(
     half = np.random.default_rng(0).normal(size=(8, 8, 8)).astype(np.float32)
     peers.write_job(tmp_path, half, -half + 2, np.ones((8, 8, 8), bool), 1.5)
     cost, volume = found["MonoRes"].run(tmp_path, 1.5, 25)
-    assert cost.wall > 0 and np.allclose(volume, maps.read_values(tmp_path / "map.mrc").data)
+    assert cost.wall > 0 and np.allclose(volume, mrc_reader.read_values(tmp_path / "map.mrc").data)
     words = (fake.parent / (fake.name + ".words")).read_text().splitlines()
     assert words[words.index("--sampling_rate") + 1] == "1.5"
     assert words[words.index("--mask") + 1] == str(tmp_path / "mask.mrc")

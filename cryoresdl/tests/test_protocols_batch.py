@@ -12,10 +12,11 @@ import psutil
 import pytest
 from pyworkflow.protocol import MODE_RESUME
 
-from cryoresdl.models import batch, constants
+from cryoresdl.models.batch import results_ledger
+from cryoresdl.models.results import result_files
 from cryoresdl.objects import VERDICT, getVerdict
 from cryoresdl.protocols import ProtCryoResValidate
-from cryoresdl.tests.scipion_case import BOX, ScipionCase, blob, needs_models
+from cryoresdl.tests.helpers.scipion_case import BOX, ScipionCase, blob, needs_models
 
 SHOWN = ("_cryoresClass", "_cryoresHigh", "_cryoresEstimate", "_cryoresVerdict")
 
@@ -116,7 +117,7 @@ class TestStop(ScipionCase):
         protocol = self.newProtocol(ProtCryoResValidate, networks=2)
         self.point(protocol.inputVolumes, imported, "outputVolumes")
         self.proj.launchProtocol(protocol, wait=False)
-        table = Path(protocol._getExtraPath("batch_000")) / batch.RESULTS_JSONL
+        table = Path(protocol._getExtraPath("batch_000")) / results_ledger.RESULTS_JSONL
         self.until(lambda: table.exists() and table.stat().st_size)
         family = psutil.Process(protocol.getPid()).children(recursive=True)
         self.assertTrue(any("cryoresdl.models" in " ".join(child.cmdline()) for child in family))
@@ -127,7 +128,7 @@ class TestStop(ScipionCase):
         self.assertLess(time.monotonic() - begun, 10)
         done = len(table.read_text().splitlines())
         self.assertLess(done, count)
-        first = os.stat(str(next(table.parent.glob("*/" + constants.LOCAL_JSON)))).st_ino
+        first = os.stat(str(next(table.parent.glob("*/" + result_files.LOCAL_JSON)))).st_ino
 
         protocol = self.proj.getProtocol(protocol.getObjId())
         self.assertTrue(protocol.isAborted())
@@ -135,7 +136,9 @@ class TestStop(ScipionCase):
         self.run_(protocol)
         self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), list(range(1, count + 1)))
         self.assertEqual(len(table.read_text().splitlines()), count)
-        self.assertIn(first, [os.stat(str(p)).st_ino for p in table.parent.glob("*/" + constants.LOCAL_JSON)])
+        self.assertIn(
+            first, [os.stat(str(p)).st_ino for p in table.parent.glob("*/" + result_files.LOCAL_JSON)]
+        )
 
     def until(self, condition, seconds=120):
         end = time.time() + seconds

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cryoresdl.models import constants
+from cryoresdl.models.results import result_files
 from cryoresdl.protocols import ProtCryoResCompare, ProtCryoResTrainLocal, ProtCryoResValidate
-from cryoresdl.tests.scipion_case import ScipionCase, needs_models, shared_folder
+from cryoresdl.tests.helpers.scipion_case import ScipionCase, needs_models, shared_folder
 
 REPLAY_XMIPP = """#!{python}
 # Stands in for Xmipp's programs: keeps their command line, and gives back what the real MonoRes computed.
@@ -128,7 +128,7 @@ class TestAfterMonoRes(ChainCase):
         self.point(protocol.monoresVolume, monores, "resolution_Volume")
         self.assertEqual(protocol.validate(), [])
         self.run_(protocol)
-        comparison = json.loads(Path(protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        comparison = json.loads(Path(protocol.getResultsFolder(result_files.COMPARISON_JSON)).read_text())
         (pair,) = comparison["pairs"]
         self.assertGreater(pair["n_voxels"], 1000)
         self.assertGreater(pair["spearman"], 0)
@@ -139,7 +139,9 @@ class TestAfterMonoRes(ChainCase):
         compare.inputVolumes.append(protocol.outputResolution)
         self.point(compare.inputMask, mask, "outputMask")
         self.run_(compare)
-        (again,) = json.loads(Path(compare.getResultsFolder(constants.COMPARISON_JSON)).read_text())["pairs"]
+        (again,) = json.loads(Path(compare.getResultsFolder(result_files.COMPARISON_JSON)).read_text())[
+            "pairs"
+        ]
         self.assertAlmostEqual(again["spearman"], pair["spearman"], places=2)
 
     def test_monores_of_several_maps_trains_a_network(self):
@@ -213,7 +215,7 @@ class TestAfterResMap(ScipionCase):
         self.point(protocol.resmapVolume, run, "outputVolume")
         self.assertEqual(protocol.validate(), [])
         self.run_(protocol)
-        comparison = json.loads(Path(protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        comparison = json.loads(Path(protocol.getResultsFolder(result_files.COMPARISON_JSON)).read_text())
         resmap_volume = next(v for v in comparison["volumes"] if "resmap" in v["name"].lower())
         # ResMap's 100 A, "no resolution passed", must not count.
         self.assertLess(resmap_volume["median_A"], 50)

@@ -13,7 +13,10 @@ from pwem.objects import AtomStruct, SetOfAtomStructs
 from pwem.protocols import ProtImportPdb
 from pyworkflow.object import PointerList
 
-from cryoresdl.models import constants, maps, model_file, plots
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.networks import model_archive, model_store
+from cryoresdl.models.results import result_files
+from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.objects import ResolutionModel
 from cryoresdl.protocols import (
     ProtCryoResCompare,
@@ -23,7 +26,7 @@ from cryoresdl.protocols import (
     ProtCryoResTrainLocal,
     ProtCryoResValidate,
 )
-from cryoresdl.tests.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
+from cryoresdl.tests.helpers.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
 
 FOLDER = Path(__file__).resolve().parents[1] / "templates"
 
@@ -52,7 +55,7 @@ def helix(path, residues=40):
 def save_model(path, name="mine", kind="local"):
     """A model file that loads, with weights that mean nothing."""
     card = {"name": name, "kind": kind, "network": {"name": "test"}}
-    return str(model_file.save(path, card, {"w": np.arange(6, dtype=np.float32)}))
+    return str(model_archive.save(path, card, {"w": np.arange(6, dtype=np.float32)}))
 
 
 class TestImportModel(ScipionCase):
@@ -63,7 +66,7 @@ class TestImportModel(ScipionCase):
         self.assertIsInstance(model, ResolutionModel)
         self.assertEqual((model.getModelName(), model.getKind()), ("mine", "local"))
         os.unlink(given)
-        self.assertEqual(model_file.load(model.getPath()).name, "mine")
+        self.assertEqual(model_store.load(model.getPath()).name, "mine")
         self.assertIn("mine", " ".join(protocol.summary()))
 
     def test_a_damaged_or_foreign_file_is_an_error_in_the_form(self):
@@ -113,14 +116,14 @@ class TestCompare(ScipionCase):
 
     def test_two_volumes_one_angstrom_apart(self):
         protocol = self.run_(self.protocol(self.runs))
-        result = json.loads(Path(protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        result = json.loads(Path(protocol.getResultsFolder(result_files.COMPARISON_JSON)).read_text())
         (pair,) = result["pairs"]
         self.assertAlmostEqual(pair["mae_A"], 1.0, places=3)
         self.assertAlmostEqual(pair["spearman"], 1.0, places=3)
         self.assertEqual(pair["n_voxels"], int(ball().sum()))
         output = protocol.outputDisagreement
         self.assertEqual(output.getSamplingRate(), VOXEL)
-        values = maps.read_values(output.getFileName()).data
+        values = mrc_reader.read_values(output.getFileName()).data
         self.assertAlmostEqual(float(values[ball() > 0].mean()), 1.0, places=3)
         self.assertIn("1.00", " ".join(protocol.summary()))
 
@@ -153,8 +156,8 @@ class TestSimulate(ScipionCase):
         self.assertTrue(volume.hasHalfMaps())
         for half in volume.getHalfMaps(asList=True):
             self.assertTrue(os.path.exists(str(half)))
-        truth = maps.read_values(protocol.outputTruth[1].getFileName()).data
-        mask = maps.read_values(protocol.outputMasks[1].getFileName()).data > 0
+        truth = mrc_reader.read_values(protocol.outputTruth[1].getFileName()).data
+        mask = mrc_reader.read_values(protocol.outputMasks[1].getFileName()).data > 0
         self.assertTrue((truth[~mask] == 0).all())
         self.assertTrue((truth[mask] >= 4).all())
 
@@ -223,7 +226,7 @@ class TestTrain(ScipionCase):
         self.run_(protocol)
         model = protocol.outputModel
         self.assertEqual((model.getModelName(), model.getKind()), ("tiny", "local"))
-        self.assertEqual(model_file.load(model.getPath()).name, "tiny")
+        self.assertEqual(model_store.load(model.getPath()).name, "tiny")
         self.assertTrue(os.path.exists(protocol.getTrainingFolder("history.csv")))
 
     def test_the_recommended_local_network_learns_from_the_same_maps(self):
@@ -237,7 +240,7 @@ class TestTrain(ScipionCase):
         """The viewer's confusion matrix counts the maps that were kept apart."""
         measured = protocol.readResult("training", "metrics.json")
         self.assertEqual(measured["split"], "test")
-        self.assertIn("confusion", plots.drawable(protocol.getTrainingFolder()))
+        self.assertIn("confusion", figure_catalogue.drawable(protocol.getTrainingFolder()))
 
     def test_the_recommended_global_network_learns_from_maps_with_truth(self):
         protocol = self.newProtocol(ProtCryoResTrainGlobal, network=0, epochs=1, modelName="class")

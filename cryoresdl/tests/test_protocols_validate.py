@@ -18,11 +18,13 @@ from pwem.objects import SetOfVolumes
 from pyworkflow.project import Manager
 from pyworkflow.protocol import MODE_RESUME
 
-from cryoresdl.models import constants, maps
+from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.results import result_files
 from cryoresdl.objects import VERDICT, getVerdict
 from cryoresdl.plugin import PYTHON_VARIABLE, Plugin, engine_requirements, find_python, quote
 from cryoresdl.protocols import ProtCryoResValidate
-from cryoresdl.tests.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
+from cryoresdl.tests.helpers.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
 
 UGLY = [
     "plain.mrc",
@@ -181,19 +183,19 @@ class TestValidateOneVolume(ScipionCase):
             self.assertEqual([float(made.header.origin[axis]) for axis in "xyz"], [10, -20, 30])
 
     def test_resolution_is_inside_the_mask_only_and_never_beyond_nyquist(self):
-        values = maps.read_values(self.protocol.outputResolution.getFileName()).data
+        values = mrc_reader.read_values(self.protocol.outputResolution.getFileName()).data
         inside = ball() > 0
         self.assertTrue((values[~inside] == 0).all())
         self.assertGreater((values[inside] > 0).mean(), 0.99)
         self.assertGreaterEqual(values[values > 0].min(), 2 * VOXEL - 1e-4)
-        classes = maps.read_values(self.protocol.outputClass.getFileName()).data
+        classes = mrc_reader.read_values(self.protocol.outputClass.getFileName()).data
         self.assertEqual(set(np.unique(classes[~inside])), {-1.0})
 
     def test_attributes_agree_with_the_files_and_survive_reloading(self):
         project = Manager().loadProject(self.projName)
         (run,) = [r for r in project.getRuns() if r.getObjId() == self.protocol.getObjId()]
-        (entry,) = json.loads(Path(run.getResultsFolder(constants.CLASSIFICATION_JSON)).read_text())
-        local = json.loads(Path(run.getResultsFolder(constants.LOCAL_JSON)).read_text())
+        (entry,) = json.loads(Path(run.getResultsFolder(result_files.CLASSIFICATION_JSON)).read_text())
+        local = json.loads(Path(run.getResultsFolder(result_files.LOCAL_JSON)).read_text())
         for output in (run.outputResolution, run.outputClass):
             verdict = getVerdict(output)
             self.assertEqual(len(verdict), len(VERDICT))
@@ -206,7 +208,9 @@ class TestValidateOneVolume(ScipionCase):
         self.assertTrue(local["half_maps"])
 
     def test_the_comparison_names_monores(self):
-        comparison = json.loads(Path(self.protocol.getResultsFolder(constants.COMPARISON_JSON)).read_text())
+        comparison = json.loads(
+            Path(self.protocol.getResultsFolder(result_files.COMPARISON_JSON)).read_text()
+        )
         names = [volume["name"].lower() for volume in comparison["volumes"]]
         self.assertTrue(any("monores" in name for name in names), names)
 
@@ -262,7 +266,7 @@ class TestNetworksAndFormats(ScipionCase):
     def test_global_only_gives_the_class_and_no_local_volume(self):
         protocol = self.validated(self.importVolume(self.write("g.mrc", blob())), networks=1)
         self.assertFalse(hasattr(protocol, "outputResolution"))
-        self.assertIn(getVerdict(protocol.outputClass)["class"], constants.GLOBAL_CLASSES)
+        self.assertIn(getVerdict(protocol.outputClass)["class"], resolution_terms.GLOBAL_CLASSES)
         self.assertIsNone(getVerdict(protocol.outputClass)["median"])
 
     def test_local_only_gives_the_volume_and_no_class(self):
@@ -375,10 +379,10 @@ class TestFormErrors(ScipionCase):
         self.only(protocol.validate(), "no-such-network")
 
     def test_a_network_of_the_wrong_kind(self):
-        from cryoresdl.models import model_file
+        from cryoresdl.models.networks import model_archive
 
         card = {"name": "whole", "kind": "global", "network": {"name": "x"}}
-        path = model_file.save(self.files / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})
+        path = model_archive.save(self.files / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})
         protocol = self.newProtocol(ProtCryoResValidate, networks=2, localModel=str(path))
         self.point(protocol.inputVolumes, self.importVolume(self.write("k.mrc", blob())), "outputVolume")
         self.only(protocol.validate(), "global", "local")
@@ -411,7 +415,7 @@ class TestValidateSet(ScipionCase):
         self.assertEqual(sorted(self.protocol.outputVolumes.getIdSet()), [1, 3])
         for item in self.protocol.outputVolumes:
             verdict = getVerdict(item)
-            self.assertIn(verdict["class"], constants.GLOBAL_CLASSES)
+            self.assertIn(verdict["class"], resolution_terms.GLOBAL_CLASSES)
             self.assertEqual(verdict["claimed"], 6.0)
             self.assertIn("many_%d" % (item.getObjId() - 1), item.getFileName())
             self.assertTrue(os.path.isdir(verdict["folder"]))
@@ -441,9 +445,9 @@ class TestValidateSet(ScipionCase):
         self.assertTrue(self.protocol.outputResolutions.isStreamClosed())
 
     def test_a_resumed_run_does_nothing_twice(self):
-        results = Path(self.protocol._batchFolder(0)) / constants.RESULTS_CSV
+        results = Path(self.protocol._batchFolder(0)) / result_files.RESULTS_CSV
         done = [
-            os.stat(v._cryoresFolder.get() + "/" + constants.LOCAL_JSON).st_mtime_ns
+            os.stat(v._cryoresFolder.get() + "/" + result_files.LOCAL_JSON).st_mtime_ns
             for v in self.protocol.outputVolumes
         ]
         protocol = self.proj.getProtocol(self.protocol.getObjId())
@@ -456,7 +460,7 @@ class TestValidateSet(ScipionCase):
         self.assertEqual(sorted(protocol.outputResolutions.getIdSet()), [1, 3])
         self.assertEqual(len(results.read_text().splitlines()), 4)
         again = [
-            os.stat(v._cryoresFolder.get() + "/" + constants.LOCAL_JSON).st_mtime_ns
+            os.stat(v._cryoresFolder.get() + "/" + result_files.LOCAL_JSON).st_mtime_ns
             for v in protocol.outputVolumes
         ]
         self.assertEqual(again, done)

@@ -9,22 +9,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cryoresdl.models import cli, constants, report, results
-from cryoresdl.tests import made_results
-from cryoresdl.tests.browser import CHROMIUM, Browser
-from cryoresdl.tests.needs import missing
+from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.results import result_files, results_folder
+from cryoresdl.models.results.report import build_report, mixed_results, pdf_pages, slice_browser
+from cryoresdl.tests.helpers import made_results
+from cryoresdl.tests.helpers.browser import CHROMIUM, Browser
+from cryoresdl.tests.helpers.needs import missing
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = made_results.validation(tmp_path_factory.mktemp("report") / "run")
-    report.build(folder)
+    build_report.build(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def html(folder):
-    return (folder / constants.REPORT_HTML).read_text(encoding="utf-8")
+    return (folder / result_files.REPORT_HTML).read_text(encoding="utf-8")
 
 
 def volumes_of(html):
@@ -38,23 +41,23 @@ def test_page_asks_the_network_for_nothing(html):
 
 
 def test_page_json_and_pdf_say_the_same(folder, html):
-    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    page = json.loads((folder / result_files.REPORT_JSON).read_text())
     assert page["headline"] == "Claimed 3.2 Å: optimistic (the map looks worse)"
     for line in [page["headline"], *page["methods"], *page["citations"], *page["verdict"]]:
         assert line.replace("'", "&#39;").replace("&#39;", "'") in html.replace("&#39;", "'")
     for table in page["tables"]:
         assert table["title"] in html and all(len(row) == len(table["columns"]) for row in table["rows"])
-    pdf = (folder / report.REPORT_PDF).read_bytes()
+    pdf = (folder / pdf_pages.REPORT_PDF).read_bytes()
     assert pdf.startswith(b"%PDF") and len(re.findall(rb"/Type /Page\b", pdf)) >= len(page["figures"]) + 2
 
 
 def test_tables_hold_the_numbers_of_the_results(folder):
-    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    page = json.loads((folder / result_files.REPORT_JSON).read_text())
     tables = {table["title"]: {row[0]: row[1:] for row in table["rows"]} for table in page["tables"]}
-    summary = json.loads((folder / constants.LOCAL_JSON).read_text())
+    summary = json.loads((folder / result_files.LOCAL_JSON).read_text())
     classes = tables["Local resolution: share of the voxels (%)"]
-    assert [classes[n][0] for n in constants.LOCAL_CLASSES] == [
-        f"{100 * summary['fractions'][n]:.1f}" for n in constants.LOCAL_CLASSES
+    assert [classes[n][0] for n in resolution_terms.LOCAL_CLASSES] == [
+        f"{100 * summary['fractions'][n]:.1f}" for n in resolution_terms.LOCAL_CLASSES
     ]
     own, other = (float(value) for value in classes["median (Å)"])
     assert own == pytest.approx(summary["median_A"], abs=0.01) and other == pytest.approx(own + 1, abs=0.02)
@@ -65,22 +68,22 @@ def test_tables_hold_the_numbers_of_the_results(folder):
 
 
 def test_cards_of_the_networks_are_told_in_words_in_page_json_and_pdf(folder, html):
-    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    page = json.loads((folder / result_files.REPORT_JSON).read_text())
     for card in page["models"]:
         assert any("never saw" in line for line in card["words"])
         assert all(line.strip() in unescape(html) for line in card["words"])
-    assert ("text", page["models"][0]["words"][0]) in report._pdf_lines(page, first=False)
+    assert ("text", page["models"][0]["words"][0]) in pdf_pages._pdf_lines(page, first=False)
 
 
 def test_methods_cite_the_works_they_use_and_no_others(folder):
-    page = json.loads((folder / constants.REPORT_JSON).read_text())
+    page = json.loads((folder / result_files.REPORT_JSON).read_text())
     cited = " ".join(page["citations"])
     assert "Avramov et al. (2019)" in cited and "Molecules 24, 1181" in cited
     assert "Vilas" in cited and "Kucukelbir" not in cited
 
 
 def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(folder):
-    data = report.browser(results.ResultsFolder(folder))
+    data = slice_browser.browser(results_folder.ResultsFolder(folder))
     layer = next(layer for layer in data["layers"] if layer["title"] == "Local resolution")
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(layer["image"].split(",")[1]))))
     depth, height, width = data["box"]
@@ -97,8 +100,8 @@ def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(fo
 
 
 def test_large_boxes_are_binned_and_keep_their_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "BROWSER_SIDE", 10)
-    data = report.browser(results.ResultsFolder(made_results.validation(tmp_path / "run")))
+    monkeypatch.setattr(slice_browser, "BROWSER_SIDE", 10)
+    data = slice_browser.browser(results_folder.ResultsFolder(made_results.validation(tmp_path / "run")))
     assert data["factor"] == 3 and data["pixel_A"] == 4.5
     corner = data["corner"][::-1]
     assert data["origin"] == [o + 1.5 * (c + 1) for o, c in zip(made_results.ORIGIN, corner)]
@@ -108,28 +111,30 @@ def test_binning_does_not_mix_background_into_resolutions():
     values = np.zeros((4, 4, 4), np.float32)
     values[:2, :2, :2] = 6
     values[0, 0, 0] = 0
-    binned = report._binned(values, 2, values > 0)
+    binned = slice_browser._binned(values, 2, values > 0)
     assert binned[0, 0, 0] == 6 and binned.sum() == 6
 
 
 def test_a_report_of_256_cubed_stays_small(tmp_path):
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 64, (128, 128, 128), np.uint8) * 4
-    assert len(report._sprite(codes, 12)) < 3.5e6  # of pure noise; the other two layers compress better
+    assert (
+        len(slice_browser._sprite(codes, 12)) < 3.5e6
+    )  # of pure noise; the other two layers compress better
 
 
 def test_hostile_names_and_reasons_are_text(tmp_path):
     texts = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>", "{{ 7 * 191 }}"]
     text = " ".join(texts)
     folder = made_results.validation(tmp_path / "run", box=(6, 7, 8))
-    entries = json.loads((folder / constants.CLASSIFICATION_JSON).read_text())
+    entries = json.loads((folder / result_files.CLASSIFICATION_JSON).read_text())
     entries[0].update(map=text, warnings=[text], model=text)
     entries[0]["claim"]["reasons"] = [text, "\ud800 $x_$"]
-    (folder / constants.CLASSIFICATION_JSON).write_text(json.dumps(entries))
-    comparison = json.loads((folder / constants.COMPARISON_JSON).read_text())
+    (folder / result_files.CLASSIFICATION_JSON).write_text(json.dumps(entries))
+    comparison = json.loads((folder / result_files.COMPARISON_JSON).read_text())
     comparison["volumes"][0]["name"] = comparison["pairs"][0]["names"][0] = text + "$\\frac"
-    (folder / constants.COMPARISON_JSON).write_text(json.dumps(comparison))
-    html = report.build(folder).read_text(encoding="utf-8")
+    (folder / result_files.COMPARISON_JSON).write_text(json.dumps(comparison))
+    html = build_report.build(folder).read_text(encoding="utf-8")
     for piece in texts[:3]:
         assert piece not in html
     assert texts[3] in html and "1337" not in re.sub(r"data:[^\"]*", "", html)
@@ -137,15 +142,15 @@ def test_hostile_names_and_reasons_are_text(tmp_path):
 
 def test_reports_of_damaged_and_partial_folders_say_what_is_missing(tmp_path):
     folder = made_results.validation(tmp_path / "run")
-    (folder / constants.LOCAL_RESOLUTION).unlink()
-    (folder / constants.LOCAL_JSON).write_text("{broken")
-    html = report.build(folder).read_text(encoding="utf-8")
+    (folder / result_files.LOCAL_RESOLUTION).unlink()
+    (folder / result_files.LOCAL_JSON).write_text("{broken")
+    html = build_report.build(folder).read_text(encoding="utf-8")
     assert "local_resolution.mrc is not in" in html and "is not valid JSON" in html
     assert 'id="browser"' not in html and "Claimed 3.2" in html
 
 
 @pytest.mark.parametrize(
-    "name", [constants.CLASSIFICATION_JSON, constants.LOCAL_JSON, constants.COMPARISON_JSON]
+    "name", [result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON, result_files.COMPARISON_JSON]
 )
 @pytest.mark.parametrize(
     "content", ["[]", "{}", "[[1]]", '[{"claim": 3, "probabilities": [1]}]', '{"mask": 1, "pairs": [1]}']
@@ -153,7 +158,7 @@ def test_reports_of_damaged_and_partial_folders_say_what_is_missing(tmp_path):
 def test_results_of_other_versions_never_stop_a_report(tmp_path, monkeypatch, name, content):
     folder = made_results.validation(tmp_path / "run", box=(6, 7, 8))
     (folder / name).write_text(content)
-    page = report.content(results.ResultsFolder(folder))
+    page = build_report.content(results_folder.ResultsFolder(folder))
     json.dumps(page, allow_nan=False)
 
 
@@ -166,30 +171,30 @@ def change(path, **values):
 
 
 @pytest.mark.parametrize(
-    "name", [constants.CLASSIFICATION_JSON, constants.LOCAL_JSON, constants.COMPARISON_JSON]
+    "name", [result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON, result_files.COMPARISON_JSON]
 )
 def test_results_of_different_maps_are_said_to_be(tmp_path, name):
     folder = made_results.validation(tmp_path / "run")
-    assert not report.content(results.ResultsFolder(folder))["problems"]
+    assert not build_report.content(results_folder.ResultsFolder(folder))["problems"]
     change(folder / name, map="/data/another.mrc")
-    page = report.content(results.ResultsFolder(folder))
+    page = build_report.content(results_folder.ResultsFolder(folder))
     said = page["problems"][0]
     assert "/data/another.mrc" in said and str(folder / "input.mrc") in said and "--overwrite" in said
-    assert page["headline"] == report.MIXED and page["tone"] == "unsure" and not page["verdict"]
-    html = report.build(folder).read_text(encoding="utf-8")
+    assert page["headline"] == build_report.MIXED and page["tone"] == "unsure" and not page["verdict"]
+    html = build_report.build(folder).read_text(encoding="utf-8")
     assert html.index("/data/another.mrc") < html.index("The map is sharpened.")
 
 
 def test_results_put_in_the_place_of_those_of_validate_are_said_to_be(tmp_path):
     folder = made_results.validation(tmp_path / "run")
-    known = json.loads((folder / constants.LOCAL_JSON).read_text())
+    known = json.loads((folder / result_files.LOCAL_JSON).read_text())
     row = {"map": known["map"], "local_median_A": round(known["median_A"], 4), "resolution_A": 4.4}
-    (folder / constants.VALIDATION_JSON).write_text(json.dumps({"row": row}))
-    assert not report.content(results.ResultsFolder(folder))["problems"]
-    change(folder / constants.LOCAL_JSON, median_A=9.876)
-    page = report.content(results.ResultsFolder(folder))
+    (folder / result_files.VALIDATION_JSON).write_text(json.dumps({"row": row}))
+    assert not build_report.content(results_folder.ResultsFolder(folder))["problems"]
+    change(folder / result_files.LOCAL_JSON, median_A=9.876)
+    page = build_report.content(results_folder.ResultsFolder(folder))
     assert "9.876 Å" in page["problems"][0] and known["map"] in page["problems"][0]
-    assert page["headline"] == report.MIXED
+    assert page["headline"] == build_report.MIXED
 
 
 @pytest.mark.parametrize(
@@ -204,35 +209,35 @@ def test_results_put_in_the_place_of_those_of_validate_are_said_to_be(tmp_path):
     ],
 )
 def test_names_of_one_map(one, other, same):
-    assert report._same_map(one, other) == same
+    assert mixed_results._same_map(one, other) == same
 
 
 def test_a_folder_of_many_maps_becomes_a_table(tmp_path):
-    (tmp_path / constants.RESULTS_CSV).write_text("map,class\na.mrc,high\nb.mrc,low\n")
-    html = report.build(tmp_path).read_text(encoding="utf-8")
+    (tmp_path / result_files.RESULTS_CSV).write_text("map,class\na.mrc,high\nb.mrc,low\n")
+    html = build_report.build(tmp_path).read_text(encoding="utf-8")
     assert "2 maps" in html and "<td>b.mrc</td><td>low</td>" in html
 
 
 def test_the_pdf_of_many_maps_stays_short(tmp_path):
-    (tmp_path / constants.RESULTS_CSV).write_text("map,class\n" + "m.mrc,high\n" * 500)
-    html = report.build(tmp_path).read_text(encoding="utf-8")
+    (tmp_path / result_files.RESULTS_CSV).write_text("map,class\n" + "m.mrc,high\n" * 500)
+    html = build_report.build(tmp_path).read_text(encoding="utf-8")
     assert html.count("<td>m.mrc</td>") == 500
-    assert len(re.findall(rb"/Type /Page\b", (tmp_path / report.REPORT_PDF).read_bytes())) <= 5
+    assert len(re.findall(rb"/Type /Page\b", (tmp_path / pdf_pages.REPORT_PDF).read_bytes())) <= 5
 
 
 def test_command_line(tmp_path, capsys):
-    assert cli.main(["report", str(tmp_path / "none")]) == 2
+    assert command_line.main(["report", str(tmp_path / "none")]) == 2
     (tmp_path / "empty").mkdir()
-    assert cli.main(["report", str(tmp_path / "empty")]) == 2
+    assert command_line.main(["report", str(tmp_path / "empty")]) == 2
     assert "holds no results" in capsys.readouterr().err
     folder = made_results.simulation(tmp_path / "s")
-    assert cli.main(["report", str(folder)]) == 0
-    assert capsys.readouterr().out.strip() == str(folder / constants.REPORT_HTML)
-    assert cli.main(["report", str(folder)]) == 2
-    assert cli.main(["report", str(folder), "--overwrite"]) == 0
-    (folder / constants.REPORT_HTML).write_text("old")
-    assert cli.main(["report", str(folder), "--resume"]) == 0
-    assert (folder / constants.REPORT_HTML).read_text(encoding="utf-8") != "old"
+    assert command_line.main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / result_files.REPORT_HTML)
+    assert command_line.main(["report", str(folder)]) == 2
+    assert command_line.main(["report", str(folder), "--overwrite"]) == 0
+    (folder / result_files.REPORT_HTML).write_text("old")
+    assert command_line.main(["report", str(folder), "--resume"]) == 0
+    assert (folder / result_files.REPORT_HTML).read_text(encoding="utf-8") != "old"
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +246,7 @@ def browser(folder, tmp_path_factory):
         missing("needs Chromium (apt-get install chromium)")
     browser = Browser(tmp_path_factory.mktemp("profile"))
     browser.size(1280, 900)
-    browser.open((folder / constants.REPORT_HTML).as_uri())
+    browser.open((folder / result_files.REPORT_HTML).as_uri())
     yield browser
     browser.close()
 
@@ -272,7 +277,7 @@ def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser, folder
     browser.key("x")
     assert browser.run(SLICE).startswith("x")
     sizes = browser.run("var c = document.querySelector('#panel-1 canvas'); return [c.width, c.height]")
-    depth, height, _ = report.browser(results.ResultsFolder(folder))["box"]
+    depth, height, _ = slice_browser.browser(results_folder.ResultsFolder(folder))["box"]
     assert sizes == [height, depth]
     before = browser.run(SLICE)
     browser.wheel(*browser.run(MIDDLE), 100)
@@ -281,7 +286,7 @@ def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser, folder
 
 
 def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_pointer(browser, folder):
-    shown = report.browser(results.ResultsFolder(folder))
+    shown = slice_browser.browser(results_folder.ResultsFolder(folder))
     z, y, x = shown["corner"]
     values = made_results.volumes()[2][z:, y:, x:]
     _, height, width = shown["box"]
@@ -291,7 +296,9 @@ def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_p
         "var c = document.querySelector('#panel-1 canvas'), p = c.getContext('2d')"
         f".getImageData({column}, c.height - 1 - {row}, 1, 1).data; return [p[0], p[1], p[2]]"
     )
-    wanted = 255 * np.array(report.plots.resolution_colors().to_rgba(float(values[10, row, column])))[:3]
+    wanted = (
+        255 * np.array(build_report.plots.resolution_colors().to_rgba(float(values[10, row, column])))[:3]
+    )
     assert np.abs(np.array(browser.run(script)) - wanted).max() <= 3
     point = (
         "var c = document.querySelector('#panel-1 canvas'), b = c.getBoundingClientRect();"

@@ -6,8 +6,20 @@ import json
 import numpy as np
 import pytest
 
-from cryoresdl.models import cli, model_file, networks, paper_results, reproduce
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.evaluation import class_measures
+from cryoresdl.models.networks import model_archive, paper_networks
+from cryoresdl.models.paper.tables import (
+    all_tables,
+    context,
+    experimental_maps,
+    global_tables,
+    patch_tables,
+    printed_results,
+    training_curves,
+)
+from cryoresdl.models.paper.tables.context import Context
 
 
 def read(path):
@@ -16,43 +28,45 @@ def read(path):
 
 
 def tiny_unet(folder, name, seed):
-    network = networks.describe("paper-unet", 1 / 64)
+    network = paper_networks.describe("paper-unet", 1 / 64)
     random = np.random.default_rng(seed)
-    shapes = networks.weight_shapes(network)
+    shapes = paper_networks.weight_shapes(network)
     weights = {n: random.normal(0, 0.1, shape).astype(np.float32) for n, shape in shapes.items()}
     path = folder / f"{name}.cryoresdl"
-    model_file.save(path, {"name": name, "kind": "local", "network": network}, weights)
+    model_archive.save(path, {"name": name, "kind": "local", "network": network}, weights)
     return str(path)
 
 
 def tiny_dnn(folder, favourite=1, history=None):
     """A DNN that always says one class."""
-    network = networks.describe("paper-dnn", 0.002)
-    weights = {name: np.zeros(shape, np.float32) for name, shape in networks.weight_shapes(network).items()}
+    network = paper_networks.describe("paper-dnn", 0.002)
+    weights = {
+        name: np.zeros(shape, np.float32) for name, shape in paper_networks.weight_shapes(network).items()
+    }
     weights["logits/bias"][favourite] = 5
     card = {"name": "tiny", "kind": "global", "network": network, "history": history}
-    return str(model_file.save(folder / "tiny.cryoresdl", card, weights))
+    return str(model_archive.save(folder / "tiny.cryoresdl", card, weights))
 
 
 def test_printed_tables_agree_with_each_other():
-    assert len(paper_results.TABLE1) == 28 and len(paper_results.TABLE2) == 30
-    for column, printed in ((1, paper_results.TABLE3), (2, paper_results.TABLE4)):
+    assert len(printed_results.TABLE1) == 28 and len(printed_results.TABLE2) == 30
+    for column, printed in ((1, printed_results.TABLE3), (2, printed_results.TABLE4)):
         matrix = np.zeros((3, 3), int)
-        for row in paper_results.TABLE2.values():
+        for row in printed_results.TABLE2.values():
             published = "high" if row[0] < 5 else "medium" if row[0] <= 10 else "low"
-            matrix[reproduce._code(published), reproduce._code(row[column])] += 1
+            matrix[global_tables._code(published), global_tables._code(row[column])] += 1
         np.testing.assert_array_equal(matrix, printed)
-    assert np.trace(paper_results.TABLE3) / 30 == pytest.approx(0.6)
-    assert round(100 * np.trace(paper_results.TABLE4) / 30, 1) == 56.7
-    assert [sum(counts) for counts in paper_results.TABLE7.values()] == [13444, 1952]
+    assert np.trace(printed_results.TABLE3) / 30 == pytest.approx(0.6)
+    assert round(100 * np.trace(printed_results.TABLE4) / 30, 1) == 56.7
+    assert [sum(counts) for counts in printed_results.TABLE7.values()] == [13444, 1952]
 
 
 def test_table5_recomputes_the_papers_table(tmp_path):
-    context = reproduce.Context(matrices=[])
-    rows = read(reproduce.table5(tmp_path, context)[0])
+    context = Context(matrices=[])
+    rows = read(global_tables.table5(tmp_path, context)[0])
     assert len(rows) >= 6
     for row in rows[:6]:
-        for measure in reproduce.MEASURES:
+        for measure in class_measures.MEASURES:
             # The paper rounded 73.08 to 73.1.
             assert float(row[f"{measure} %"]) == pytest.approx(float(row[f"printed {measure} %"]), abs=0.051)
     assert (tmp_path / "table5.png").stat().st_size > 5000
@@ -61,14 +75,14 @@ def test_table5_recomputes_the_papers_table(tmp_path):
 def test_table5_of_any_matrix(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("published,high,medium,low\nhigh,8,2,0\nmedium,0,0,0\nlow,1,0,9\n")
-    rows = read(reproduce.table5(tmp_path, reproduce.Context(matrices=[str(path)]))[0])[6:]
+    rows = read(global_tables.table5(tmp_path, context.Context(matrices=[str(path)]))[0])[6:]
     assert [row["classifier"] for row in rows] == ["mine"] * 3
     assert float(rows[0]["sensitivity %"]) == 80 and rows[1]["sensitivity %"] == ""
     assert float(rows[2]["PPV %"]) == 100
     for text in ("a,b\n1,2\n", "1,2\n3,4\n", "1,-2,3\n1,2,3\n1,2,3\n", ""):
         path.write_text(text)
         with pytest.raises(InputError):
-            reproduce.read_matrix(str(path))
+            global_tables.read_matrix(str(path))
 
 
 def test_boundaries_of_the_papers_table_1():
@@ -79,22 +93,22 @@ def test_boundaries_of_the_papers_table_1():
             "paper DNN": classes[0],
             "paper CNN": classes[1],
         }
-        for value, classes in sorted(paper_results.TABLE1.items())
+        for value, classes in sorted(printed_results.TABLE1.items())
     ]
-    dnn, cnn = reproduce.boundaries(rows, "paper DNN"), reproduce.boundaries(rows, "paper CNN")
+    dnn, cnn = global_tables.boundaries(rows, "paper DNN"), global_tables.boundaries(rows, "paper CNN")
     assert (dnn["high_to_medium_A"], dnn["medium_to_low_A"], dnn["outliers"]) == (4.25, 8.75, 2)
     assert (cnn["high_to_medium_A"], cnn["medium_to_low_A"], cnn["outliers"]) == (4.75, 8.75, 0)
-    ideal = reproduce.boundaries(rows, "ideal")
+    ideal = global_tables.boundaries(rows, "ideal")
     assert (ideal["high_to_medium_A"], ideal["medium_to_low_A"], ideal["as_ideal"]) == (4.75, 10.25, 28)
 
 
 def test_table2_without_a_network_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(reproduce, "EMDB_URL", "http://127.0.0.1:9/{id}")
-    monkeypatch.setattr(reproduce.download_map, "__defaults__", ("http://127.0.0.1:9/{id}", 2.0))
-    context = reproduce.Context(models={"DNN": tiny_dnn(tmp_path)}, download=True)
+    monkeypatch.setattr(experimental_maps, "EMDB_URL", "http://127.0.0.1:9/{id}")
+    monkeypatch.setattr(experimental_maps.download_map, "__defaults__", ("http://127.0.0.1:9/{id}", 2.0))
+    context = Context(models={"DNN": tiny_dnn(tmp_path)}, download=True)
     out = tmp_path / "out"
     out.mkdir()
-    rows = read(reproduce.table2(out, context)[0])
+    rows = read(global_tables.table2(out, context)[0])
     said = capsys.readouterr().err
     assert said.count("Cannot download") == 1 and "--maps" in said and "30 of the 30" in said
     assert len(rows) == 30 and rows[0]["emdb"] == "8221" and rows[0]["paper DNN"] == "high"
@@ -102,40 +116,41 @@ def test_table2_without_a_network_says_so(tmp_path, monkeypatch, capsys):
 
 
 def test_table2_and_3_use_maps_at_hand(tmp_path):
-    from cryoresdl.models import maps
+    from cryoresdl.models.maps import density_map, mrc_writer
 
     folder = tmp_path / "maps"
     folder.mkdir()
     data = np.random.default_rng(0).random((20, 22, 24)).astype(np.float32)
-    density = maps.DensityMap(data, 2.0)
-    maps.write(folder / "emd_5101.mrc", data, density)
+    density = density_map.DensityMap(data, 2.0)
+    mrc_writer.write(folder / "emd_5101.mrc", data, density)
     (folder / "emd_1601.map").write_bytes(b"no map")
-    context = reproduce.Context(models={"DNN": tiny_dnn(tmp_path)}, maps=folder)
-    rows = {row["emdb"]: row for row in read(reproduce.table2(tmp_path, context)[0])}
+    context = Context(models={"DNN": tiny_dnn(tmp_path)}, maps=folder)
+    rows = {row["emdb"]: row for row in read(global_tables.table2(tmp_path, context)[0])}
     assert rows["5101"]["our DNN"] == "medium" and rows["8221"]["our DNN"] == ""
     assert "emd_1601" in rows["1601"]["note"]
-    ours = [row for row in read(reproduce.table3(tmp_path, context)[0]) if row["classifier"] == "our DNN"]
+    ours = [row for row in read(global_tables.table3(tmp_path, context)[0]) if row["classifier"] == "our DNN"]
     assert [int(row["predicted medium"]) for row in ours] == [0, 1, 0]
     printed = [row for row in read(tmp_path / "table3.csv") if row["classifier"] == "paper DNN"]
     assert [int(row["predicted high"]) for row in printed] == [10, 4, 2]
 
 
 def test_table1_on_test_proteins(tmp_path, shared):
-    context = reproduce.Context(shared=shared, models={"DNN": tiny_dnn(tmp_path, 0)})
-    entries = reproduce.unseen_proteins(context, 2)
+    context = Context(shared=shared, models={"DNN": tiny_dnn(tmp_path, 0)})
+    entries = global_tables.unseen_proteins(context, 2)
     splits = {row["id"]: row["split"] for row in read(shared / "structures" / "manifest.csv")}
     assert len({name for name, _ in entries}) == 2 and {splits[name] for name, _ in entries} == {"test"}
-    density = reproduce._simulate(entries[0][1], 7.5)
+    density = global_tables._simulate(entries[0][1], 7.5)
     assert density.data.shape == (64, 64, 64) and density.voxel_size == 1.0
-    assert reproduce._global_predictors(context)["DNN"](density)["class"] == "high"
+    assert experimental_maps._global_predictors(context)["DNN"](density)["class"] == "high"
     with pytest.raises(InputError, match="--structures"):
-        reproduce.unseen_proteins(reproduce.Context(), 2)
+        global_tables.unseen_proteins(Context(), 2)
 
 
 @pytest.fixture
 def patches(tmp_path):
     """A paper-mode data set of two small maps, made by the project's own builder."""
-    from cryoresdl.models import datasets, maps
+    from cryoresdl.models.datasets import input_lists, patch_set
+    from cryoresdl.models.maps import density_map, mrc_writer
 
     triples, random = [], np.random.default_rng(0)
     for number in range(2):
@@ -145,18 +160,20 @@ def patches(tmp_path):
         mask[2:38, 2:38, 2:38] = 1
         volumes = {"map": random.random(mask.shape), "mask": mask, "label": (3.5 + number) * mask}
         for name, data in volumes.items():
-            maps.write(folder / f"{name}.mrc", data.astype(np.float32), maps.DensityMap(mask, 1.0))
+            mrc_writer.write(
+                folder / f"{name}.mrc", data.astype(np.float32), density_map.DensityMap(mask, 1.0)
+            )
         files = [str(folder / f"{name}.mrc") for name in ("map", "label", "mask")]
-        triples.append(datasets.Triple(f"m{number}", *files, voxel_size=1.0, split="train"))
+        triples.append(input_lists.Triple(f"m{number}", *files, voxel_size=1.0, split="train"))
     path = tmp_path / "patches.h5"
-    datasets.build_local(triples, path, datasets.LocalRecipe("paper", "monores", 16, 0))
+    patch_set.build_local(triples, path, patch_set.LocalRecipe("paper", "monores", 16, 0))
     return str(path)
 
 
 def test_table6_and_7_from_patches(tmp_path, patches):
     models = {"monores": tiny_unet(tmp_path, "a", 0), "resmap": tiny_unet(tmp_path, "b", 1)}
-    context = reproduce.Context(models=models, patches={"monores": patches, "resmap": patches})
-    rows = read(reproduce.table6(tmp_path, context)[0])
+    context = Context(models=models, patches={"monores": patches, "resmap": patches})
+    rows = read(patch_tables.table6(tmp_path, context)[0])
     assert [(row["evaluation_set"], row["model"]) for row in rows[:2]] == [
         ("monores", "monores"),
         ("monores", "resmap"),
@@ -170,7 +187,7 @@ def test_table6_and_7_from_patches(tmp_path, patches):
     constant = [row for row in rows if row["model"] == "one resolution per map"][0]
     # Labels are constant within each map: the baseline knows them exactly; centres are 3.5 and 4.5 A.
     assert float(constant["in_mask_accuracy_%"]) == 100 and float(constant["MAE_A"]) == 0
-    counts = read(reproduce.table7(tmp_path, context)[0])
+    counts = read(patch_tables.table7(tmp_path, context)[0])
     assert [int(counts[0][name]) for name in ("training", "validation", "evaluation")] == [9670, 1080, 2694]
     ours = counts[2]
     assert (
@@ -187,36 +204,38 @@ def test_figures_come_from_a_card_or_a_run(tmp_path):
         "val_loss": [1.1, 0.6],
         "val_accuracy": [0.3, 0.7],
     }
-    context = reproduce.Context(models={"DNN": tiny_dnn(tmp_path, history=history)})
-    rows = read(reproduce.fig2(tmp_path, context)[0])
+    context = Context(models={"DNN": tiny_dnn(tmp_path, history=history)})
+    rows = read(training_curves.fig2(tmp_path, context)[0])
     assert [float(row["val_loss"]) for row in rows] == [1.1, 0.6]
     summary = read(tmp_path / "fig2_summary.csv")
     assert float(summary[0]["val_accuracy"]) == 0.92 and float(summary[1]["val_accuracy"]) == 0.7
     run = tmp_path / "run"
     run.mkdir()
     (run / "history.csv").write_text("epoch,loss,accuracy,val_loss,val_accuracy\n1,1,0.5,1,0.25\n")
-    rows = read(reproduce.fig5(tmp_path, reproduce.Context(history=str(run)))[0])
+    rows = read(training_curves.fig5(tmp_path, Context(history=str(run)))[0])
     assert len(rows) == 1 and float(rows[0]["val_accuracy"]) == 0.25
     with pytest.raises(InputError, match="history"):
-        reproduce.fig2(tmp_path, reproduce.Context(models={"DNN": tiny_dnn(tmp_path)}))
-    figure = reproduce.curves_figure(history, paper_results.CURVES["fig2"], "t")
+        training_curves.fig2(tmp_path, Context(models={"DNN": tiny_dnn(tmp_path)}))
+    figure = training_curves.curves_figure(history, printed_results.CURVES["fig2"], "t")
     assert figure.axes[1].get_lines()[2].get_ydata()[0] == 0.19
 
 
 def test_command_line(tmp_path, capsys):
-    from cryoresdl.models.commands import reproduce as command
+    from cryoresdl.models.cli.commands import reproduce
 
-    assert set(command.NAMES) == set(reproduce.ALL)
+    assert set(reproduce.NAMES) == set(all_tables.ALL)
     matrix = tmp_path / "m.csv"
     matrix.write_text("1,0,0\n0,1,0\n0,0,1\n")
     words = ["reproduce", "table5", "--matrix", str(matrix), "--out", str(tmp_path / "out"), "--quiet"]
-    assert cli.main(words) == 0
+    assert command_line.main(words) == 0
     assert capsys.readouterr().out.split()[-1].endswith("table5.png")
-    assert cli.main(words) == 2
+    assert command_line.main(words) == 2
     assert "already holds" in capsys.readouterr().err
     assert (
-        cli.main(["reproduce", "table1", "--structures", str(tmp_path / "no"), "--out", str(tmp_path / "x")])
+        command_line.main(
+            ["reproduce", "table1", "--structures", str(tmp_path / "no"), "--out", str(tmp_path / "x")]
+        )
         == 2
     )
     assert "no folder" in capsys.readouterr().err
-    assert json.loads(json.dumps(sorted(reproduce.ALL)))[0] == "fig2"
+    assert json.loads(json.dumps(sorted(all_tables.ALL)))[0] == "fig2"

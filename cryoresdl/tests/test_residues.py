@@ -5,14 +5,17 @@ import csv
 import numpy as np
 import pytest
 
-from cryoresdl.models import cli, maps, residues, structures
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.results import residue_resolution
+from cryoresdl.models.structures import structure_reader
 
 
 def ramp(shape=(20, 24, 28), voxel=1.5, origin=(10.0, -20.0, 5.0), nstart=(0, 0, 0)):
     """A volume that is 3 + 0.1 x + 0.05 z in the coordinates of the atoms."""
     z, y, x = np.indices(shape).astype(float)
-    volume = maps.DensityMap(np.zeros(shape, np.float32), voxel, origin, nstart)
+    volume = density_map.DensityMap(np.zeros(shape, np.float32), voxel, origin, nstart)
     ox, oy, oz = volume.offset()
     volume.data = (3 + 0.1 * (x * voxel + ox) + 0.05 * (z * voxel + oz)).astype(np.float32)
     return volume
@@ -41,31 +44,33 @@ class TestSample:
         size = (np.array(volume.data.shape[::-1]) - 1) * volume.voxel_size
         xyz = np.array(volume.offset()) + rng.uniform(0, 1, (200, 3)) * size
         expected = 3 + 0.1 * xyz[:, 0] + 0.05 * xyz[:, 2]
-        np.testing.assert_allclose(residues.sample(volume, xyz), expected, rtol=1e-5)
+        np.testing.assert_allclose(residue_resolution.sample(volume, xyz), expected, rtol=1e-5)
 
     def test_outside_is_nan(self):
         volume = ramp()
         corner = np.array(volume.offset())
         far = corner + (np.array(volume.data.shape[::-1]) - 1) * volume.voxel_size
-        inside = residues.sample(volume, np.array([corner, far]))
+        inside = residue_resolution.sample(volume, np.array([corner, far]))
         assert np.isfinite(inside).all()
-        assert np.isnan(residues.sample(volume, np.array([corner - 0.1, far + 0.1]))).all()
+        assert np.isnan(residue_resolution.sample(volume, np.array([corner - 0.1, far + 0.1]))).all()
 
     def test_holes_take_no_part(self):
         volume = ramp(origin=(0, 0, 0), voxel=1.0)
         volume.data[:] = 5
         volume.data[:, :, 10:] = 0
-        found = residues.sample(volume, np.array([[9.0, 5, 5], [9.4, 5, 5], [9.6, 5, 5], [15.0, 5, 5]]))
+        found = residue_resolution.sample(
+            volume, np.array([[9.0, 5, 5], [9.4, 5, 5], [9.6, 5, 5], [15.0, 5, 5]])
+        )
         np.testing.assert_allclose(found[:2], 5)
         assert np.isnan(found[2:]).all()
         volume.data[:, :, 10:] = 100  # ResMap's way
-        assert residues.sample(volume, np.array([[9.4, 5, 5]]))[0] == pytest.approx(5)
+        assert residue_resolution.sample(volume, np.array([[9.4, 5, 5]]))[0] == pytest.approx(5)
 
 
 class TestCommand:
     def run(self, tmp_path, atoms=ATOMS, volume=None, *more):
         volume = volume or ramp()
-        maps.write(tmp_path / "r.mrc", volume.data, volume)
+        mrc_writer.write(tmp_path / "r.mrc", volume.data, volume)
         words = [
             "residues",
             str(tmp_path / "r.mrc"),
@@ -73,12 +78,12 @@ class TestCommand:
             "--out",
             str(tmp_path / "out"),
         ]
-        return cli.main([*words, *more]), tmp_path / "out"
+        return command_line.main([*words, *more]), tmp_path / "out"
 
     def test_tables(self, tmp_path, capsys):
         half = ramp()
         half.data = np.full_like(half.data, 0.5)
-        maps.write(tmp_path / "i.mrc", half.data, half)
+        mrc_writer.write(tmp_path / "i.mrc", half.data, half)
         code, out = self.run(tmp_path, ATOMS, None, "--interval", str(tmp_path / "i.mrc"))
         assert code == 0
         with open(out / "residues.csv", newline="") as stream:
@@ -133,8 +138,8 @@ class TestCommand:
 
     def test_monores_takes_the_maps_grid(self, tmp_path):
         volume = ramp()
-        maps.write(tmp_path / "map.mrc", volume.data, volume)
-        bare = maps.DensityMap(volume.data, 1.0)
+        mrc_writer.write(tmp_path / "map.mrc", volume.data, volume)
+        bare = density_map.DensityMap(volume.data, 1.0)
         code, out = self.run(tmp_path, ATOMS, bare, "--map", str(tmp_path / "map.mrc"))
         assert code == 0 and "A,1,ALA,1,1,5.100" in (out / "residues.csv").read_text()
 
@@ -154,19 +159,19 @@ class TestCommand:
             warnings=[],
             path="m.pdb",
         )
-        rows, warnings = residues.table(atoms, volume)
+        rows, warnings = residue_resolution.table(atoms, volume)
         assert any("Most atoms" in text for text in warnings)
         assert [row.resolution_A is None for row in rows] == [False, True, True, False, True]
         with pytest.raises(InputError):
             atoms.xyz = xyz + 1e4
-            residues.table(atoms, volume)
+            residue_resolution.table(atoms, volume)
 
 
 def test_intervals_at_the_border_of_the_mask_are_not_averaged_with_nothing(tmp_path):
     volume, interval = ramp(origin=(0, 0, 0), voxel=1.0), ramp(origin=(0, 0, 0), voxel=1.0)
     volume.data[:], interval.data[:] = 5, 1
     volume.data[:, :, 10:] = interval.data[:, :, 10:] = 0
-    atoms = structures.read_structure(pdb(tmp_path / "a.pdb", [("A", 1, 9.4, 5, 5), ("A", 2, 5, 5, 5)]))
-    rows, _ = residues.table(atoms, volume, interval)
+    atoms = structure_reader.read_structure(pdb(tmp_path / "a.pdb", [("A", 1, 9.4, 5, 5), ("A", 2, 5, 5, 5)]))
+    rows, _ = residue_resolution.table(atoms, volume, interval)
     assert [row.resolution_A for row in rows] == pytest.approx([5, 5])
     assert [row.interval_A for row in rows] == pytest.approx([1, 1])

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cryoresdl.models import constants, resolution_bins
-from cryoresdl.models.feature_networks import BIN_HIGH, BIN_LOW, BIN_STEP, N_BINS, bin_edges
+from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.networks import resolution_bins
+from cryoresdl.models.networks.resolution_bins import BIN_HIGH, BIN_LOW, BIN_STEP, N_BINS, bin_edges
 
 
 def one_hot(k):
@@ -75,11 +76,11 @@ def test_class_probabilities_are_the_mass_between_the_edges():
     edge = 2.0 ** (BIN_LOW + BIN_STEP * (k + 0.25)) * 1.3
     assert np.allclose(resolution_bins.class_probabilities(one_hot(k), [edge], 1.3), [[0.25, 0.75]])
     p = np.random.default_rng(2).dirichlet(np.ones(N_BINS), 20)
-    for edges in (constants.GLOBAL_EDGES_A, constants.LOCAL_EDGES_A):
+    for edges in (resolution_terms.GLOBAL_EDGES_A, resolution_terms.LOCAL_EDGES_A):
         for voxel in (0.5, 1.0, 3.5):
             classes = resolution_bins.class_probabilities(p, edges, voxel)
             assert classes.shape == (20, len(edges) + 1)
             assert np.allclose(classes.sum(1), 1) and (classes >= 0).all()
     # At 3.5 A/voxel nothing is finer than 7 A.
-    coarse = resolution_bins.class_probabilities(p, constants.LOCAL_EDGES_A, 3.5)
+    coarse = resolution_bins.class_probabilities(p, resolution_terms.LOCAL_EDGES_A, 3.5)
     assert np.allclose(coarse[:, :6], 0)

@@ -10,8 +10,10 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryoresdl.models import cli, simulation, structures
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.simulation import atom_density
+from cryoresdl.models.structures import structure_reader
 from cryoresdl.tests.test_structures import atom, write
 
 REFERENCE = re.compile(
@@ -30,7 +32,7 @@ def globule(count=400, radius=14.0, seed=0):
 def direct_pdb2mrc(xyz, weights, resolution, box, voxel_size):
     """EMAN2's formula, atom by atom, in double precision."""
     density = np.zeros((box,) * 3)
-    reach = int(simulation.EMAN2_CUTOFF * resolution / np.pi / voxel_size)
+    reach = int(atom_density.EMAN2_CUTOFF * resolution / np.pi / voxel_size)
     for position, weight in zip(xyz.astype(np.float32).astype(np.float64), weights):
         axes, values = [], []
         for centre in position[::-1] / voxel_size + box // 2:
@@ -48,7 +50,7 @@ def direct_pdb2mrc(xyz, weights, resolution, box, voxel_size):
 )
 def test_matrix_products_equal_direct_summation(resolution, voxel_size, box):
     xyz, weights = globule()
-    made = simulation.pdb2mrc((xyz, weights), resolution, box, voxel_size, allow_cut=True)
+    made = atom_density.pdb2mrc((xyz, weights), resolution, box, voxel_size, allow_cut=True)
     expected = direct_pdb2mrc(xyz, weights, resolution, box, voxel_size)
     assert made.dtype == np.float32 and made.shape == (box,) * 3
     assert np.linalg.norm(made - expected) <= 1e-6 * np.linalg.norm(expected)
@@ -62,8 +64,8 @@ def references(shared):
 
 def test_eman2_maps_are_reproduced(shared):
     for path, (name, auto, box, apix, resolution, center, bfac, _) in references(shared):
-        source = structures.eman2_atoms(path.parent / f"{name}.pdb")
-        made = simulation.pdb2mrc(
+        source = structure_reader.eman2_atoms(path.parent / f"{name}.pdb")
+        made = atom_density.pdb2mrc(
             source,
             float(resolution),
             None if auto else int(box),
@@ -81,14 +83,14 @@ def test_eman2_maps_are_reproduced(shared):
 
 def test_the_physical_reading_gives_the_same_map_for_a_plain_peptide(shared):
     path = shared / "peers" / "pdb2mrc" / "eman2_pep20_box48_apix1.0_res2.8.mrc.gz"
-    atoms = structures.read_structure(path.parent / "pep20.pdb")
+    atoms = structure_reader.read_structure(path.parent / "pep20.pdb")
     expected = mrcfile.read(path)
-    made = simulation.pdb2mrc(atoms, 2.8, 48)
+    made = atom_density.pdb2mrc(atoms, 2.8, 48)
     assert np.linalg.norm(made - expected) <= 1e-6 * np.linalg.norm(expected)
 
 
 def test_one_atom_is_one_gaussian_at_the_middle():
-    made = simulation.pdb2mrc((np.zeros((1, 3)), [8.0]), 4.0, 33)
+    made = atom_density.pdb2mrc((np.zeros((1, 3)), [8.0]), 4.0, 33)
     assert made.argmax() == np.ravel_multi_index((16, 16, 16), made.shape)
     assert made.max() == pytest.approx(8.0)
     assert made[16, 16, 17] == pytest.approx(8 * np.exp(-((np.pi / 4) ** 2)), rel=1e-5)
@@ -96,7 +98,7 @@ def test_one_atom_is_one_gaussian_at_the_middle():
 
 
 def test_axes_are_z_y_x():
-    made = simulation.pdb2mrc((np.array([[3.0, -2.0, 5.0]]), [6.0]), 3.0, 32)
+    made = atom_density.pdb2mrc((np.array([[3.0, -2.0, 5.0]]), [6.0]), 3.0, 32)
     assert np.unravel_index(made.argmax(), made.shape) == (21, 14, 19)
 
 
@@ -106,31 +108,31 @@ def test_axes_are_z_y_x():
 def test_impossible_numbers_are_refused(name, value):
     options = {"resolution": 3.0, "box": 16, "voxel_size": 1.0, name: value}
     with pytest.raises(InputError, match="must be a number above 0"):
-        simulation.pdb2mrc((np.zeros((1, 3)), [6.0]), **options)
+        atom_density.pdb2mrc((np.zeros((1, 3)), [6.0]), **options)
 
 
 def test_a_structure_that_does_not_fit_is_refused_and_the_loss_is_right():
     xyz, weights = globule(radius=14.0)
     with pytest.raises(InputError, match="does not fit a box of 24"):
-        simulation.pdb2mrc((xyz, weights), 5.0, 24)
-    whole = simulation.pdb2mrc((xyz, weights), 5.0, 64).sum(dtype=float)
+        atom_density.pdb2mrc((xyz, weights), 5.0, 24)
+    whole = atom_density.pdb2mrc((xyz, weights), 5.0, 64).sum(dtype=float)
     for shift in (0.0, 6.0, 40.0):
-        cut = simulation.pdb2mrc((xyz + [shift, 0, 0], weights), 5.0, 24, allow_cut=True).sum(dtype=float)
-        lost = simulation.fit(xyz + [shift, 0, 0], weights, 5.0, 24, 1.0).lost
+        cut = atom_density.pdb2mrc((xyz + [shift, 0, 0], weights), 5.0, 24, allow_cut=True).sum(dtype=float)
+        lost = atom_density.fit(xyz + [shift, 0, 0], weights, 5.0, 24, 1.0).lost
         assert 1 - cut / whole == pytest.approx(lost, abs=0.01)
 
 
 def test_fits_means_centres_inside_and_one_per_cent_outside():
     weights = np.ones(200)
-    inside = simulation.fit(np.zeros((200, 3)), weights, 2.5, 16, 1.0)
+    inside = atom_density.fit(np.zeros((200, 3)), weights, 2.5, 16, 1.0)
     assert inside.fits and inside.lost == 0
     edge = np.zeros((200, 3))
     edge[0] = (7.4, 0, 0)
-    assert simulation.fit(edge, weights, 2.5, 16, 1.0).fits  # half of one atom of 200
+    assert atom_density.fit(edge, weights, 2.5, 16, 1.0).fits  # half of one atom of 200
     edge[0] = (7.6, 0, 0)
-    assert simulation.fit(edge, weights, 2.5, 16, 1.0).centres_outside == 1
+    assert atom_density.fit(edge, weights, 2.5, 16, 1.0).centres_outside == 1
     edge[:6] = (7.4, 0, 0)
-    assert not simulation.fit(edge, weights, 2.5, 16, 1.0).fits
+    assert not atom_density.fit(edge, weights, 2.5, 16, 1.0).fits
 
 
 def test_gaussians_of_any_width_on_any_grid():
@@ -143,29 +145,29 @@ def test_gaussians_of_any_width_on_any_grid():
     for place, weight, sigma in zip(xyz - origin, weights, sigmas):
         squared = (x - place[0]) ** 2 + (y - place[1]) ** 2 + (z - place[2]) ** 2
         expected += weight * np.exp(-squared / (2 * sigma**2)) / (2 * np.pi * sigma**2) ** 1.5
-    made = simulation.gaussian_density(xyz, weights, sigmas, shape, voxel, origin)
+    made = atom_density.gaussian_density(xyz, weights, sigmas, shape, voxel, origin)
     assert np.linalg.norm(made - expected) <= 1e-4 * np.linalg.norm(expected)
-    peak = simulation.gaussian_density(
+    peak = atom_density.gaussian_density(
         [[0.0, 0, 0]], [3.0], 2.0, (9, 9, 9), 1.0, (-4, -4, -4), normalized=False
     )
     assert peak[4, 4, 4] == pytest.approx(3.0)
     with pytest.raises(InputError, match="width"):
-        simulation.gaussian_density([[0.0, 0, 0]], [1.0], 0.0, (4, 4, 4))
-    assert not simulation.gaussian_density(np.zeros((0, 3)), np.zeros(0), 1.0, (4, 4, 4)).any()
+        atom_density.gaussian_density([[0.0, 0, 0]], [1.0], 0.0, (4, 4, 4))
+    assert not atom_density.gaussian_density(np.zeros((0, 3)), np.zeros(0), 1.0, (4, 4, 4)).any()
 
 
 def test_no_atom_within_reach_gives_an_empty_map():
     far = np.full((5, 3), 500.0)
-    assert not simulation.pdb2mrc((far, np.ones(5)), 3.0, 16, allow_cut=True).any()
+    assert not atom_density.pdb2mrc((far, np.ones(5)), 3.0, 16, allow_cut=True).any()
 
 
 def test_order_of_atoms_matters_to_no_more_than_rounding():
     xyz, weights = globule()
     order = np.random.default_rng(0).permutation(len(xyz))
-    made = simulation.pdb2mrc((xyz, weights), 8.0, 64)
-    np.testing.assert_array_equal(made, simulation.pdb2mrc((xyz, weights), 8.0, 64))
+    made = atom_density.pdb2mrc((xyz, weights), 8.0, 64)
+    np.testing.assert_array_equal(made, atom_density.pdb2mrc((xyz, weights), 8.0, 64))
     np.testing.assert_allclose(
-        simulation.pdb2mrc((xyz[order], weights[order]), 8.0, 64), made, rtol=1e-4, atol=1e-3
+        atom_density.pdb2mrc((xyz[order], weights[order]), 8.0, 64), made, rtol=1e-4, atol=1e-3
     )
 
 
@@ -177,7 +179,7 @@ def test_faster_than_an_atom_loop():
     times = []
     for _ in range(5):
         begin = time.perf_counter()
-        simulation.pdb2mrc((xyz, weights), 7.5, 64)
+        atom_density.pdb2mrc((xyz, weights), 7.5, 64)
         times.append(time.perf_counter() - begin)
     assert min(times) < loop / 3
 
@@ -186,7 +188,7 @@ def test_faster_than_an_atom_loop():
 
 
 def simulate(folder, *words):
-    return cli.main(["simulate", *map(str, words), "--out", str(folder)])
+    return command_line.main(["simulate", *map(str, words), "--out", str(folder)])
 
 
 def small(tmp_path, shift=0.0):
@@ -203,7 +205,7 @@ def test_command_writes_eman2_header_and_provenance(tmp_path):
         assert volume.data.shape == (33, 33, 33)
         assert volume.voxel_size.x == pytest.approx(1.5)
         assert int(volume.header.nxstart) == -16 and float(volume.header.origin.z) == pytest.approx(-24.0)
-        expected = simulation.pdb2mrc(structures.read_structure(structure), 4, 33, 1.5)
+        expected = atom_density.pdb2mrc(structure_reader.read_structure(structure), 4, 33, 1.5)
         np.testing.assert_array_equal(volume.data, expected)
     info = json.loads((out / "simulation.json").read_text())
     assert info["seed"] == 7 and info["atoms"] == 60 and info["box"] == 33 and info["warnings"] == []

@@ -7,8 +7,18 @@ import gemmi
 import numpy as np
 import pytest
 
-from cryoresdl.models import structures
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.structures import atoms, structure_reader
+from cryoresdl.models.structures.atoms import (
+    center,
+    center_of,
+    extent,
+    longest_chain,
+    molecular_weight_kda,
+    protein_chains,
+    random_rotation,
+    rotate,
+)
 
 LINE = (
     "{kind:6s}{n:5d} {name:4s}{alt}{residue:>3s} {chain}{number:4d}    "
@@ -49,14 +59,14 @@ def test_pdb_mmcif_and_compressed_files_give_the_same_atoms(tmp_path):
     gemmi.read_structure(str(plain)).make_mmcif_document().write_file(str(cif))
     (tmp_path / "a.pdb.gz").write_bytes(gzip.compress(plain.read_bytes()))
     (tmp_path / "a.cif.bz2").write_bytes(bz2.compress(cif.read_bytes()))
-    first = structures.read_structure(plain)
+    first = structure_reader.read_structure(plain)
     assert len(first) == 8  # the water is left out
     assert first.z_number.tolist() == [7, 6, 6, 8, 1, 7, 6, 30]
     assert first.residue.tolist() == [0, 0, 0, 0, 0, 1, 1, 2]
     assert first.residue_number.tolist() == [1, 1, 1, 1, 1, 2, 2, 90]
     assert first.is_polymer.tolist() == [True] * 7 + [False]
     for other in (cif, tmp_path / "a.pdb.gz", tmp_path / "a.cif.bz2"):
-        again = structures.read_structure(other)
+        again = structure_reader.read_structure(other)
         np.testing.assert_allclose(again.xyz, first.xyz)
         assert again.z_number.tolist() == first.z_number.tolist()
         assert again.name.tolist() == first.name.tolist()
@@ -64,18 +74,18 @@ def test_pdb_mmcif_and_compressed_files_give_the_same_atoms(tmp_path):
 
 def test_selection_of_hydrogens_ligands_and_waters(tmp_path):
     path = write(tmp_path, *PEPTIDE)
-    assert 1 not in structures.read_structure(path, hydrogens=False).z_number
-    assert 30 not in structures.read_structure(path, ligands=False).z_number
-    assert len(structures.read_structure(path, waters=True)) == 9
+    assert 1 not in structure_reader.read_structure(path, hydrogens=False).z_number
+    assert 30 not in structure_reader.read_structure(path, ligands=False).z_number
+    assert len(structure_reader.read_structure(path, waters=True)) == 9
 
 
 def test_first_model_unless_another_is_asked_for(tmp_path):
     models = [f"MODEL     {n:4d}\n{atom(xyz=(n, 0, 0))}\nENDMDL" for n in (3, 4)]
     path = write(tmp_path, *models)
-    assert structures.read_structure(path).xyz[0, 0] == 3
-    assert structures.read_structure(path, model=4).xyz[0, 0] == 4
+    assert structure_reader.read_structure(path).xyz[0, 0] == 3
+    assert structure_reader.read_structure(path, model=4).xyz[0, 0] == 4
     with pytest.raises(InputError, match="no model 7"):
-        structures.read_structure(path, model=7)
+        structure_reader.read_structure(path, model=7)
 
 
 def test_best_conformer_all_or_a_named_one(tmp_path):
@@ -87,9 +97,9 @@ def test_best_conformer_all_or_a_named_one(tmp_path):
         atom("CB", "C", (7, 0, 0), 4, alt="A", occ=0.4),
         atom("CB", "C", (8, 0, 0), 5, alt="B", occ=0.6),
     )
-    assert structures.read_structure(path).xyz[:, 0].tolist() == [1, 6, 8]
-    assert structures.read_structure(path, altloc="A").xyz[:, 0].tolist() == [1, 5, 7]
-    assert len(structures.read_structure(path, altloc="all")) == 5
+    assert structure_reader.read_structure(path).xyz[:, 0].tolist() == [1, 6, 8]
+    assert structure_reader.read_structure(path, altloc="A").xyz[:, 0].tolist() == [1, 5, 7]
+    assert len(structure_reader.read_structure(path, altloc="all")) == 5
 
 
 @pytest.mark.parametrize(
@@ -114,53 +124,53 @@ def test_malformed_structures_get_one_clear_sentence(tmp_path, text, says):
     path = tmp_path / "bad.pdb"
     path.write_text(text)
     with pytest.raises(InputError, match=says) as error:
-        structures.read_structure(path)
+        structure_reader.read_structure(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_missing_damaged_and_binary_files(tmp_path):
     with pytest.raises(InputError, match="Cannot read"):
-        structures.read_structure(tmp_path / "none.pdb")
+        structure_reader.read_structure(tmp_path / "none.pdb")
     (tmp_path / "cut.pdb.gz").write_bytes(gzip.compress(b"x" * 1000)[:-9])
     with pytest.raises(InputError, match="damaged"):
-        structures.read_structure(tmp_path / "cut.pdb.gz")
+        structure_reader.read_structure(tmp_path / "cut.pdb.gz")
     (tmp_path / "map.pdb").write_bytes(bytes(2000))
     with pytest.raises(InputError, match="binary"):
-        structures.read_structure(tmp_path / "map.pdb")
+        structure_reader.read_structure(tmp_path / "map.pdb")
     with pytest.raises(InputError, match="Cannot read"):
-        structures.read_structure(tmp_path)
+        structure_reader.read_structure(tmp_path)
 
 
 def test_bytes_beyond_ascii_do_not_shift_columns(tmp_path):
     path = tmp_path / "latin.pdb"
     path.write_bytes(b"REMARK \xe9\xff\n" + atom().replace(" CA ", " C\xff ").encode("latin-1") + b"\nEND\n")
-    atoms = structures.read_structure(path)
+    atoms = structure_reader.read_structure(path)
     assert atoms.xyz.tolist() == [[1, 2, 3]] and atoms.name.tolist() == ["C?"]
 
 
 def test_zero_occupancy_is_kept_for_pdb2mrc_and_refused_as_scattering(tmp_path):
-    atoms = structures.read_structure(write(tmp_path, atom(occ=0.0), atom(occ=0.0, n=2, xyz=(4, 4, 4))))
+    atoms = structure_reader.read_structure(write(tmp_path, atom(occ=0.0), atom(occ=0.0, n=2, xyz=(4, 4, 4))))
     assert len(atoms) == 2
     with pytest.raises(InputError, match="occupancy 0"):
         atoms.scattering()
-    half = structures.read_structure(write(tmp_path, atom(occ=0.5), atom("O", "O", occ=0.0, n=2)))
+    half = structure_reader.read_structure(write(tmp_path, atom(occ=0.5), atom("O", "O", occ=0.0, n=2)))
     assert half.scattering().tolist() == [3.0, 0.0]
 
 
 def test_unknown_elements_are_left_out_and_counted(tmp_path):
-    atoms = structures.read_structure(write(tmp_path, atom(), atom("QQ", "X", n=2)))
+    atoms = structure_reader.read_structure(write(tmp_path, atom(), atom("QQ", "X", n=2)))
     assert len(atoms) == 1 and "1 atoms of unknown elements" in atoms.warnings[0]
 
 
 def test_one_atom_and_a_hundred_thousand(tmp_path):
-    assert len(structures.read_structure(write(tmp_path, atom()))) == 1
+    assert len(structure_reader.read_structure(write(tmp_path, atom()))) == 1
     rng = np.random.default_rng(0)
     places = rng.uniform(-99, 99, (100_000, 3))
     lines = [
         f"ATOM      1  CA  ALA A{row // 20 % 9999:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C"
         for row, (x, y, z) in enumerate(places.tolist())
     ]
-    atoms = structures.read_structure(write(tmp_path, *lines))
+    atoms = structure_reader.read_structure(write(tmp_path, *lines))
     assert len(atoms) == 100_000
     np.testing.assert_allclose(atoms.xyz, places, atol=0.001)
 
@@ -174,19 +184,19 @@ def test_nucleic_acids_and_chains_are_told_apart(tmp_path):
         atom("P", "P", n=12, chain="B", residue="  U", number=2),
         atom("P", "P", n=13, chain="B", residue="  G", number=3),
     ]
-    atoms = structures.read_structure(write(tmp_path, *lines))
+    atoms = structure_reader.read_structure(write(tmp_path, *lines))
     assert atoms.is_nucleic.tolist() == [False] * 5 + [True] * 3
-    assert structures.protein_chains(atoms) == {"A": 1, "C": 1}
-    longest = structures.longest_chain(atoms)
+    assert protein_chains(atoms) == {"A": 1, "C": 1}
+    longest = longest_chain(atoms)
     assert set(longest.chain) == {0} and len(longest) == 4
     with pytest.raises(InputError, match="no protein chain"):
-        structures.longest_chain(atoms.select(atoms.is_nucleic))
+        longest_chain(atoms.select(atoms.is_nucleic))
 
 
 def test_selenomethionine_in_hetatm_records_is_polymer(tmp_path):
     lines = [*PEPTIDE[:4], atom("SE", "SE", (6, 6, 6), 9, kind="HETATM", residue="MSE", number=2)]
     lines.append(atom("CA", "C", (5, 6, 6), 10, residue="ALA", number=3))
-    atoms = structures.read_structure(write(tmp_path, *lines))
+    atoms = structure_reader.read_structure(write(tmp_path, *lines))
     assert atoms.z_number.tolist() == [7, 6, 6, 8, 34, 6]
     assert atoms.is_polymer.all()
 
@@ -210,44 +220,44 @@ def test_eman2_reads_elements_from_names_as_it_does(tmp_path):
     lines = [f"ATOM  {n:5d} {name} ALA A   1    {n:8.3f}   0.000   0.000" for n, name in enumerate(names)]
     lines += ["HETATM   20  O   HOH A   1       0.000   0.000   0.000", "MODEL        2"]
     lines += ["ATOM     21  N   ALA A   1       0.500   0.000   0.000  1.00 33.00"]
-    xyz, weights, b_factors = structures.eman2_atoms(write(tmp_path, *lines))
+    xyz, weights, b_factors = structure_reader.eman2_atoms(write(tmp_path, *lines))
     assert weights.tolist() == [6, 6, 16, 1, 16, 6, 7, 79, 7, 15, 18, 7]
     assert b_factors.tolist() == [0] * 11 + [33]
     assert xyz[-1].tolist() == [0.5, 0, 0]
     with pytest.raises(InputError, match="would count"):
-        structures.eman2_atoms(write(tmp_path, "HETATM    1  O   HOH A   1       0.000   0.000   0.000"))
+        structure_reader.eman2_atoms(
+            write(tmp_path, "HETATM    1  O   HOH A   1       0.000   0.000   0.000")
+        )
     with pytest.raises(InputError, match="without coordinates"):
-        structures.eman2_atoms(write(tmp_path, "ATOM      1  O   HOH A   1       0.0x0   0.000   0.000"))
+        structure_reader.eman2_atoms(
+            write(tmp_path, "ATOM      1  O   HOH A   1       0.0x0   0.000   0.000")
+        )
 
 
 def test_diameter_is_the_largest_distance():
     points = np.random.default_rng(1).normal(size=(300, 3)) * (5, 9, 30)
     brute = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1)).max()
-    assert structures.diameter(points) == pytest.approx(brute)
+    assert atoms.diameter(points) == pytest.approx(brute)
     line = np.outer(np.arange(100.0), (1, 0, 0))
-    assert structures.diameter(line) == pytest.approx(99)
+    assert atoms.diameter(line) == pytest.approx(99)
 
 
 def test_rotation_is_proper_seeded_and_keeps_the_centre(tmp_path):
-    atoms = structures.read_structure(write(tmp_path, *PEPTIDE))
-    turned = structures.rotate(atoms, 5)
-    np.testing.assert_array_equal(turned.xyz, structures.rotate(atoms, 5).xyz)
-    assert np.abs(turned.xyz - structures.rotate(atoms, 6).xyz).max() > 0.5
-    np.testing.assert_allclose(
-        structures.center_of(turned.xyz, atoms.z_number), structures.center_of(atoms.xyz, atoms.z_number)
-    )
-    matrix = structures.random_rotation(3)
+    atoms = structure_reader.read_structure(write(tmp_path, *PEPTIDE))
+    turned = rotate(atoms, 5)
+    np.testing.assert_array_equal(turned.xyz, rotate(atoms, 5).xyz)
+    assert np.abs(turned.xyz - rotate(atoms, 6).xyz).max() > 0.5
+    np.testing.assert_allclose(center_of(turned.xyz, atoms.z_number), center_of(atoms.xyz, atoms.z_number))
+    matrix = random_rotation(3)
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(matrix) == pytest.approx(1)
-    np.testing.assert_allclose(
-        structures.center_of(structures.center(atoms).xyz, atoms.z_number), 0, atol=1e-12
-    )
+    np.testing.assert_allclose(center_of(center(atoms).xyz, atoms.z_number), 0, atol=1e-12)
 
 
 def test_mass_counts_whole_residues(tmp_path):
-    atoms = structures.read_structure(write(tmp_path, *PEPTIDE[:7]))
+    atoms = structure_reader.read_structure(write(tmp_path, *PEPTIDE[:7]))
     # alanine and glycine as residues: 71.08 + 57.05 Da, though most of their atoms are missing
-    assert structures.molecular_weight_kda(atoms) == pytest.approx(0.12813, abs=1e-4)
+    assert molecular_weight_kda(atoms) == pytest.approx(0.12813, abs=1e-4)
 
 
 def test_shared_structures_agree_with_their_manifest(shared):
@@ -256,11 +266,11 @@ def test_shared_structures_agree_with_their_manifest(shared):
     with open(shared / "structures" / "manifest.csv") as stream:
         rows = list(csv.DictReader(stream))[::40]
     for row in rows:
-        atoms = structures.read_structure(shared / "structures" / "pdb" / f"{row['id']}.pdb.gz")
+        atoms = structure_reader.read_structure(shared / "structures" / "pdb" / f"{row['id']}.pdb.gz")
         assert len(atoms) == int(row["n_atoms"])
         assert len(atoms.chain_names) == int(row["n_chains"])
         assert len(np.unique(atoms.residue)) == int(row["n_residues"])
-        assert structures.extent(atoms.xyz).max() == pytest.approx(float(row["max_extent_A"]), abs=0.1)
+        assert extent(atoms.xyz).max() == pytest.approx(float(row["max_extent_A"]), abs=0.1)
         assert bool(atoms.is_nucleic.any()) == bool(int(row["nucleic"]))
 
 
@@ -270,4 +280,4 @@ def test_truncated_bzip2_is_bad_input(tmp_path):
     path = tmp_path / "cut.pdb.bz2"
     path.write_bytes(bz2.compress(b"ATOM" * 4000)[:-20])
     with pytest.raises(InputError, match="damaged|cut.pdb"):
-        structures.read_structure(path)
+        structure_reader.read_structure(path)

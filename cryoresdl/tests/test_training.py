@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryoresdl.models import gram, networks, training
-from cryoresdl.models.errors import InputError
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.networks import paper_networks, paper_predictors
+from cryoresdl.models.paper import dnn_compression, dnn_dual_solver, epoch_loop, examples
+from cryoresdl.models.paper.keras_stepper import KerasStepper
+from cryoresdl.models.training import run_files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -22,38 +25,40 @@ def blobs(count, side=8, seed=0):
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     maps = random.random((count, side, side, side)) * 0.4 + 0.3 * labels[:, None, None, None]
-    return training.Arrays(maps.astype(np.float32), labels.astype(np.int64))
+    return examples.Arrays(maps.astype(np.float32), labels.astype(np.int64))
 
 
 def recipe(**changes):
-    return training.Recipe(
+    return epoch_loop.Recipe(
         **{**dict(optimizer="sgd", learning_rate=0.03, batch=7, epochs=6, patience=None), **changes}
     )
 
 
 def dual(seed=3, **changes):
-    network = networks.describe(networks.DNN, 0.1, 8)
-    return gram.GramStepper(blobs(33), blobs(12, seed=1), recipe(**changes), seed, network)
+    network = paper_networks.describe(paper_networks.DNN, 0.1, 8)
+    return dnn_dual_solver.GramStepper(blobs(33), blobs(12, seed=1), recipe(**changes), seed, network)
 
 
 def test_paper_recipes():
-    assert training.PAPER_RECIPES["paper-dnn"] == training.Recipe("sgd", 0.01, 150, 1000, 50)
-    assert training.PAPER_RECIPES["paper-cnn"] == training.Recipe("sgd", 0.01, 75, 1500, None)
-    unet = training.PAPER_RECIPES["paper-unet"]
+    assert epoch_loop.PAPER_RECIPES["paper-dnn"] == epoch_loop.Recipe("sgd", 0.01, 150, 1000, 50)
+    assert epoch_loop.PAPER_RECIPES["paper-cnn"] == epoch_loop.Recipe("sgd", 0.01, 75, 1500, None)
+    unet = epoch_loop.PAPER_RECIPES["paper-unet"]
     assert (unet.optimizer, unet.learning_rate, unet.batch, unet.patience) == ("adam", 0.001, 32, 1000)
 
 
 def test_gram_descent_is_the_descent_of_keras(tmp_path):
     stepper = dual()
-    network = networks.describe(networks.DNN, 0.1, 8)
-    model = networks.from_weights(networks.build(network), gram.initial_dnn(network, 3))
-    keras_stepper = training.KerasStepper(model, blobs(33), blobs(12, seed=1), recipe(), 3, logits=True)
+    network = paper_networks.describe(paper_networks.DNN, 0.1, 8)
+    model = paper_networks.from_weights(
+        paper_networks.build(network), dnn_dual_solver.initial_dnn(network, 3)
+    )
+    keras_stepper = KerasStepper(model, blobs(33), blobs(12, seed=1), recipe(), 3, logits=True)
     start = stepper.weights(stepper.state())["dense1/kernel"]
     for epoch in range(1, 9):
         np.testing.assert_allclose(stepper.train_epoch(epoch), keras_stepper.train_epoch(epoch), rtol=2e-4)
         np.testing.assert_allclose(stepper.validate(), keras_stepper.validate(), rtol=2e-4)
-    mine, theirs = stepper.weights(stepper.state()), networks.to_weights(model)
-    assert set(mine) == set(theirs) == set(networks.weight_shapes(network))
+    mine, theirs = stepper.weights(stepper.state()), paper_networks.to_weights(model)
+    assert set(mine) == set(theirs) == set(paper_networks.weight_shapes(network))
     assert np.abs(theirs["dense1/kernel"] - start).max() > 1e-3
     for name, value in theirs.items():
         np.testing.assert_allclose(mine[name], value, atol=2e-5)
@@ -63,13 +68,13 @@ def test_gram_descent_is_the_descent_of_keras(tmp_path):
 def test_turned_maps_are_as_good_as_written_out(count):
     """The group's short cut gives the products, the order and the weights of a data set with every map turned."""
     few, validation = blobs(9), blobs(6, seed=1)
-    group = gram.rotations(count)
+    group = dnn_dual_solver.rotations(count)
     assert len({matrix.tobytes() for matrix in group}) == count and (group[0] == np.eye(3)).all()
-    turned = np.stack([gram.turn(few.maps, matrix) for matrix in group], 1).reshape(-1, 8, 8, 8)
-    written = training.Arrays(turned, np.repeat(few.labels, count))
-    network, chosen = networks.describe(networks.DNN, 0.1, 8), recipe(batch=20)
-    one = gram.GramStepper(few, validation, chosen, 1, network, count)
-    other = gram.GramStepper(written, validation, chosen, 1, network)
+    turned = np.stack([dnn_dual_solver.turn(few.maps, matrix) for matrix in group], 1).reshape(-1, 8, 8, 8)
+    written = examples.Arrays(turned, np.repeat(few.labels, count))
+    network, chosen = paper_networks.describe(paper_networks.DNN, 0.1, 8), recipe(batch=20)
+    one = dnn_dual_solver.GramStepper(few, validation, chosen, 1, network, count)
+    other = dnn_dual_solver.GramStepper(written, validation, chosen, 1, network)
     for epoch in (1, 2, 3):
         np.testing.assert_allclose(one.train_epoch(epoch), other.train_epoch(epoch), rtol=1e-4)
         np.testing.assert_allclose(one.validate(), other.validate(), rtol=1e-4)
@@ -80,29 +85,31 @@ def test_turned_maps_are_as_good_as_written_out(count):
 def test_turning_a_cube_moves_voxels_as_the_matrix_says():
     cube = np.zeros((1, 5, 5, 5))
     cube[0, 4, 3, 2] = 1
-    for matrix in gram.rotations(24):
-        place = np.argwhere(gram.turn(cube, matrix)[0])[0] - 2
+    for matrix in dnn_dual_solver.rotations(24):
+        place = np.argwhere(dnn_dual_solver.turn(cube, matrix)[0])[0] - 2
         np.testing.assert_array_equal(place, matrix @ [2, 1, 0])
     with pytest.raises(InputError, match="rotations"):
-        gram.rotations(7)
+        dnn_dual_solver.rotations(7)
 
 
 def test_products_are_kept_for_a_resumed_run(tmp_path, monkeypatch):
-    network, cache = networks.describe(networks.DNN, 0.1, 8), tmp_path / "products.npz"
+    network, cache = paper_networks.describe(paper_networks.DNN, 0.1, 8), tmp_path / "products.npz"
     arguments = (blobs(9), blobs(6, seed=1), recipe(), 1, network, 4, cache)
-    first = gram.GramStepper(*arguments, identity=[1]).train_epoch(1)
+    first = dnn_dual_solver.GramStepper(*arguments, identity=[1]).train_epoch(1)
     with monkeypatch.context() as patch:
-        patch.setattr(gram.GramStepper, "_train_products", None)
-        assert gram.GramStepper(*arguments, identity=[1]).train_epoch(1) == first
+        patch.setattr(dnn_dual_solver.GramStepper, "_train_products", None)
+        assert dnn_dual_solver.GramStepper(*arguments, identity=[1]).train_epoch(1) == first
     cache.write_bytes(cache.read_bytes()[:100])
-    assert gram.GramStepper(*arguments, identity=[1]).train_epoch(1) == first
-    assert gram.GramStepper(*arguments, identity=[2]).train_epoch(1) == first
+    assert dnn_dual_solver.GramStepper(*arguments, identity=[1]).train_epoch(1) == first
+    assert dnn_dual_solver.GramStepper(*arguments, identity=[2]).train_epoch(1) == first
 
 
 def test_history_improves_and_is_written(tmp_path):
     lines = []
-    history, best = training.run_epochs(dual(epochs=40), recipe(epochs=40), tmp_path, {}, report=lines.append)
-    columns = training.read_history(tmp_path / "history.csv")
+    history, best = epoch_loop.run_epochs(
+        dual(epochs=40), recipe(epochs=40), tmp_path, {}, report=lines.append
+    )
+    columns = run_files.read_history(tmp_path / "history.csv")
     assert columns["epoch"] == list(range(1, 41)) and len(lines) == 40 and "ETA" in lines[0]
     assert columns["val_loss"][-1] < columns["val_loss"][0] * 0.8
     assert history.best_epoch == 1 + int(np.argmin(columns["val_loss"]))
@@ -131,18 +138,18 @@ class Scripted:
 
 def test_early_stop_keeps_the_best_state(tmp_path):
     stepper = Scripted([5, 4, 3, 3, 3.5, 4, 1, 1])
-    history, best = training.run_epochs(stepper, recipe(epochs=8, patience=3), tmp_path, {})
+    history, best = epoch_loop.run_epochs(stepper, recipe(epochs=8, patience=3), tmp_path, {})
     assert len(history.rows) == 6 and history.best_epoch == 3 and int(best["seen"]) == 3
     assert history.stopped == "no lower validation loss for 3 epochs"
     with pytest.raises(InputError, match="finite"):
-        training.run_epochs(Scripted([float("nan")]), recipe(), tmp_path, {})
+        epoch_loop.run_epochs(Scripted([float("nan")]), recipe(), tmp_path, {})
 
 
 def test_resume_repeats_epochs_after_the_last_checkpoint(tmp_path):
-    whole, best = training.run_epochs(dual(), recipe(), tmp_path, {"seed": 3})
+    whole, best = epoch_loop.run_epochs(dual(), recipe(), tmp_path, {"seed": 3})
     other = tmp_path / "other"
     other.mkdir()
-    stepper, real, calls = dual(), gram.GramStepper.train_epoch, []
+    stepper, real, calls = dual(), dnn_dual_solver.GramStepper.train_epoch, []
 
     def dying(epoch):
         calls.append(epoch)
@@ -152,27 +159,27 @@ def test_resume_repeats_epochs_after_the_last_checkpoint(tmp_path):
 
     stepper.train_epoch = dying
     with pytest.raises(KeyboardInterrupt):
-        training.run_epochs(stepper, recipe(), other, {"seed": 3}, checkpoint_every=3)
-    again, best2 = training.run_epochs(dual(), recipe(), other, {"seed": 3}, resume=True)
+        epoch_loop.run_epochs(stepper, recipe(), other, {"seed": 3}, checkpoint_every=3)
+    again, best2 = epoch_loop.run_epochs(dual(), recipe(), other, {"seed": 3}, resume=True)
     assert again.rows == whole.rows and again.best_epoch == whole.best_epoch
     assert (other / "history.csv").read_bytes() == (tmp_path / "history.csv").read_bytes()
     for name in best:
         np.testing.assert_array_equal(best[name], best2[name])
-    done, _ = training.run_epochs(dual(), recipe(), other, {"seed": 3}, resume=True)
+    done, _ = epoch_loop.run_epochs(dual(), recipe(), other, {"seed": 3}, resume=True)
     assert done.rows == whole.rows
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
-    training.run_epochs(dual(), recipe(), tmp_path, {"seed": 3})
+    epoch_loop.run_epochs(dual(), recipe(), tmp_path, {"seed": 3})
     with pytest.raises(InputError, match="seed"):
-        training.run_epochs(dual(), recipe(), tmp_path, {"seed": 4}, resume=True)
+        epoch_loop.run_epochs(dual(), recipe(), tmp_path, {"seed": 4}, resume=True)
     data = (tmp_path / "checkpoint.npz").read_bytes()
     (tmp_path / "checkpoint.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="damaged"):
-        training.run_epochs(dual(), recipe(), tmp_path, {"seed": 3}, resume=True)
+        epoch_loop.run_epochs(dual(), recipe(), tmp_path, {"seed": 3}, resume=True)
     (tmp_path / "history.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="not a training history"):
-        training.read_history(tmp_path / "history.csv")
+        run_files.read_history(tmp_path / "history.csv")
 
 
 SCRIPT = """
@@ -181,7 +188,7 @@ from pathlib import Path
 import numpy as np
 from cryoresdl.models import networks, training
 sys.path.insert(0, {tests!r})
-from test_training import blobs, recipe
+from cryoresdl.tests.test_training import blobs, recipe
 keras = networks.import_keras()
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -221,13 +228,13 @@ def test_kill_9_and_resume_give_the_same_history(tmp_path):
             break
     assert killed.wait() == -signal.SIGKILL
     assert whole.wait() == 0
-    history = training.read_history(tmp_path / "killed" / "history.csv")
+    history = run_files.read_history(tmp_path / "killed" / "history.csv")
     assert 4 <= len(history["epoch"]) < 10
     assert start(tmp_path / "killed", 0).wait() == 0
-    first = training.read_history(tmp_path / "whole" / "history.csv")
-    second = training.read_history(tmp_path / "killed" / "history.csv")
+    first = run_files.read_history(tmp_path / "whole" / "history.csv")
+    second = run_files.read_history(tmp_path / "killed" / "history.csv")
     assert second["epoch"] == first["epoch"] == list(range(1, 11))
-    for name in training.COLUMNS[1:]:
+    for name in run_files.COLUMNS[1:]:
         np.testing.assert_allclose(second[name], first[name], rtol=1e-5)
     assert not list((tmp_path / "killed").glob(".part-*.npz")) or len(history["epoch"]) > 0
 
@@ -235,26 +242,26 @@ def test_kill_9_and_resume_give_the_same_history(tmp_path):
 def test_compressed_dnn_answers_like_the_full_one():
     # Smooth maps, as densities are: their cosine spectrum ends below the kept coefficients.
     random = np.random.default_rng(0)
-    basis = networks.cosine_basis(8, 3)
+    basis = paper_predictors.cosine_basis(8, 3)
     waves = random.normal(size=(60, 3, 3, 3)).astype(np.float32)
     maps = np.einsum("nabc,ax,by,cz->nxyz", waves, basis, basis, basis)
-    source = training.Arrays(maps, np.arange(60) % 3)
-    network = networks.describe(networks.DNN, 0.1, 8)
-    weights = gram.initial_dnn(network, 1)
-    small, arrays = training.compress_dnn(weights, source, 8, rank=27, cosines=8)
-    from cryoresdl.models.model_file import Model
+    source = examples.Arrays(maps, np.arange(60) % 3)
+    network = paper_networks.describe(paper_networks.DNN, 0.1, 8)
+    weights = dnn_dual_solver.initial_dnn(network, 1)
+    small, arrays = dnn_compression.compress_dnn(weights, source, 8, rank=27, cosines=8)
+    from cryoresdl.models.networks.model_archive import Model
 
     full = Model({"name": "f", "kind": "global", "network": network}, weights)
     short = Model({"name": "s", "kind": "global", "network": small}, arrays)
-    a, b = networks.classifier(full)(maps), networks.classifier(short)(maps)
+    a, b = paper_predictors.classifier(full)(maps), paper_predictors.classifier(short)(maps)
     np.testing.assert_allclose(a, b, atol=0.02 * np.abs(a).max())
     assert sum(v.nbytes for v in arrays.values()) < 0.5 * sum(v.nbytes for v in weights.values())
-    _, tiny = training.compress_dnn(weights, source, 8, rank=3, cosines=4)
+    _, tiny = dnn_compression.compress_dnn(weights, source, 8, rank=3, cosines=4)
     assert tiny["dense1/neurons"].shape == (3, 100) and tiny["dense1/coefficients"].shape[0] < 64
 
 
 def test_order_depends_on_seed_and_epoch_only():
-    a = training.epoch_order(50, 1, 2)
+    a = examples.epoch_order(50, 1, 2)
     assert sorted(a) == list(range(50))
-    np.testing.assert_array_equal(a, training.epoch_order(50, 1, 2))
-    assert (a != training.epoch_order(50, 1, 3)).any() and (a != training.epoch_order(50, 2, 2)).any()
+    np.testing.assert_array_equal(a, examples.epoch_order(50, 1, 2))
+    assert (a != examples.epoch_order(50, 1, 3)).any() and (a != examples.epoch_order(50, 2, 2)).any()

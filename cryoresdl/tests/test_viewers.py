@@ -17,10 +17,15 @@ from pyworkflow.protocol.constants import STATUS_FAILED, STATUS_FINISHED, STATUS
 from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
-from cryoresdl.models import chimerax, constants, maps, plots  # noqa: E402
-from cryoresdl.models.errors import InputError  # noqa: E402
-from cryoresdl.tests import made_results, virtual_screen  # noqa: E402
-from cryoresdl.tests.virtual_screen import settle  # noqa: E402
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.maps import mrc_reader, mrc_writer
+from cryoresdl.models.results import result_files
+from cryoresdl.models.results.figures import accuracy_figures, colours, figure_catalogue
+from cryoresdl.models.results.report import chimerax_script  # noqa: E402
+
+# noqa: E402
+from cryoresdl.tests.helpers import made_results, virtual_screen  # noqa: E402
+from cryoresdl.tests.helpers.virtual_screen import settle  # noqa: E402
 from cryoresdl.viewers import views  # noqa: E402
 from cryoresdl.viewers.viewer_base import resultFolders  # noqa: E402
 
@@ -126,8 +131,8 @@ def test_validation_shows_the_numbers_of_its_results(project, make):
 def test_partly_deleted_results_cost_only_their_own_figures(project, make):
     run, folder = make("ProtCryoResValidate")
     made_results.validation(folder)
-    (folder / constants.LOCAL_RESOLUTION).unlink()
-    (folder / constants.CLASSIFICATION_JSON).write_text("[{")
+    (folder / result_files.LOCAL_RESOLUTION).unlink()
+    (folder / result_files.CLASSIFICATION_JSON).write_text("[{")
     shown = figures(viewer(project, run))
     assert "local_resolution.mrc is not in" in words(shown["showSlices"].figure)
     assert "is not valid JSON" in words(shown["showVerdict"].figure)
@@ -139,7 +144,7 @@ def test_results_of_a_set_are_chosen_by_map(project, make):
     batch = folder.parent / "batch_000"
     for number, claim in enumerate((True, False)):
         made_results.validation(batch / f"row{number}", box=(6, 7, 8), claim=claim)
-    with open(batch / constants.RESULTS_CSV, "w", newline="") as stream:
+    with open(batch / result_files.RESULTS_CSV, "w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerows([("map", "folder"), ("a.mrc", "row0"), ("bad.mrc", ""), ("b.mrc", "row1")])
     assert [name for name, _ in resultFolders(run)] == ["a.mrc", "b.mrc"]
@@ -197,9 +202,9 @@ def test_a_comparison_of_three_lets_choose_the_pair_of_the_difference(project, m
     made_results.validation(folder, box=(10, 11, 12))
     view = viewer(project, run)
     assert view.getParam("pair") is None and view.getPair() == ("cryoresdl", "MonoRes")
-    comparison = json.loads((folder / constants.COMPARISON_JSON).read_text())
+    comparison = json.loads((folder / result_files.COMPARISON_JSON).read_text())
     comparison["volumes"].append({"name": "ResMap", "path": comparison["volumes"][1]["path"]})
-    (folder / constants.COMPARISON_JSON).write_text(json.dumps(comparison))
+    (folder / result_files.COMPARISON_JSON).write_text(json.dumps(comparison))
     view = viewer(project, run)
     assert view.getParam("pair").choices == [
         "cryoresdl and MonoRes",
@@ -217,7 +222,7 @@ def test_a_comparison_of_three_lets_choose_the_pair_of_the_difference(project, m
 def test_volumes_of_another_version_are_explained_where_the_slices_would_be(project, make):
     run, folder = make("ProtCryoResCompare")
     made_results.validation(folder, box=(10, 11, 12))
-    (folder / constants.COMPARISON_JSON).write_text('{"volumes": [1, "two"], "pairs": 3}')
+    (folder / result_files.COMPARISON_JSON).write_text('{"volumes": [1, "two"], "pairs": 3}')
     for name in ("showDifference", "showScatter", "showDisagreement", "showAgreement", "showHistogram"):
         assert viewer(project, run)._getVisualizeDict()[name](name)[0].figure.axes
 
@@ -228,7 +233,10 @@ def test_report_row_makes_the_report_and_opens_it(project, make, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
     assert viewer(project, run)._showReport("showReport") == []
-    assert opened == [(folder / constants.REPORT_HTML).as_uri()] and (folder / constants.REPORT_HTML).exists()
+    assert (
+        opened == [(folder / result_files.REPORT_HTML).as_uri()]
+        and (folder / result_files.REPORT_HTML).exists()
+    )
 
 
 def test_report_row_of_a_run_without_results_says_so(project, make):
@@ -243,7 +251,7 @@ def test_chimerax_row_gives_the_script_where_chimerax_is_not_installed(project, 
     assert "nothing to colour" in message.getMessage()
     made_results.validation(folder)
     message = viewer(project, run)._showChimera("showChimera")[0]
-    assert str(folder / chimerax.SCRIPT) in os.path.abspath(message.getMessage().splitlines()[-1])
+    assert str(folder / chimerax_script.SCRIPT) in os.path.abspath(message.getMessage().splitlines()[-1])
 
 
 # --------------------------------------------------------------------------------------------- ChimeraX script
@@ -254,25 +262,27 @@ def commands(path):
 
 
 def test_chimerax_script_sets_voxel_size_and_origin_of_both_volumes(tmp_path):
-    script = commands(chimerax.write(made_results.validation(tmp_path / "run")))
+    script = commands(chimerax_script.write(made_results.validation(tmp_path / "run")))
     for number in (1, 2):
         assert f"volume #{number} voxelSize 1.5 origin -30.0000,10.0000,5.0000" in script
     assert script[0] == f'open "{tmp_path}/run/input.mrc" id 1'
-    assert "volume #1 origin" not in " ".join(commands(chimerax.write(tmp_path / "run", (1, 2, 3))))
-    assert "origin 1.0000,2.0000,3.0000" in " ".join(commands(chimerax.write(tmp_path / "run", (1, 2, 3))))
+    assert "volume #1 origin" not in " ".join(commands(chimerax_script.write(tmp_path / "run", (1, 2, 3))))
+    assert "origin 1.0000,2.0000,3.0000" in " ".join(
+        commands(chimerax_script.write(tmp_path / "run", (1, 2, 3)))
+    )
 
 
 def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
-    script = "\n".join(commands(chimerax.write(made_results.validation(tmp_path / "run"))))
+    script = "\n".join(commands(chimerax_script.write(made_results.validation(tmp_path / "run"))))
     for value in (1.5, 3, 12):
-        color = plots.resolution_color(value)
+        color = colours.resolution_color(value)
         assert f":{value:g},{color}" in script and f"{color}:{value:g}" in script
     assert "local resolution (Å)" in script
 
 
 def test_chimerax_quotes_every_path(tmp_path):
     folder = made_results.validation(tmp_path / 'a "b"; close\\n\nsession')
-    script = commands(chimerax.write(folder))
+    script = commands(chimerax_script.write(folder))
     opened = [line for line in script if line.startswith("open ")]
     assert len(opened) == 2
     for line in opened:
@@ -281,8 +291,8 @@ def test_chimerax_quotes_every_path(tmp_path):
 
 def test_chimerax_volume_keeps_the_estimates_and_continues_them_a_little(tmp_path):
     folder = made_results.validation(tmp_path / "run")
-    chimerax.write(folder)
-    filled = maps.read_values(folder / chimerax.FILLED).data
+    chimerax_script.write(folder)
+    filled = mrc_reader.read_values(folder / chimerax_script.FILLED).data
     _, mask, values, _ = made_results.volumes()
     assert np.array_equal(filled[mask], values[mask])
     ring = (filled > 0) & ~mask
@@ -294,12 +304,12 @@ def test_chimerax_script_needs_the_map_and_an_estimate(tmp_path):
     folder = made_results.validation(tmp_path / "run")
     (folder / "input.mrc").unlink()
     with pytest.raises(InputError, match="no longer where it was"):
-        chimerax.write(folder)
+        chimerax_script.write(folder)
     folder = made_results.validation(tmp_path / "empty")
-    values = maps.read_values(folder / constants.LOCAL_RESOLUTION)
-    maps.write(folder / constants.LOCAL_RESOLUTION, np.zeros_like(values.data), values)
+    values = mrc_reader.read_values(folder / result_files.LOCAL_RESOLUTION)
+    mrc_writer.write(folder / result_files.LOCAL_RESOLUTION, np.zeros_like(values.data), values)
     with pytest.raises(InputError, match="no estimated voxel"):
-        chimerax.write(folder)
+        chimerax_script.write(folder)
 
 
 # ------------------------------------------------------------------------------------------ on a virtual screen
@@ -311,7 +321,7 @@ def screen():
 
 
 def test_slices_move_in_a_real_window(screen, tmp_path):
-    shown = plots.slices_from_folder(made_results.validation(tmp_path / "run"))
+    shown = figure_catalogue.slices_from_folder(made_results.validation(tmp_path / "run"))
     view = views.SliceView(shown, "slices", screen)
     view.show()
     for _ in range(50):
@@ -337,7 +347,7 @@ def test_slices_move_in_a_real_window(screen, tmp_path):
 
 def test_every_figure_fits_on_the_screen(screen, tmp_path):
     history = {name: [1.0, 2.0] for name in "abcdefghi"}
-    view = views.FigureView(plots.training_curves(history), "curves", screen)
+    view = views.FigureView(accuracy_figures.training_curves(history), "curves", screen)
     view.show()
     settle(screen, 0.5)
     assert view.window.winfo_reqheight() <= screen.winfo_screenheight() - 60
@@ -349,7 +359,7 @@ def test_a_256_cubed_run_opens_within_two_seconds_and_scrolls_ten_slices_a_secon
     folder = tmp_path / "big"
     made_results.validation(folder, box=(256, 256, 256), compared=False)
     start = time.process_time()
-    view = views.SliceView(plots.slices_from_folder(folder), "slices", screen)
+    view = views.SliceView(figure_catalogue.slices_from_folder(folder), "slices", screen)
     view.show()
     while view._background is None:
         screen.update()
@@ -373,7 +383,7 @@ def test_a_live_window_stops_watching_when_the_run_ends(screen, tmp_path, monkey
         return (folder / "history.csv").stat().st_mtime_ns
 
     view = views.LiveView(
-        lambda: plots.from_folder("curves", folder), stamp, lambda: running[0], "live", screen
+        lambda: figure_catalogue.from_folder("curves", folder), stamp, lambda: running[0], "live", screen
     )
     view.show()
     made_results.training(folder, epochs=6)

@@ -7,51 +7,61 @@ import json
 import numpy as np
 import pytest
 
-from cryoresdl.models import cli, constants, inference, maps, model_file, profile_training
-
-from .scipion_case import needs_models
-from .small_maps import make_item, write_items
+from cryoresdl.models.base import errors
+from cryoresdl.models.cli import command_line, program_endings
+from cryoresdl.models.inference import global_resolution, local_resolution
+from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.networks import model_archive, model_store, network_runners
+from cryoresdl.models.results import result_files
+from cryoresdl.models.training import global_network
+from cryoresdl.tests.helpers.scipion_case import needs_models
+from cryoresdl.tests.helpers.small_maps import make_item, write_items
 
 
 def sample(part):
     from pathlib import Path
 
-    return str(Path(maps.__file__).resolve().parents[1] / "data" / f"sample_{part}.mrc")
+    return str(Path(mrc_reader.__file__).resolve().parents[1] / "data" / f"sample_{part}.mrc")
 
 
 @needs_models
 def test_localres_writes_what_the_contract_says(tmp_path, capsys):
     out = tmp_path / "out"
     words = ["localres", sample("map"), "--mask", sample("mask"), "--out", str(out)]
-    assert cli.main(words) == 0
+    assert command_line.main(words) == 0
     said = capsys.readouterr()
     assert "median" in said.out and str(out) in said.out
-    names = (constants.LOCAL_RESOLUTION, constants.LOCAL_CLASS, constants.LOCAL_INTERVAL, constants.MASK_USED)
-    assert {path.name for path in out.iterdir()} >= {*names, constants.LOCAL_JSON}
-    info = json.loads((out / constants.LOCAL_JSON).read_text())
-    density = maps.read(sample("map"))
-    resolution = maps.read_values(out / constants.LOCAL_RESOLUTION, density)
+    names = (
+        result_files.LOCAL_RESOLUTION,
+        result_files.LOCAL_CLASS,
+        result_files.LOCAL_INTERVAL,
+        result_files.MASK_USED,
+    )
+    assert {path.name for path in out.iterdir()} >= {*names, result_files.LOCAL_JSON}
+    info = json.loads((out / result_files.LOCAL_JSON).read_text())
+    density = mrc_reader.read(sample("map"))
+    resolution = mrc_reader.read_values(out / result_files.LOCAL_RESOLUTION, density)
     assert resolution.voxel_size == pytest.approx(density.voxel_size)
-    inside = maps.read_mask(out / constants.MASK_USED, density)
+    inside = mrc_reader.read_mask(out / result_files.MASK_USED, density)
     assert info["n_voxels"] == inside.sum() == (resolution.data > 0).sum()
     assert info["median_A"] == pytest.approx(float(np.median(resolution.data[inside])), abs=0.01)
     assert not info["half_maps"] and info["mask"]["source"] == "given"
-    assert cli.main(words) == 2 and "--overwrite" in capsys.readouterr().err
-    assert cli.main([*words, "--resume"]) == 0 and "already" in capsys.readouterr().out
+    assert command_line.main(words) == 2 and "--overwrite" in capsys.readouterr().err
+    assert command_line.main([*words, "--resume"]) == 0 and "already" in capsys.readouterr().out
 
 
 @needs_models
 def test_half_maps_bring_the_answer_nearer_to_the_truth(tmp_path):
     words = ["localres", sample("map"), "--mask", sample("mask"), "--quiet"]
     halves = ["--half1", sample("half1"), "--half2", sample("half2")]
-    truth = maps.read_values(sample("truth"))
+    truth = mrc_reader.read_values(sample("truth"))
     errors = []
     for name, more in (("one", []), ("two", halves)):
-        assert cli.main([*words, *more, "--out", str(tmp_path / name)]) == 0
-        values = maps.read_values(tmp_path / name / constants.LOCAL_RESOLUTION).data
+        assert command_line.main([*words, *more, "--out", str(tmp_path / name)]) == 0
+        values = mrc_reader.read_values(tmp_path / name / result_files.LOCAL_RESOLUTION).data
         inside = (truth.data > 0) & (values > 0)
         errors.append(np.abs(values - truth.data)[inside].mean())
-        info = json.loads((tmp_path / name / constants.LOCAL_JSON).read_text())
+        info = json.loads((tmp_path / name / result_files.LOCAL_JSON).read_text())
         assert info["half_maps"] == bool(more)
     assert max(errors) < 0.6 and errors[1] < errors[0] + 0.1
 
@@ -63,22 +73,22 @@ def test_classify_several_maps_is_one_list(tmp_path, capsys):
     copy = str(tmp_path / "b.mrc")
     shutil.copy(sample("map"), copy)
     words = ["classify", sample("map"), copy, "--claimed", "3", "--out", str(tmp_path / "out")]
-    assert cli.main(words) == 0
-    entries = json.loads((tmp_path / "out" / constants.CLASSIFICATION_JSON).read_text())
+    assert command_line.main(words) == 0
+    entries = json.loads((tmp_path / "out" / result_files.CLASSIFICATION_JSON).read_text())
     assert [entry["map"] for entry in entries] == [sample("map"), copy]
     for entry in entries:
         assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-4)
         assert entry["claim"]["claimed_A"] == 3 and entry["interval_A"][0] < entry["resolution_A"]
     assert entries[0]["resolution_A"] == entries[1]["resolution_A"]
     assert entries[0]["class"] in capsys.readouterr().out
-    assert cli.main([*words, "--resume"]) == 0
-    assert cli.main(["classify", str(tmp_path / "none.mrc"), "--out", str(tmp_path / "x")]) == 2
+    assert command_line.main([*words, "--resume"]) == 0
+    assert command_line.main(["classify", str(tmp_path / "none.mrc"), "--out", str(tmp_path / "x")]) == 2
 
 
 def answer(density, mask=None, claimed=None, model="", half1=None, half2=None):
     """An entry without a network."""
     if "stop" in density.path:
-        raise cli.Stopped(15)
+        raise program_endings.Stopped(15)
     return {
         "map": density.path,
         "class": "high",
@@ -95,9 +105,9 @@ def quick_classify(monkeypatch, tmp_path):
     """`classify` without networks; returns the words up to the maps, which are a, b, stop and bad."""
     import shutil
 
-    monkeypatch.setattr(inference, "classify", answer)
-    monkeypatch.setattr(inference, "load_model", lambda *_: None)
-    monkeypatch.setattr(model_file, "resolve", lambda name: tmp_path / "a.mrc")
+    monkeypatch.setattr(global_resolution, "classify", answer)
+    monkeypatch.setattr(network_runners, "load_model", lambda *_: None)
+    monkeypatch.setattr(model_store, "resolve", lambda name: tmp_path / "a.mrc")
     for name in ("a", "b", "stop"):
         shutil.copy(sample("map"), tmp_path / f"{name}.mrc")
     (tmp_path / "bad.mrc").write_bytes(b"junk")
@@ -105,12 +115,12 @@ def quick_classify(monkeypatch, tmp_path):
 
 
 def classified(tmp_path):
-    entries = json.loads((tmp_path / "out" / constants.CLASSIFICATION_JSON).read_text())
+    entries = json.loads((tmp_path / "out" / result_files.CLASSIFICATION_JSON).read_text())
     return [entry["map"].rpartition("/")[2] for entry in entries]
 
 
 def test_classify_says_reasons_and_warnings(quick_classify, tmp_path, capsys):
-    assert cli.main([*quick_classify, str(tmp_path / "a.mrc")]) == 0
+    assert command_line.main([*quick_classify, str(tmp_path / "a.mrc")]) == 0
     said = capsys.readouterr().out
     assert "claim 3 A cannot tell" in said
     assert "reason: The mask is small." in said and "warning: The map is unlike the others." in said
@@ -118,43 +128,43 @@ def test_classify_says_reasons_and_warnings(quick_classify, tmp_path, capsys):
 
 def test_classify_keeps_what_is_finished_beside_a_bad_map(quick_classify, tmp_path, capsys):
     words = [*quick_classify, *(str(tmp_path / f"{name}.mrc") for name in ("a", "bad", "b"))]
-    assert cli.main(words) == 2
+    assert command_line.main(words) == 2
     first, last = capsys.readouterr().err.splitlines()
     assert "bad.mrc" in first and "1 of 3 maps could not be classified" in last
     assert classified(tmp_path) == ["a.mrc", "b.mrc"]
     # The list is not complete: a resume does not say that it is.
-    assert cli.main([*words, "--resume"]) == 2 and "bad.mrc" in capsys.readouterr().err
-    assert cli.main([*quick_classify, str(tmp_path / "bad.mrc"), "--overwrite"]) == 2
+    assert command_line.main([*words, "--resume"]) == 2 and "bad.mrc" in capsys.readouterr().err
+    assert command_line.main([*quick_classify, str(tmp_path / "bad.mrc"), "--overwrite"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_classify_keeps_what_is_finished_when_stopped(quick_classify, tmp_path, capsys):
     words = [*quick_classify, *(str(tmp_path / f"{name}.mrc") for name in ("a", "stop", "b"))]
-    assert cli.main(words) == 143 and "is kept" in capsys.readouterr().err
+    assert command_line.main(words) == 143 and "is kept" in capsys.readouterr().err
     assert classified(tmp_path) == ["a.mrc"]
 
 
 def test_localres_with_a_network_of_the_paper(tmp_path):
     """Classes of 16^3 patches; angstroms are class centres, never beyond Nyquist, and it says so."""
     pytest.importorskip("tensorflow")
-    from cryoresdl.models import networks
+    from cryoresdl.models.networks import paper_networks
 
-    network = networks.describe(networks.UNET, 1 / 64)
-    weights = networks.to_weights(networks.build(network))
+    network = paper_networks.describe(paper_networks.UNET, 1 / 64)
+    weights = paper_networks.to_weights(paper_networks.build(network))
     card = {"kind": "local", "name": "tiny-unet", "network": network}
-    path = model_file.save(tmp_path / "tiny.cryoresdl", card, weights)
+    path = model_archive.save(tmp_path / "tiny.cryoresdl", card, weights)
     words = ["localres", sample("map"), "--mask", sample("mask"), "--model", str(path)]
-    assert cli.main([*words, "--out", str(tmp_path / "out"), "--quiet"]) == 0
-    info = json.loads((tmp_path / "out" / constants.LOCAL_JSON).read_text())
+    assert command_line.main([*words, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    info = json.loads((tmp_path / "out" / result_files.LOCAL_JSON).read_text())
     assert info["model"]["name"] == "tiny-unet" and any("class centres" in text for text in info["warnings"])
-    density = maps.read(sample("map"))
-    values = maps.read_values(tmp_path / "out" / constants.LOCAL_RESOLUTION, density).data
-    inside = maps.read_mask(sample("mask"), density)
+    density = mrc_reader.read(sample("map"))
+    values = mrc_reader.read_values(tmp_path / "out" / result_files.LOCAL_RESOLUTION, density).data
+    inside = mrc_reader.read_mask(sample("mask"), density)
     assert (values[inside] >= 2 * density.voxel_size - 1e-5).all() and not values[~inside].any()
     other = {**card, "name": "odd", "network": {"name": "unheard-of", "config": {}}}
-    odd = model_file.save(tmp_path / "odd.cryoresdl", other, weights)
-    with pytest.raises(inference.InputError, match="unheard-of"):
-        inference.localres(density, mask=inside, model=str(odd))
+    odd = model_archive.save(tmp_path / "odd.cryoresdl", other, weights)
+    with pytest.raises(errors.InputError, match="unheard-of"):
+        local_resolution.localres(density, mask=inside, model=str(odd))
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +186,8 @@ def feature_file(tmp_path_factory):
 @needs_models
 def test_the_default_global_network_is_trained_and_measured(feature_file, tmp_path, capsys, monkeypatch):
     pytest.importorskip("tensorflow")
-    two = functools.partial(profile_training.train_members, members=2)  # each compiles for seconds
-    monkeypatch.setattr(profile_training, "train_members", two)
+    two = functools.partial(global_network.train_members, members=2)  # each compiles for seconds
+    monkeypatch.setattr(global_network, "train_members", two)
     run = tmp_path / "run"
     words = [
         "train",
@@ -192,23 +202,23 @@ def test_the_default_global_network_is_trained_and_measured(feature_file, tmp_pa
         "3",
         "--quiet",
     ]
-    assert cli.main(words) == 0
-    card = model_file.read_card(run / "model.cryoresdl")
+    assert command_line.main(words) == 0
+    card = model_store.read_card(run / "model.cryoresdl")
     assert card["kind"] == "global" and set(card["calibration"]) >= {"temperature", "distance_limit"}
     assert card["name"] == "run" and card["metrics"]["split"].startswith("test, structures of clusters")
     assert json.loads((run / "card.json").read_text())["metrics"] == card["metrics"]
     assert (run / "training.png").stat().st_size > 10_000
     out = tmp_path / "measured"
     measure = ["evaluate", "--data", feature_file, "--model", str(run / "model.cryoresdl"), "--out", str(out)]
-    assert cli.main([*measure, "--quiet"]) == 0
+    assert command_line.main([*measure, "--quiet"]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["kind"] == "global" and 0 <= metrics["accuracy"] <= 1
     assert np.sum(metrics["confusion"]["matrix"]) == metrics["n"] > 0
     capsys.readouterr()
-    assert cli.main([*measure, "--resume"]) == 0 and "already" in capsys.readouterr().out
+    assert command_line.main([*measure, "--resume"]) == 0 and "already" in capsys.readouterr().out
     # The trained network answers about maps as the shipped one does.
     words = ["classify", sample("map"), "--model", str(run / "model.cryoresdl"), "--out", str(tmp_path / "c")]
-    assert cli.main([*words, "--quiet"]) == 0
+    assert command_line.main([*words, "--quiet"]) == 0
 
 
 @needs_models
@@ -227,7 +237,7 @@ def test_the_default_local_network_is_measured_on_features(feature_file, tmp_pat
         "2",
         "--quiet",
     ]
-    assert cli.main(words) == 0
+    assert command_line.main(words) == 0
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["kind"] == "local" and metrics["n"] == 2 and "mae_A" in metrics["single"]
     with open(next(out.glob("*map*.csv")), newline="") as stream:
@@ -238,9 +248,12 @@ def test_the_default_local_network_is_measured_on_features(feature_file, tmp_pat
 def test_measuring_a_model_on_what_it_cannot_read_is_refused(feature_file, tmp_path, capsys):
     for model in ("paper-dnn",):
         words = ["evaluate", "--data", feature_file, "--model", model, "--out", str(tmp_path / "x")]
-        assert cli.main(words) == 2 and "network of the paper" in capsys.readouterr().err
+        assert command_line.main(words) == 2 and "network of the paper" in capsys.readouterr().err
     assert (
-        cli.main(["evaluate", "--data", sample("map"), "--model", "truth", "--out", str(tmp_path / "y")]) == 2
+        command_line.main(
+            ["evaluate", "--data", sample("map"), "--model", "truth", "--out", str(tmp_path / "y")]
+        )
+        == 2
     )
 
 
@@ -255,20 +268,20 @@ def triples_csv(tmp_path_factory):
 
 def test_a_feature_set_of_ones_own_maps_goes_on_with_the_same_list_only(triples_csv, tmp_path, capsys):
     words = ["dataset", "features", "--out", str(tmp_path / "own.h5"), "--csv"]
-    assert cli.main([*words, str(triples_csv)]) == 0
+    assert command_line.main([*words, str(triples_csv)]) == 0
     assert "3 maps added, 0 skipped; it holds test 1, train 1, validation 1" in capsys.readouterr().err
     card = json.loads((tmp_path / "own.json").read_text())
     assert card["labels"] == ["monores"]
-    assert cli.main([*words, str(triples_csv), "--resume"]) == 0
+    assert command_line.main([*words, str(triples_csv), "--resume"]) == 0
     assert "0 maps added" in capsys.readouterr().err
-    assert cli.main([*words, str(triples_csv), "--labels", "truth", "--resume"]) == 2
+    assert command_line.main([*words, str(triples_csv), "--labels", "truth", "--resume"]) == 2
     assert "labels monores, and truth would be added" in capsys.readouterr().err
     other = tmp_path / "other.csv"
     other.write_text(triples_csv.read_text().replace(",m1", ",another"))
-    assert cli.main([*words, str(other), "--resume"]) == 2
+    assert command_line.main([*words, str(other), "--resume"]) == 2
     assert "made from another list: its map 2 is 'm1', not 'another'" in capsys.readouterr().err
     train = ["train", "unet", "--data", str(tmp_path / "own.h5"), "--out", str(tmp_path / "run")]
-    assert cli.main([*train, "--labels", "truth"]) == 2
+    assert command_line.main([*train, "--labels", "truth"]) == 2
     assert "has monores labels, not truth; leave --labels out" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -276,6 +289,8 @@ def test_a_feature_set_of_ones_own_maps_goes_on_with_the_same_list_only(triples_
 @needs_models
 def test_the_global_network_does_not_learn_from_patches(triples_csv, tmp_path, capsys):
     patches = str(tmp_path / "patches.h5")
-    assert cli.main(["dataset", "local", "--csv", str(triples_csv), "--out", patches, "--quiet"]) == 0
-    assert cli.main(["train", "cnn", "--data", patches, "--out", str(tmp_path / "run")]) == 2
+    assert (
+        command_line.main(["dataset", "local", "--csv", str(triples_csv), "--out", patches, "--quiet"]) == 0
+    )
+    assert command_line.main(["train", "cnn", "--data", patches, "--out", str(tmp_path / "run")]) == 2
     assert "patches.h5 holds patches with a label per voxel" in capsys.readouterr().err

@@ -13,10 +13,14 @@ from pyworkflow.project import Manager  # noqa: E402
 from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
-from cryoresdl.models import maps, networks, plots  # noqa: E402
-from cryoresdl.models.errors import CryoResError  # noqa: E402
-from cryoresdl.tests import virtual_screen  # noqa: E402
-from cryoresdl.tests.virtual_screen import settle  # noqa: E402
+from cryoresdl.models.base.errors import CryoResError
+from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.networks import paper_networks
+from cryoresdl.models.results.figures import slices  # noqa: E402
+
+# noqa: E402
+from cryoresdl.tests.helpers import virtual_screen  # noqa: E402
+from cryoresdl.tests.helpers.virtual_screen import settle  # noqa: E402
 from cryoresdl.wizards import tools, wizards  # noqa: E402
 
 pytestmark = pytest.mark.scipion
@@ -28,7 +32,7 @@ def two_balls(box=40, voxel=2.0):
     data = (z**2 + y**2 + x**2 < 11**2).astype(np.float32)
     data[2:4, 2:4, 2:4] = 4
     data += 0.02 * np.random.default_rng(1).standard_normal(data.shape).astype(np.float32)
-    return maps.DensityMap(data, voxel, (1.0, 2.0, 3.0))
+    return density_map.DensityMap(data, voxel, (1.0, 2.0, 3.0))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def project(tmp_path_factory):
     os.chdir(project.path)
     path = str(tmp_path_factory.mktemp("map") / "ball.mrc")
     density = two_balls()
-    maps.write(path, density.data, density)
+    mrc_writer.write(path, density.data, density)
     run = project.newProtocol(ProtImportVolumes, filesPath=path, samplingRate=2.0)
     project.launchProtocol(run, wait=True)
     project.imported = run
@@ -88,7 +92,7 @@ def test_mask_keeps_the_molecule_without_specks_and_grows_it():
 def test_mask_figure_covers_what_lies_above_the_threshold():
     density = two_balls()
     smooth = tools.lowpass(density)
-    figure = plots.MaskFigure(density.data, smooth, 2.0)
+    figure = slices.MaskFigure(density.data, smooth, 2.0)
     figure.set_index(20)
     figure.set_threshold(0.5)
     assert all(np.array_equal(cover, smooth[20] > 0.5) for cover in covered(figure))
@@ -110,10 +114,10 @@ def covered(figure):
 def test_mask_becomes_a_run_of_the_project(project, tmp_path):
     density = two_balls()
     path = str(tmp_path / "mask.mrc")
-    maps.write(path, (density.data > 0.5).astype(np.int8), density)
+    mrc_writer.write(path, (density.data > 0.5).astype(np.int8), density)
     run = wizards.importMask(project, path, 2.0, 0.5)
     assert run.outputMask.getSamplingRate() == 2.0 and run.getObjLabel() == "mask above 0.5"
-    assert maps.read_mask(run.outputMask.getFileName(), density).sum() == (density.data > 0.5).sum()
+    assert mrc_reader.read_mask(run.outputMask.getFileName(), density).sum() == (density.data > 0.5).sum()
 
 
 def test_mask_window_uses_the_threshold_of_the_slider(form, screen):
@@ -133,7 +137,7 @@ def test_mask_window_uses_the_threshold_of_the_slider(form, screen):
     dialog.use()
     pointer = form.values["inputMask"]
     assert (
-        maps.read_mask(pointer.get().getFileName(), two_balls()).sum()
+        mrc_reader.read_mask(pointer.get().getFileName(), two_balls()).sum()
         == tools.threshold_mask(dialog.smooth, 0.8, 2.0).sum()
     )
 
@@ -183,14 +187,14 @@ def test_wizards_say_what_to_do_without_a_volume(form):
 
 
 def test_batch_fits_the_memory_and_never_passes_the_papers():
-    huge = tools.batch_suggestion(networks.CNN, 1.0, None, 10**12)
+    huge = tools.batch_suggestion(paper_networks.CNN, 1.0, None, 10**12)
     assert huge["batch"] == 75 and "the paper's number" in huge["text"]
-    some = tools.batch_suggestion(networks.CNN, 1.0, None, 4 * 10**9)
+    some = tools.batch_suggestion(paper_networks.CNN, 1.0, None, 4 * 10**9)
     assert 0 < some["batch"] < 75
-    assert tools.batch_suggestion(networks.UNET, 1.0, None, 10**9)["batch"] == 0
-    assert "smaller width" in tools.batch_suggestion(networks.UNET, 1.0, None, 10**9)["text"]
-    assert tools.batch_suggestion(networks.UNET, 0.125, None, 10**9)["batch"] == 32
-    assert tools.batch_suggestion(networks.DNN, 1.0, None, None)["batch"] == 150
+    assert tools.batch_suggestion(paper_networks.UNET, 1.0, None, 10**9)["batch"] == 0
+    assert "smaller width" in tools.batch_suggestion(paper_networks.UNET, 1.0, None, 10**9)["text"]
+    assert tools.batch_suggestion(paper_networks.UNET, 0.125, None, 10**9)["batch"] == 32
+    assert tools.batch_suggestion(paper_networks.DNN, 1.0, None, None)["batch"] == 150
 
 
 def test_batch_of_each_training_protocol():
@@ -205,13 +209,13 @@ def test_batch_of_each_training_protocol():
 
 
 def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, monkeypatch):
-    from cryoresdl.models import model_file
+    from cryoresdl.models.networks import model_archive, model_store
 
     for name, value in (("first", 0.5), ("second", 0.75)):
         card = {"name": name, "kind": "local", "network": {"name": "u-net"}, "metrics": {"mae_A": value}}
-        model_file.save(tmp_path / f"{name}.cryoresdl", card, {"w": np.zeros(3, np.float32)})
+        model_archive.save(tmp_path / f"{name}.cryoresdl", card, {"w": np.zeros(3, np.float32)})
     monkeypatch.setenv("CRYORESDL_MODELS", str(tmp_path))
-    models = [model for model in model_file.available() if model.name in ("first", "second")]
+    models = [model for model in model_store.available() if model.name in ("first", "second")]
     monkeypatch.setattr(wizards.ModelDialog, "wait_window", lambda self, *_: None, raising=False)
     monkeypatch.setattr(wizards.ModelDialog, "grab_set", lambda self: None, raising=False)
     dialog = wizards.ModelDialog(screen, models, "second")
@@ -226,10 +230,10 @@ def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, m
 
 
 def test_cards_of_the_shipped_networks_read_as_sentences():
-    from cryoresdl.models import card_text, model_file
+    from cryoresdl.models.networks import model_card, model_store
 
-    for model in model_file.available():
-        lines = card_text.in_words(model_file.read_card(model.path))
+    for model in model_store.available():
+        lines = model_card.in_words(model_store.read_card(model.path))
         text = "\n".join(lines)
         assert "Å" in lines[0] and "never saw:" in text and "Learned from" in text, model.name
         assert [line for line in lines if line.startswith("    ")], model.name
@@ -237,7 +241,7 @@ def test_cards_of_the_shipped_networks_read_as_sentences():
 
 
 def test_cards_say_the_measured_numbers_and_never_fail():
-    from cryoresdl.models import card_text
+    from cryoresdl.models.networks import model_card
 
     card = {
         "kind": "local",
@@ -245,7 +249,7 @@ def test_cards_say_the_measured_numbers_and_never_fail():
         "data": {"maps": {"train": 36, "test": 12}},
         "metrics": {"maps": 12, "single_mae_A": 0.831, "single_within1": 0.857, "halves_mae_A": 0.5},
     }
-    assert card_text.in_words(card) == [
+    assert model_card.in_words(card) == [
         "Gives every voxel a resolution (Å): what MonoRes would say.",
         "Learned from 36 maps; 12 kept apart for testing.",
         "How good, on 12 maps that it never saw:",
@@ -253,7 +257,7 @@ def test_cards_say_the_measured_numbers_and_never_fail():
         "    both half maps: mean error 0.50 Å",
     ]
     for card in ({}, {"metrics": None, "data": 3}, {"kind": "global", "metrics": {"all": {"accuracy": "x"}}}):
-        assert "not measured" in card_text.in_words(card)[-1]
+        assert "not measured" in model_card.in_words(card)[-1]
 
 
 def test_card_lines_count_long_lists_and_indent_groups():

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from cryoresdl.tests.scipion_case import ScipionCase, ball, blob, needs_models
+from cryoresdl.tests.helpers.scipion_case import ScipionCase, ball, blob, needs_models
 from cryoresdl.tests.test_protocols_chain import MAPS, ChainCase
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "workflows.py"

@@ -9,16 +9,17 @@ import pyworkflow.protocol.params as params
 from pyworkflow.protocol.constants import STATUS_ABORTED, STATUS_FAILED, STATUS_FINISHED
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
-from ..models import constants, plots
-from ..models.results import SIMULATION_JSON, ResultsFolder
+from ..models.results import compared_results, result_files
+from ..models.results.figures import figure_catalogue
+from ..models.results.results_folder import SIMULATION_JSON, ResultsFolder
 from .views import FigureView, SliceView
 
 ENDED = (STATUS_FINISHED, STATUS_FAILED, STATUS_ABORTED)
 MARKS = (
-    constants.CLASSIFICATION_JSON,
-    constants.LOCAL_JSON,
-    constants.LOCAL_RESOLUTION,
-    constants.COMPARISON_JSON,
+    result_files.CLASSIFICATION_JSON,
+    result_files.LOCAL_JSON,
+    result_files.LOCAL_RESOLUTION,
+    result_files.COMPARISON_JSON,
     "history.csv",
     "metrics.json",
     "simulation.json",
@@ -34,7 +35,7 @@ def resultFolders(protocol):
     """
     extra = protocol._getExtraPath()
     found = []
-    for table in sorted(glob.glob(os.path.join(glob.escape(extra), "*", constants.RESULTS_CSV))):
+    for table in sorted(glob.glob(os.path.join(glob.escape(extra), "*", result_files.RESULTS_CSV))):
         found += _listed(table)
     if not found:
         inside = (
@@ -54,7 +55,7 @@ def _nameOf(folder):
         return name
     structure = os.path.basename(str(info.get("structure") or "")).split(".")[0]
     target = info.get("target_A")
-    if not structure or not plots.is_number(target):
+    if not structure or not compared_results.is_number(target):
         return name
     return f"{name}: {structure} at {target:g} Å"
 
@@ -164,17 +165,17 @@ class CryoResViewer(ProtocolViewer):
         label = next(label for _, rows in self._figures for each, label, _ in rows if each == kind)
         results = ResultsFolder(self.getFolder())
         pair = self.getPair() if kind == "difference" else None
-        if kind in plots.SLICE_KINDS:
+        if kind in figure_catalogue.SLICE_KINDS:
             slices = self._slices(results, kind, pair)
             if slices is not None:
                 return [SliceView(slices, self.getTitle(label), self.getTkRoot())]
-        figure = plots.from_folder(kind, results, pair=pair)
+        figure = figure_catalogue.from_folder(kind, results, pair=pair)
         return [FigureView(figure, self.getTitle(label), self.getTkRoot())]
 
     @staticmethod
     def _slices(results, kind, pair):
         """Slices to move through, or None where from_folder has to say what is missing or damaged."""
         try:
-            return plots.slices_from_folder(results, kind, pair=pair)
+            return figure_catalogue.slices_from_folder(results, kind, pair=pair)
         except Exception:  # files of another version: the figure in its place names the problem
             return None

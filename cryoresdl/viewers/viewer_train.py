@@ -2,8 +2,8 @@
 
 import os
 
-from ..models import plots
-from ..models.results import HISTORY_CSV
+from ..models.results.figures import figure_catalogue
+from ..models.results.results_folder import HISTORY_CSV
 from ..protocols import ProtCryoResTrainGlobal, ProtCryoResTrainLocal
 from .viewer_base import ENDED, CryoResViewer
 from .views import LiveView
@@ -41,7 +41,7 @@ class CryoResTrainViewer(CryoResViewer):
             return super()._show(param)
         folder = self.getFolder()
         view = LiveView(
-            lambda: plots.from_folder("curves", folder),
+            lambda: figure_catalogue.from_folder("curves", folder),
             lambda: _stamp(os.path.join(folder, HISTORY_CSV)),
             self._isRunning,
             self.getTitle("Curves"),

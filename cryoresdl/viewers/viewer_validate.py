@@ -7,8 +7,9 @@ from pathlib import Path
 import pyworkflow.protocol.params as params
 from pwem.viewers.viewer_chimera import Chimera, ChimeraView
 
-from ..models import chimerax, constants, report
-from ..models.errors import CryoResError
+from ..models.base.errors import CryoResError
+from ..models.results import result_files
+from ..models.results.report import build_report, chimerax_script
 from ..protocols import ProtCryoResValidate
 from .viewer_base import CryoResViewer
 
@@ -106,7 +107,7 @@ class CryoResValidateViewer(CryoResViewer):
 
     def _showChimera(self, _):
         try:
-            script = chimerax.write(self.getFolder(), self._origin())
+            script = chimerax_script.write(self.getFolder(), self._origin())
         except CryoResError as error:
             return [self.errorMessage(str(error), "ChimeraX")]
         program = Chimera.getProgram()
@@ -126,10 +127,10 @@ class CryoResValidateViewer(CryoResViewer):
         return volume.getOrigin().getShifts()
 
     def _showReport(self, _):
-        path = Path(self.getFolder(), constants.REPORT_HTML).absolute()
+        path = Path(self.getFolder(), result_files.REPORT_HTML).absolute()
         try:
             if not path.exists():
-                report.build(path.parent)
+                build_report.build(path.parent)
         except CryoResError as error:
             return [self.errorMessage(str(error), "Report")]
         if not webbrowser.open(path.as_uri()):

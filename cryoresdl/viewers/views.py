@@ -5,7 +5,7 @@ from tkinter import ttk
 
 from pyworkflow.viewer import View
 
-from ..models import plots
+from ..models.results.figures import volume_slices
 
 LIVE_INTERVAL_MS = 3000
 """How often a live figure looks for news."""
@@ -81,7 +81,7 @@ class SliceView(FigureView):
         row.pack(side=tk.TOP, fill=tk.X)
         ttk.Label(row, text="along").pack(side=tk.LEFT)
         self._axis = tk.StringVar(window, self.slices.axis)
-        for axis in plots.AXES:
+        for axis in volume_slices.AXES:
             ttk.Radiobutton(row, text=axis, value=axis, variable=self._axis, command=self._onAxis).pack(
                 side=tk.LEFT, padx=3
             )

@@ -7,15 +7,17 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 from scipy import ndimage
 
-from ..models import machine, networks
-from ..models.maps import MASK_GROW_A, MASK_LOWPASS_A, MASK_PART_OF_LARGEST, DensityMap
+from ..models.base import machine
+from ..models.maps.automatic_mask import MASK_GROW_A, MASK_LOWPASS_A, MASK_PART_OF_LARGEST
+from ..models.maps.density_map import DensityMap
+from ..models.networks import paper_networks
 
 DALTON_PER_A3 = 0.81
 """Of protein, packed (Matthews' partial specific volume of 0.74 ml/g)."""
 BYTES_PER_NUMBER = 4
-FEATURE_MAPS = {networks.DNN: 1, networks.CNN: 80, networks.UNET: 500}
+FEATURE_MAPS = {paper_networks.DNN: 1, paper_networks.CNN: 80, paper_networks.UNET: 500}
 """Copies of the input that a training step keeps in memory, as in the engine's own check before a training."""
-PAPER_BATCH = {networks.DNN: 150, networks.CNN: 75, networks.UNET: 32}
+PAPER_BATCH = {paper_networks.DNN: 150, paper_networks.CNN: 75, paper_networks.UNET: 32}
 START_BYTES, BYTES_PER_BOX_VOXEL, BYTES_PER_REGION_VOXEL, REGION_MARGIN = 200e6, 28, 40, 16
 """Upper bound of the memory of a validation, as ``benchmarks/inference_speed.py`` measures it."""
 USABLE = 0.7
@@ -123,9 +125,9 @@ def batch_suggestion(network: str, width: float, side: int | None, free: int | N
     Returns:
         ``batch`` (0: not even one fits) and ``text``, the reason in a sentence.
     """
-    description = networks.describe(network, width, side)
+    description = paper_networks.describe(network, width, side)
     side = description["config"]["side"]
-    fixed = 5 * BYTES_PER_NUMBER * networks.parameter_count(description)
+    fixed = 5 * BYTES_PER_NUMBER * paper_networks.parameter_count(description)
     each = BYTES_PER_NUMBER * side**3 * (1 + FEATURE_MAPS[network] * width)
     most = PAPER_BATCH[network]
     if free is None:

@@ -11,8 +11,10 @@ from pyworkflow.object import Pointer
 from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
-from ..models import card_text, maps, model_file, networks, plots
-from ..models.errors import CryoResError
+from ..models.base.errors import CryoResError
+from ..models.maps import automatic_mask, mrc_reader, mrc_writer
+from ..models.networks import model_card, model_store, paper_networks
+from ..models.results.figures import slices
 from ..protocols import ProtCryoResTrainGlobal, ProtCryoResTrainLocal, ProtCryoResValidate
 from ..protocols.protocol_base import fileOf
 from ..viewers.views import SliceView
@@ -45,7 +47,7 @@ class CryoResMaskWizard(CryoResWizard):
 
     def _show(self, form):
         volume = inputVolume(form.protocol)
-        density = maps.read(fileOf(volume), volume.getSamplingRate())
+        density = mrc_reader.read(fileOf(volume), volume.getSamplingRate())
         MaskDialog(form, density)
 
 
@@ -60,8 +62,8 @@ class MaskDialog(SliceView):
     def __init__(self, form, density):
         self.form, self.density = form, density
         self.smooth = tools.lowpass(density)
-        _, info = maps.auto_mask(density)
-        figure = plots.MaskFigure(density.data, self.smooth, density.voxel_size, density.offset())
+        _, info = automatic_mask.auto_mask(density)
+        figure = slices.MaskFigure(density.data, self.smooth, density.voxel_size, density.offset())
         super().__init__(figure, "Mask", form.root)
         low, high = np.percentile(self.smooth, (50, 99.95))
         self._range = (float(low), float(high))
@@ -106,7 +108,7 @@ class MaskDialog(SliceView):
 
     def _describe(self, part, where):
         text = "threshold %.4g of the map low-passed to %.0f Å: %.1f %% of the box %s"
-        cut = max(maps.MASK_LOWPASS_A, 4 * self.density.voxel_size)
+        cut = max(automatic_mask.MASK_LOWPASS_A, 4 * self.density.voxel_size)
         self._note.configure(text=text % (self.slices.threshold, cut, part, where))
 
     def getMask(self):
@@ -121,7 +123,7 @@ class MaskDialog(SliceView):
             return
         project = self.form.protocol.getProject()
         path = os.path.join(project.getTmpPath(), MASK_FILE)
-        maps.write(path, mask.astype(np.int8), self.density)
+        mrc_writer.write(path, mask.astype(np.int8), self.density)
         run = importMask(project, path, self.density.voxel_size, self.slices.threshold)
         self.form.setVar("inputMask", Pointer(run, extended="outputMask"))
         self.window.destroy()
@@ -160,10 +162,10 @@ def samplingLines(volume):
     rate = volume.getSamplingRate()
     if not rate:
         raise CryoResError("The volume has no sampling rate; import it again with the right one.")
-    density = maps.read_values(fileOf(volume), role="map")
+    density = mrc_reader.read_values(fileOf(volume), role="map")
     header = density.voxel_size
     density.voxel_size = rate
-    mask, _ = maps.auto_mask(density)
+    mask, _ = automatic_mask.auto_mask(density)
     density.voxel_size = header
     lines = tools.sampling_report(density, rate, mask)
     return [*lines, tools.memory_report(density.data.shape, mask, tools.free_memory())]
@@ -177,7 +179,7 @@ class CryoResModelWizard(CryoResWizard):
     def _show(self, form):
         param = form.wizParamName  # the form notes whose wand was clicked
         kind = param.replace("Model", "")
-        models = [model for model in model_file.available() if model.kind == kind]
+        models = [model for model in model_store.available() if model.kind == kind]
         if not models:
             raise CryoResError("No %s network is installed." % kind)
         chosen = ModelDialog(form.root, models, getattr(form.protocol, param).get()).chosen
@@ -223,11 +225,11 @@ class ModelDialog(dialog.Dialog):
 
     def showCard(self):
         """Write the card of the selected model."""
-        card = model_file.read_card(self.selected().path)
+        card = model_store.read_card(self.selected().path)
         self._card.configure(state=tk.NORMAL)
         self._card.delete("1.0", tk.END)
         self._card.insert("1.0", self.selected().name + "\n", "name")
-        self._card.insert(tk.END, "\n".join(card_text.in_words(card)) + "\n\n")
+        self._card.insert(tk.END, "\n".join(model_card.in_words(card)) + "\n\n")
         self._card.insert(tk.END, "Everything on its card\n", "name")
         self._card.insert(tk.END, "\n".join(tools.card_lines(card)), "details")
         self._card.configure(state=tk.DISABLED)
@@ -256,8 +258,8 @@ def batchFor(protocol, free):
             "text": "The recommended network needs less than 2 GB with its own batch: leave it empty.",
         }
     if isinstance(protocol, ProtCryoResTrainLocal):
-        return tools.batch_suggestion(networks.UNET, protocol.width.get(), protocol.patch.get(), free)
-    name = networks.DNN if "DNN" in protocol.getEnumText("network") else networks.CNN
+        return tools.batch_suggestion(paper_networks.UNET, protocol.width.get(), protocol.patch.get(), free)
+    name = paper_networks.DNN if "DNN" in protocol.getEnumText("network") else paper_networks.CNN
     return tools.batch_suggestion(name, protocol.width.get(), None, free)
 
 

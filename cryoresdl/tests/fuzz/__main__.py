@@ -58,13 +58,13 @@ def seeds_ledger():
 
 def seeds_model():
     """A small model file."""
-    from cryoresdl.models import model_file
+    from cryoresdl.models.networks import model_archive
 
     card = {"format": 1, "kind": "local", "name": "x", "network": {"name": "n", "config": {}}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.cryoresdl"
         with contextlib.suppress(Exception):
-            model_file.save(path, card, {"w": np.zeros(3, np.float32)})
+            model_archive.save(path, card, {"w": np.zeros(3, np.float32)})
             yield path.read_bytes()
     yield b"PK\x05\x06" + bytes(18)
 
@@ -140,72 +140,76 @@ def seeds_results():
 
 def run_map(path):
     """Read, and hold what was read to its promises."""
-    from cryoresdl.models import maps
+    from cryoresdl.models.maps import automatic_mask, mrc_reader
 
-    read = maps.read(path)
+    read = mrc_reader.read(path)
     if not (np.isfinite(read.data).all() and 0 < read.voxel_size < 1e3 and read.data.min() < read.data.max()):
         raise ValueError("a bad map was accepted")
     if ACCEPTED % 50 == 0:  # slow beside reading
-        maps.auto_mask(read)
+        automatic_mask.auto_mask(read)
 
 
 def run_mask(path):
     """As a mask and as values of a small map."""
-    from cryoresdl.models import maps
+    from cryoresdl.models.maps import density_map, mrc_reader
 
-    like = maps.DensityMap(np.zeros((4, 5, 6), np.float32), 1.5)
-    values = maps.read_values(path)
+    like = density_map.DensityMap(np.zeros((4, 5, 6), np.float32), 1.5)
+    values = mrc_reader.read_values(path)
     if not np.isfinite(values.data).all():
         raise ValueError("bad values were accepted")
-    if not maps.read_mask(path, like).any():
+    if not mrc_reader.read_mask(path, like).any():
         raise ValueError("an empty mask was accepted")
 
 
 def run_list(path):
     """Read a list; its jobs must have names of their own."""
-    from cryoresdl.models import batch
+    from cryoresdl.models.batch import job_list
+    from cryoresdl.models.batch.jobs import Options
 
-    jobs = batch.read_list(path, batch.Options())
+    jobs = job_list.read_list(path, Options())
     if len({job.folder.lower() for job in jobs}) != len(jobs) or any(os.sep in job.folder for job in jobs):
         raise ValueError("two jobs share a folder, or one leaves it")
 
 
 def run_ledger(path):
     """Resume from whatever is there."""
-    from cryoresdl.models import batch
+    from cryoresdl.models.batch import job_list, results_ledger
+    from cryoresdl.models.batch.jobs import Options
 
     out = Path(path).parent / "out"
     out.mkdir(exist_ok=True)
-    (out / batch.RESULTS_JSONL).write_bytes(Path(path).read_bytes())
-    jobs = batch.jobs_of(["a.mrc"], batch.Options())
-    ledger = batch.Ledger(out, jobs, resume=True)
+    (out / results_ledger.RESULTS_JSONL).write_bytes(Path(path).read_bytes())
+    jobs = job_list.jobs_of(["a.mrc"], Options())
+    ledger = results_ledger.Ledger(out, jobs, resume=True)
     if len(ledger.left) + len(list(ledger.rows())) != 1:
         raise ValueError("a row was lost or doubled")
 
 
 def run_model(path):
     """Load a model."""
-    from cryoresdl.models import model_file
+    from cryoresdl.models.networks import model_store
 
-    model_file.load(path)
+    model_store.load(path)
 
 
 def run_structure(path):
     """Read a structure."""
-    from cryoresdl.models import structures
+    from cryoresdl.models.structures import structure_reader
 
-    if not np.isfinite(structures.read_structure(path).xyz).all():
+    if not np.isfinite(structure_reader.read_structure(path).xyz).all():
         raise ValueError("bad coordinates were accepted")
 
 
 def run_results(path):
     """Make a report of damaged JSON; nothing of it may be read as markup."""
-    from cryoresdl.models import constants, plots, report
-    from cryoresdl.models.results import ResultsFolder
+    from cryoresdl.models.results import result_files
+    from cryoresdl.models.results.figures import figure_catalogue
+    from cryoresdl.models.results.report import build_report, html_page
+    from cryoresdl.models.results.results_folder import ResultsFolder
 
     out = Path(path).parent / "results"
     out.mkdir(exist_ok=True)
-    names = (constants.CLASSIFICATION_JSON, constants.LOCAL_JSON, constants.COMPARISON_JSON)
+    names = (result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON, result_files.COMPARISON_JSON)
     raw = Path(path).read_bytes()
     try:
         parts = json.loads(raw)
@@ -218,25 +222,35 @@ def run_results(path):
         (out / name).write_bytes(text)
     rows = parts[3] if len(parts) > 3 and isinstance(parts[3], list) else []
     lines = [",".join(str(cell) for cell in row) for row in rows if isinstance(row, list)]
-    table = out / constants.RESULTS_CSV
+    table = out / result_files.RESULTS_CSV
     table.unlink(missing_ok=True)
     if lines:
         table.write_text("\n".join(lines), encoding="utf-8", errors="replace")
     results = ResultsFolder(out)
-    page = report.content(results)
+    page = build_report.content(results)
     if (ACCEPTED + REFUSED) % 10 == 0:  # ten times slower than the content
         pictures = {entry["kind"]: None for entry in page["figures"]}
-        with mock.patch.object(report, "_png", lambda figure: "data:,"):
-            html = report.render(page, pictures, {})
+        with mock.patch.object(html_page, "_png", lambda figure: "data:,"):
+            html = html_page.render(page, pictures, {})
         if MARK in html:
             raise ValueError("a text of the results is markup in the report")
     json.dumps(page, allow_nan=False)
     if (ACCEPTED + REFUSED) % 1000 == 0:
         for entry in page["figures"]:
-            plots.from_folder(entry["kind"], results)
+            figure_catalogue.from_folder(entry["kind"], results)
 
 
-READERS = ("maps", "batch", "model_file", "structures", "results", "report", "plots", "files")
+READERS = (
+    "maps.mrc_reader",
+    "batch.job_list",
+    "batch.results_ledger",
+    "networks.model_archive",
+    "structures.structure_reader",
+    "results.results_folder",
+    "results.report.build_report",
+    "results.figures.figure_catalogue",
+    "base.atomic_files",
+)
 TARGETS = {
     name: (globals()[f"seeds_{name}"], globals()[f"run_{name}"])
     for name in ("map", "list", "ledger", "model", "structure", "results")
@@ -246,7 +260,7 @@ TARGETS["mask"] = (seeds_map, run_mask)
 
 def one_input(target, path):
     """A function of bytes that runs the target on them as a file."""
-    from cryoresdl.models.errors import InputError
+    from cryoresdl.models.base.errors import InputError
 
     def run(body):
         global REFUSED, ACCEPTED

@@ -1,0 +1,1 @@
+"""What every wing uses: errors, words and numbers, whole files, run records, progress, worker processes, accuracy."""

@@ -1,0 +1,1 @@
+"""Many maps: the list, its jobs, the ledger of results, and the workers."""

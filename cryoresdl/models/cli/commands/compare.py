@@ -1,0 +1,101 @@
+"""Agreement of local-resolution volumes of one map: network, MonoRes, ResMap, RELION, truth.
+
+Values at or below 0 and at or above 100 A are "not estimated". RELION fills its background with the global
+resolution: give the mask, or it is recognised by being one value in much of the box.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from ...results import result_files
+
+HELP = "measure how far local-resolution volumes agree"
+EXAMPLE = "cryoresdl compare locres.mrc=network monores.mrc=MonoRes --mask mask.mrc --out agreement"
+FIGURES = ("agreement", "disagreement", "scatter", "histogram")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "volumes", nargs="+", metavar="VOL=NAME", help="a volume in A and its name in tables and figures"
+    )
+    parser.add_argument("--mask", metavar="M", help="the molecule; voxels outside do not count")
+    parser.add_argument("--map", metavar="MAP", help="the map itself, for the voxel size and the origin")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare, write and draw."""
+    from ...base import atomic_files, output_folder
+    from ...maps import mrc_reader
+    from ...results import volume_comparison
+
+    out = Path(args.out)
+    made = _made(args)
+    if args.resume and made.complete():
+        print(f"{atomic_files.shown(out)} is already complete.")
+        return
+    like = mrc_reader.read(args.map) if args.map else None
+    estimates, grid = volume_comparison.load(args.volumes, like)
+    mask = mrc_reader.read_mask(args.mask, grid) if args.mask else None
+    output_folder.prepare_out(
+        out, [result_files.COMPARISON_JSON, result_files.DISAGREEMENT], args.overwrite, args.resume
+    )
+    for estimate in estimates:
+        estimate.path = os.path.abspath(estimate.path)
+    with made.writing():
+        result = volume_comparison.write(out, estimates, mask, grid, args.mask)
+        draw(out)
+    for line in lines(result):
+        print(line)
+    print(f"results: {atomic_files.shown(out)}")
+
+
+def _made(args: argparse.Namespace) -> Any:
+    """What is compared, for ``--resume``."""
+    from ...base import run_record
+    from ...maps import density_map
+    from ...results import volume_comparison
+
+    words = [volume_comparison.parse(word) for word in args.volumes]
+    inputs = {f"volume {number}": density_map.plain_path(path) for number, (path, _) in enumerate(words, 1)}
+    given = {"mask": args.mask, "map": args.map}
+    inputs.update({name: density_map.plain_path(path) for name, path in given.items() if path})
+    request = {"command": "compare", "names": [name for _, name in words]}
+    return run_record.Run(args.out, request, inputs)
+
+
+def draw(out: Path) -> None:
+    """The figures of a comparison, into ``figures`` of the results folder."""
+    from ...results import results_folder
+    from ...results.figures import drawing, figure_catalogue
+
+    results = results_folder.ResultsFolder(out)
+    (out / "figures").mkdir(exist_ok=True)
+    for kind in FIGURES:
+        drawing.save(figure_catalogue.from_folder(kind, results), out / "figures" / f"{kind}.png")
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The comparison as lines of text."""
+    text = []
+    for pair in result["pairs"]:
+        first, second = pair["names"]
+        if not pair["n_voxels"]:
+            text.append(f"{first} / {second}: no voxel in common")
+            continue
+        measures = ", ".join(
+            f"{label} {'undefined' if pair[key] is None else format(pair[key], form)}"
+            for label, key, form in (
+                ("kappa", "kappa", ".2f"),
+                ("Spearman", "spearman", ".2f"),
+                ("bias", "bias_A", "+.2f"),
+                ("MAE", "mae_A", ".2f"),
+                ("within one class", "within_one_class", ".0%"),
+            )
+        )
+        text.append(f"{first} / {second}: {measures} ({pair['n_voxels']} voxels)")
+    return text + [f"warning: {warning}" for warning in result["warnings"]]

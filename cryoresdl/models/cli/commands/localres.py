@@ -1,0 +1,67 @@
+"""Local resolution of a map: a volume in angstroms, its classes and its 68 % interval."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ...networks import model_store
+
+HELP = "estimate the local resolution of a map"
+EXAMPLE = "cryoresdl localres map.mrc --half1 half1.mrc --half2 half2.mrc --out results"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ..argument_types import positive
+
+    parser.add_argument("map", metavar="MAP", help="the map (MRC, CCP4; .gz and .bz2 too)")
+    parser.add_argument(
+        "--half1", metavar="H1", help="first half map: noise is then measured between the halves"
+    )
+    parser.add_argument("--half2", metavar="H2", help="second half map")
+    parser.add_argument(
+        "--mask", metavar="M", help="mask of the molecule, same box (default: made from the map)"
+    )
+    parser.add_argument(
+        "--voxel-size", type=positive, metavar="A", help="angstroms per voxel, instead of the header's"
+    )
+    parser.add_argument(
+        "--model",
+        default=model_store.DEFAULT_LOCAL_MODEL,
+        metavar="NAME|FILE",
+        help="truth, monores, resmap, an installed model's name or a file (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Estimate and write."""
+    from ...base import atomic_files, output_folder, run_record
+    from ...inference import local_resolution
+    from ...maps import density_map, mrc_reader
+    from ...networks import model_store
+    from ...results import result_files
+
+    out = Path(args.out)
+    given = {name: getattr(args, name) for name in ("map", "mask", "half1", "half2")}
+    inputs = {name: density_map.plain_path(path) for name, path in given.items() if path}
+    inputs["model"] = str(model_store.resolve(args.model))
+    request = {"command": "localres", "voxel_size": args.voxel_size, "seed": args.seed}
+    made = run_record.Run(out, request, inputs)
+    if args.resume and made.complete():
+        print(f"{atomic_files.shown(out)} is already complete.")
+        return
+    density = mrc_reader.read(args.map, args.voxel_size)
+    halves = [
+        mrc_reader.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)
+    ]
+    mask = mrc_reader.read_mask(args.mask, density) if args.mask else None
+    output_folder.prepare_out(out, result_files.LOCAL_FILES, args.overwrite, args.resume)
+    result = local_resolution.localres(density, halves[0], halves[1], mask, args.model, args.seed, True)
+    with made.writing():
+        result_files.write_local(result, density, out)
+    first, third = result.info["quartiles_A"]
+    print(f"median {result.info['median_A']:.2f} A, half of the voxels between {first:.2f} and {third:.2f} A")
+    for warning in result.info["warnings"]:
+        print(f"warning: {warning}")
+    print(f"results: {out}")

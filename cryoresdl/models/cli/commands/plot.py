@@ -1,0 +1,105 @@
+"""``cryoresdl plot``: one figure of a results folder as PNG, SVG or PDF."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Sequence
+
+from ...base.errors import InputError
+
+HELP = "draw one figure of a results folder"
+EXAMPLE = "cryoresdl plot slices results --axis y --format svg"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ...results.figures import (
+        drawing,
+        figure_catalogue,
+        volume_slices,  # half a second: only when this command runs
+    )
+
+    kinds = "\n".join(f"  {name:14s} {kind.help}" for name, kind in figure_catalogue.KINDS.items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = f"{HELP}; KIND is one of\n{kinds}"
+    parser.add_argument(
+        "kind", metavar="KIND", choices=[*figure_catalogue.KINDS, "all"], help="what to draw, or all"
+    )
+    parser.add_argument("folder", metavar="DIR", help="the results folder of another command")
+    parser.add_argument("--format", choices=drawing.FORMATS, default="png", help="file format (default: png)")
+    parser.add_argument(
+        "--axis", choices=volume_slices.AXES, default="z", help="slices: axis to look along (default: z)"
+    )
+    parser.add_argument(
+        "--slice", type=int, metavar="N", help="slices: number from 1 (default: most estimated)"
+    )
+    parser.add_argument(
+        "--pair",
+        nargs=2,
+        metavar=("A", "B"),
+        help="difference, scatter: two of the compared volumes (default: the first two; all pairs)",
+    )
+    parser.add_argument(
+        "--dpi", type=int, default=150, help="dots per inch of PNG files, 30 to 1200 (default: 150)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="where to write KIND.FORMAT (default: DIR/figures)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw and write the figures; a figure whose files are missing says so."""
+    from ...base import output_folder
+    from ...results import results_folder
+    from ...results.figures import drawing, figure_catalogue
+
+    folder = Path(args.folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no results folder {folder}; give the --out of the command that made it.")
+    if not 30 <= args.dpi <= 1200:
+        raise InputError(f"--dpi {args.dpi} is not between 30 and 1200.")
+    if args.slice is not None and args.slice < 1:
+        raise InputError(f"--slice {args.slice} is not a slice number; the first slice is 1.")
+    opened = results_folder.ResultsFolder(folder)
+    kinds = figure_catalogue.drawable(opened) if args.kind == "all" else [args.kind]
+    if not kinds:
+        raise InputError(f"{folder} holds no results of CryoResDL to draw.")
+    _refuse_slice(kinds, opened, args)
+    _refuse_pair(kinds, opened, args)
+    names = [f"{kind}.{args.format}" for kind in kinds]
+    out = output_folder.prepare_out(args.out or folder / "figures", names, args.overwrite, args.resume)
+    index = None if args.slice is None else args.slice - 1
+    # With --resume, too: what is in the folder may have changed, and this takes seconds.
+    for kind, name in zip(kinds, names):
+        figure = figure_catalogue.from_folder(kind, opened, args.axis, index, args.pair)
+        print(drawing.save(figure, out / name, args.dpi))
+
+
+def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
+    """Another slice than the one that was asked for must not be drawn in its place."""
+    from ...results.figures import figure_catalogue
+
+    if args.slice is None:
+        return
+    for kind in [kind for kind in kinds if kind in figure_catalogue.SLICE_KINDS]:
+        figure = figure_catalogue.slices_from_folder(opened, kind, args.axis)
+        if figure is not None and args.slice > figure.count:
+            raise InputError(
+                f"--slice {args.slice} is outside the box; along {args.axis} there are slices 1 to {figure.count}."
+            )
+
+
+def _refuse_pair(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
+    """A name that is not there must not become a picture that says so."""
+    from ...base import atomic_files
+    from ...results import compared_results
+
+    if args.pair is None or not {"difference", "scatter"} & set(kinds):
+        return
+    names = list(compared_results.compared_volumes(opened))
+    unknown = [name for name in args.pair if name not in names]
+    if names and unknown:
+        listed = ", ".join(atomic_files.shown(name) for name in names)
+        raise InputError(
+            f"--pair: {atomic_files.shown(unknown[0])} is not among the volumes compared in "
+            f"{atomic_files.shown(opened.folder)}; choose two of {listed}."
+        )

@@ -1,0 +1,33 @@
+"""``cryoresdl report``: one HTML file, and the same as JSON and PDF, from a results folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "make the report of a results folder again"
+EXAMPLE = "cryoresdl report results --overwrite"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument("folder", metavar="DIR", help="the results folder of validate or another command")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write report.html, report.json and report.pdf into the folder and print the page's path."""
+    from ...base import atomic_files, output_folder
+    from ...base.errors import InputError
+    from ...results import result_files
+    from ...results.report import build_report
+
+    folder = Path(args.folder)
+    if not folder.is_dir():
+        raise InputError(
+            f"There is no results folder {atomic_files.shown(folder)}; give the --out of validate."
+        )
+    target = folder / result_files.REPORT_HTML
+    output_folder.prepare_out(folder, [result_files.REPORT_HTML], args.overwrite, args.resume)
+    # With --resume, too: what is in the folder may have changed, and this takes seconds.
+    build_report.build(folder)
+    print(target)

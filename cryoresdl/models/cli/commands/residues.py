@@ -1,0 +1,64 @@
+"""Local resolution of every residue and chain of an atomic model that was fitted to the map.
+
+Writes residues.csv, chains.csv and residues.defattr, which ChimeraX opens after the model:
+  open model.pdb; open residues.defattr; color byattribute r:local_resolution palette viridis
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from ...results import result_files
+
+HELP = "list the local resolution of every residue of an atomic model"
+EXAMPLE = "cryoresdl residues results/local_resolution.mrc model.cif --out residues"
+FILES = ("residues.csv", "chains.csv", "residues.defattr")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument(
+        "volume", metavar="RES_VOLUME", help=f"local resolution in A ({result_files.LOCAL_RESOLUTION})"
+    )
+    parser.add_argument("structure", metavar="STRUCTURE", help="PDB or mmCIF file in the map's frame")
+    parser.add_argument(
+        "--interval",
+        metavar="VOL",
+        help=f"half-widths of the 68 %% interval in A ({result_files.LOCAL_INTERVAL})",
+    )
+    parser.add_argument(
+        "--map", metavar="MAP", help="the map, for voxel size and origin (MonoRes' volumes carry neither)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Sample, average and write."""
+    from pathlib import Path
+
+    from ...base import atomic_files, output_folder, run_record
+    from ...maps import density_map, mrc_reader
+    from ...results import residue_resolution
+    from ...structures import structure_reader
+
+    out = Path(args.out)
+    given = {name: getattr(args, name) for name in ("volume", "structure", "interval", "map")}
+    inputs = {name: density_map.plain_path(path) for name, path in given.items() if path}
+    made = run_record.Run(out, {"command": "residues"}, inputs)
+    if args.resume and made.complete():
+        print(f"{atomic_files.shown(out)} is already complete.")
+        return
+    volume = mrc_reader.read_values(args.volume, mrc_reader.read(args.map) if args.map else None)
+    interval = mrc_reader.read_values(args.interval, volume, "interval volume") if args.interval else None
+    atoms = structure_reader.read_structure(args.structure, hydrogens=False)
+    rows, warnings = residue_resolution.table(atoms, volume, interval)
+    output_folder.prepare_out(out, FILES, args.overwrite, args.resume)
+    with made.writing():
+        residue_resolution.write_csv(out / FILES[0], rows)
+        residue_resolution.write_chains(out / FILES[1], rows)
+        residue_resolution.write_attributes(out / FILES[2], rows)
+    for item in residue_resolution.chains(rows):
+        value = "no estimate" if item["resolution_A"] is None else f"{item['resolution_A']:.2f} A"
+        print(f"chain {item['chain']}: {value} ({item['residues_estimated']} of {item['residues']} residues)")
+    for warning in warnings:
+        print(f"warning: {warning}")
+    print(f"results: {atomic_files.shown(out)}")

@@ -1,0 +1,211 @@
+"""Validate maps: global class and claim, local resolution, comparison with other methods, and a report.
+
+One map: everything goes into --out. Several maps, or a CSV list with the columns
+map,mask,voxel_size,claimed,half1,half2,monores,resmap (only map is needed, further ones are kept): one
+sub-folder per map, results.csv and results.jsonl, which grow as maps are finished, and one report of all.
+A map that fails is a row with its error; after any end, --resume does the rest. The tasks of a job array each
+do one --piece; the same line without --piece and with --resume then gathers them, and does what they did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ...base import resolution_terms
+from ...networks import model_store
+from ...results import result_files
+
+HELP = "validate maps: global class, local resolution, comparison and report"
+EXAMPLE = "cryoresdl validate map.mrc --claimed 3.2 --half1 half1.mrc --half2 half2.mrc --out results"
+SINGLE = ("half1", "half2", "monores", "resmap", "relion")
+"""Options that belong to one map."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ..argument_types import count, positive
+
+    parser.add_argument("maps", nargs="+", metavar="MAP|LIST.csv", help="maps, or one list of maps")
+    parser.add_argument("--mask", metavar="M", help="mask of the molecule (default: made from the map)")
+    parser.add_argument(
+        "--voxel-size", type=positive, metavar="A", help="A per voxel, instead of the header's"
+    )
+    parser.add_argument("--claimed", type=positive, metavar="R", help="claimed resolution in A, to be judged")
+    parser.add_argument(
+        "--half1", metavar="H1", help="first half map: noise is then measured between the halves"
+    )
+    parser.add_argument("--half2", metavar="H2", help="second half map")
+    parser.add_argument("--monores", metavar="VOL", help="local resolution by MonoRes, to compare with")
+    parser.add_argument("--resmap", metavar="VOL", help="local resolution by ResMap, to compare with")
+    parser.add_argument("--relion", metavar="VOL", help="local resolution by RELION, to compare with")
+    parser.add_argument(
+        "--networks", choices=("both", "global", "local"), default="both", help="which to run (%(default)s)"
+    )
+    parser.add_argument(
+        "--model-global", default=model_store.DEFAULT_GLOBAL_MODEL, metavar="NAME|FILE", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--model-local", default=model_store.DEFAULT_LOCAL_MODEL, metavar="NAME|FILE", help="(%(default)s)"
+    )
+    parser.add_argument("--no-report", action="store_true", help="no figures and no report")
+    parser.add_argument(
+        "--map-reports", action="store_true", help="of a list: figures and a report for every map, too"
+    )
+    parser.add_argument("--workers", type=count, default=1, metavar="N", help="of a list: processes (1)")
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS|slurm:N|local:N",
+        help="of a list: fan out to the workers of a Dask scheduler, to N jobs of a queue (slurm, pbs, sge, lsf, oar, "
+        "htcondor), or to N local processes",
+    )
+    parser.add_argument(
+        "--piece",
+        type=piece,
+        metavar="I/N",
+        help="of a list: only every N-th map from the I-th on, into a sub-folder of --out (for job arrays)",
+    )
+
+
+def piece(text: str) -> tuple[int, int]:
+    """Type for argparse: ``3/100`` is the third of a hundred pieces."""
+    number, _, pieces = text.partition("/")
+    if not (number.isdecimal() and pieces.isdecimal() and 1 <= int(number) <= int(pieces)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N")
+    return int(number), int(pieces)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Validate one map or many."""
+    from dataclasses import replace
+
+    from ...base.errors import InputError
+    from ...batch import job_list
+    from ...batch.jobs import Options
+
+    several = len(args.maps) > 1 or args.maps[0].lower().endswith(".csv")
+    options = Options(
+        networks=args.networks,
+        model_global=args.model_global,
+        model_local=args.model_local,
+        seed=args.seed,
+        report=not args.no_report and (not several or args.map_reports),
+    )
+    options = replace(options, digests=_digests(options))
+    shared = {name: getattr(args, name) for name in ("mask", "voxel_size", "claimed") if getattr(args, name)}
+    alone = [f"--{name}" for name in SINGLE if getattr(args, name)]
+    if not several:
+        if args.piece:
+            raise InputError("--piece belongs to a list of maps; give a CSV list.")
+        own = {name: getattr(args, name) for name in SINGLE if getattr(args, name)}
+        _run_one(job_list.jobs_of(args.maps, options, {**shared, **own})[0], options, args)
+        return
+    if alone:
+        raise InputError(f"{alone[0]} belongs to one map; use the column {alone[0][2:]} of a CSV list.")
+    if len(args.maps) == 1:
+        jobs = job_list.read_list(args.maps[0], options, shared)
+    elif any(path.lower().endswith(".csv") for path in args.maps):
+        raise InputError("Give either maps or one CSV list, not both.")
+    else:
+        jobs = job_list.jobs_of(args.maps, options, shared)
+    _run_many(jobs, options, args)
+
+
+def _digests(options: Any) -> str:
+    """Digests of the models; one that is missing or damaged is said once, at once, and not by every map."""
+    from ...base.errors import InputError
+    from ...networks import model_store
+
+    found = []
+    for name, kind, other in (
+        (options.model_global, "global", "local"),
+        (options.model_local, "local", "global"),
+    ):
+        if options.networks != other:
+            model = model_store.load(name)
+            if model.card["kind"] != kind:
+                raise InputError(f"--model-{kind} {name} is a {model.card['kind']} network; choose another.")
+            found.append(model_store.digest(model))
+    return " ".join(found)
+
+
+def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from ...base import atomic_files, output_folder
+    from ...batch import validate_map
+
+    out = Path(args.out)
+    job = replace(job, folder="")
+    if args.resume and validate_map.is_complete(job, out):
+        print(f"{atomic_files.shown(out)} is already complete.")
+        return
+    existed = out.exists()
+    output_folder.prepare_out(
+        out, [result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON], args.overwrite, args.resume
+    )
+    try:
+        row = validate_map.validate_map(job, options, out)
+    except BaseException:
+        _remove_if_empty(out, existed)
+        raise
+    for line in lines(row):
+        print(line)
+    print(f"results: {atomic_files.shown(out)}")
+
+
+def _remove_if_empty(folder: Path, existed: bool) -> None:
+    """Bad input leaves no empty folder behind."""
+    if not existed:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
+    from ...base import atomic_files, output_folder
+    from ...base.errors import InputError
+    from ...batch import job_list, run_list
+    from ...batch.jobs import DONE
+
+    out = Path(args.out)
+    if args.piece:
+        jobs, name = job_list.piece_of(jobs, *args.piece)
+        out = out / name
+    output_folder.prepare_out(out, [result_files.RESULTS_CSV], args.overwrite, args.resume)
+    rows = run_list.run_list(jobs, options, out, args.workers, args.resume, args.dask)
+    if not args.no_report:
+        from ...results.report import build_report
+
+        build_report.build(out)
+    failed = [row for row in rows if row["status"] != DONE]
+    for row in failed:
+        print(f"{atomic_files.shown(row['map'])}: {row['error']}")
+    said = f", {len(failed)} failed" if failed else ""
+    table = atomic_files.shown(out / result_files.RESULTS_CSV)
+    print(f"{len(rows) - len(failed)} of {len(rows)} maps validated{said}: {table}")
+    if rows and len(failed) == len(rows):
+        raise InputError(f"No map of the list could be validated; the column error of {table} says why.")
+
+
+def lines(row: dict[str, Any]) -> list[str]:
+    """One map's row as lines of text."""
+    text = []
+    if row["class"]:
+        chances = ", ".join(f"{name} {row['p_' + name]:.2f}" for name in resolution_terms.GLOBAL_CLASSES)
+        text.append(f"class: {row['class']} ({chances})")
+    if row["resolution_A"] is not None:
+        text.append(
+            f"resolution: {row['resolution_A']:.2f} A "
+            f"(68 %: {row['interval_low_A']:.2f} to {row['interval_high_A']:.2f} A)"
+        )
+    if row["verdict"]:
+        text.append(f"claim of {row['claimed_A']:g} A: {row['verdict']}. {row['reasons']}")
+    if row["local_median_A"] is not None:
+        text.append(
+            f"local resolution: median {row['local_median_A']:.2f} A, "
+            f"half of it between {row['local_q1_A']:.2f} and {row['local_q3_A']:.2f} A"
+        )
+    return text + ([f"warnings: {row['warnings']}"] if row["warnings"] else [])

@@ -1,0 +1,1 @@
+"""Training sets on disk, and splits that do not leak."""

@@ -1,0 +1,81 @@
+"""What is drawn for each simulated map of a feature set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Dict, List
+
+import numpy as np
+
+from ..simulation import imaging_conditions
+from .feature_set_file import CLEAN
+
+LARGEST_BOX = 112
+CLEAN_SHARE = 0.1
+PLAIN_SHARE = 0.15
+"""Maps in white noise that is the same everywhere: without them no noise would ever be what it looks like outside."""
+
+
+@dataclass
+class Recipe:
+    """One simulated map before it is made: which structure, how fine, how large.
+
+    ``kind`` is "realistic", or "clean" for a noiseless pdb2mrc map, whose truth is its nominal resolution everywhere:
+    people feed such maps to every resolution program, and the paper's own tests are made of them.
+    """
+
+    path: str
+    structure: str
+    split: str
+    resolution: float
+    voxel_size: float
+    box: int
+    seed: int
+    options: imaging_conditions.Options
+    kind: str = "realistic"
+
+
+def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -> Recipe:
+    """Draw structure, resolution, voxel size, box and options of map ``index``.
+
+    The global resolution is log-uniform in voxels (2.05 to 8) for most maps, because that is what a band can see, and
+    log-uniform in angstroms (4 to 22) for the rest, so that coarse and fine voxels meet every class.
+    """
+    code = {"train": 1, "validation": 2, "test": 3}[split]
+    rng = np.random.default_rng((seed, code, index))
+    row = rows[int(rng.integers(len(rows)))]
+    if rng.random() < CLEAN_SHARE:
+        return _clean_recipe(row, split, rng)
+    if rng.random() < 0.68:
+        voxel = float(np.exp(rng.normal(np.log(1.15), 0.35)))
+        voxel = min(max(voxel, 0.5), 4.0)
+        resolution = voxel * float(np.exp(rng.uniform(np.log(2.05), np.log(8.0))))
+    else:
+        resolution = float(np.exp(rng.uniform(np.log(4.0), np.log(22.0))))
+        voxel = min(max(resolution / float(np.exp(rng.uniform(np.log(2.05), np.log(7.0)))), 0.5), 6.0)
+    options = _draw_options(rng, resolution)
+    extent = float(row["max_extent_A"]) * (1.0 if options.copies == 1 else 1.9)
+    box = int(extent * float(rng.uniform(1.15, 1.9)) / voxel)
+    box = min(max(box + box % 2, 40), LARGEST_BOX)
+    return Recipe(row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options)
+
+
+def _draw_options(rng: np.random.Generator, resolution: float) -> imaging_conditions.Options:
+    drawn = imaging_conditions.random_options(rng, resolution)
+    if rng.random() >= PLAIN_SHARE:
+        return drawn
+    kept = {name: getattr(drawn, name) for name in ("mask_margin", "copies", "auto_mask", "weighting")}
+    return replace(imaging_conditions.plain_options(resolution), **kept)
+
+
+def _clean_recipe(row: Dict[str, str], split: str, rng: np.random.Generator) -> Recipe:
+    voxel = 1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(np.log(0.6), np.log(3.0))))
+    resolution = float(np.exp(rng.uniform(np.log(1.5 * voxel), np.log(max(17.0, 3 * voxel)))))
+    box = int(float(row["max_extent_A"]) * float(rng.uniform(1.1, 1.6)) / voxel + 2 * resolution / voxel)
+    box = min(max(box + box % 2, 48), LARGEST_BOX)
+    options = imaging_conditions.Options(
+        mask_margin=float(rng.uniform(2.0, 6.0)), auto_mask=bool(rng.random() < 0.7)
+    )
+    return Recipe(
+        row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options, CLEAN
+    )

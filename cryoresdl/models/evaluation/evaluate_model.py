@@ -1,0 +1,62 @@
+"""Measure a model on the held-out part of a data set: metrics with intervals, baselines, calibration, figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ..base.atomic_files import write_json
+from ..networks import model_store
+from ..results.figures import accuracy_figures, drawing
+from . import class_measures
+from .class_measures import CONFUSION, METRICS, RELIABILITY
+from .feature_set_measures import _on_features, is_feature_set
+from .map_set_measures import _on_dataset
+
+
+def evaluate(data: str, name: str, out: Path, split: str = "test", limit: int | None = None) -> List[Path]:
+    """Measure a model and write ``metrics.json``, CSV tables and figures.
+
+    Global models are measured on global data sets (and the default one on feature sets), the paper's U-Nets on
+    paper-mode patches, the default local models on feature sets.
+
+    Args:
+        data: a data set of ``cryoresdl dataset``.
+        name: model name or file.
+        out: existing folder.
+        split: ``train``, ``validation`` or ``test``.
+        limit: at most this many examples, evenly spread.
+
+    Raises:
+        InputError: the model cannot be measured on this data, or the split is empty.
+    """
+    model = model_store.load(name)
+    metrics: Dict[str, Any] = {
+        "model": {"name": model.name, "digest": model.digest},
+        "data": Path(data).name,
+        "split": split,
+    }
+    if is_feature_set(data):
+        found, tables = _on_features(model, data, split, limit)
+    else:
+        found, tables = _on_dataset(model, data, split, limit)
+    metrics.update(found)
+    written = [class_measures.write_csv(out / table, rows) for table, rows in tables.items() if rows]
+    write_json(out / METRICS, metrics)
+    return [out / METRICS, *written, *_figures(metrics, out)]
+
+
+def _figures(metrics: Dict[str, Any], out: Path) -> List[Path]:
+    title = f"{metrics['model']['name']} on {metrics['data']} ({metrics['split']})"
+    found = metrics["confusion"]
+    written = [
+        drawing.save(
+            accuracy_figures.confusion_matrix(found["matrix"], found["classes"], title), out / CONFUSION
+        )
+    ]
+    bins = (metrics.get("calibration") or {}).get("bins")
+    if bins:
+        sure, right, counts = ([row[key] for row in bins] for key in ("confidence", "accuracy", "count"))
+        figure = accuracy_figures.reliability(sure, right, counts, metrics["calibration"]["ece"], title)
+        written.append(drawing.save(figure, out / RELIABILITY))
+    return written

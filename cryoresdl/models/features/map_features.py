@@ -1,0 +1,261 @@
+"""What carries local resolution: the energy of each frequency band around each voxel, against the noise.
+
+Local resolution is local signal against noise, frequency by frequency. A bank of band-passes gives the energy of
+the map per band in a Gaussian window that scales with the wavelength; the noise level of each band comes from
+outside the mask or, where half maps exist, from their difference. The ratio does not change when a map is sharpened,
+blurred or scaled, because any radial filter multiplies signal and noise alike. So that it holds for strongly sharpened
+maps too, a spectrum that rises is levelled before the region is cut out of the box (``Levelling``): the strong high
+bands would otherwise leak into the weak low ones through the region's faces. Bands are spaced in cycles per voxel, so the
+same bank serves every voxel size.
+
+The same bank gives the truth of the simulator (``realistic``), with the exact signal and noise in place of estimates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+import scipy.fft as sf
+from scipy import ndimage
+
+from ..base.errors import InputError
+from ..maps.automatic_mask import commonest_value
+from .band_energies import (
+    BAND_CENTRES,
+    N_BANDS,
+    STRIDE,
+    WHOLE,
+    WINDOW,
+    Region,
+    Spectrum,
+    cell_count,
+    cells_of_mask,
+    smooth_resample,
+)
+from .network_inputs import N_LOCAL, RATIO_BLOCKS, SUMMARY_BLOCKS
+from .spectrum_levelling import drowned, empty_bands, filter_edge, level_spectrum
+
+REGION_MARGIN = 16
+"""Voxels kept around the mask: enough background for the noise level of all but the lowest bands."""
+
+
+@dataclass
+class Features:
+    """What the networks see.
+
+    Attributes:
+        local: float32 (bands + 2, cz, cy, cx): log2 energy-to-noise per band, signed density of a low band
+            (0.08 cycles per voxel), mask.
+        summary: float32 vector: the map's own profile, one block per kind (see ``summary_length``).
+        mask_cells: bool (cz, cy, cx): cells with at least one masked voxel.
+        has_noise: whether the noise level came from the map (outside or half maps) and not from inside the mask.
+        background_constant: fraction of exactly constant background voxels.
+        finest: wavelength in voxels below which a filter has left nothing; 2 for a map that reaches Nyquist.
+        region: the part of the box (z, y, x) that the cells cover, from an even voxel on.
+        drowned: whether bands are lost in the rounding of others that were sharpened too far.
+        rise: float32 (bands): log2 of the noise near the mask over that in the whole background of the region; 0
+            where it does not come from there. Noise that rises towards the molecule is higher still inside it.
+    """
+
+    local: np.ndarray
+    summary: np.ndarray
+    mask_cells: np.ndarray
+    has_noise: bool
+    background_constant: float
+    finest: float = 2.0
+    region: Region = WHOLE
+    drowned: bool = False
+    rise: np.ndarray = field(default_factory=lambda: np.zeros(N_BANDS, np.float32))
+
+    def cell_region(self) -> Region:
+        """Where the cells lie among those of the whole box."""
+        first = [(edge.start or 0) // STRIDE for edge in self.region]
+        return tuple(slice(low, low + n) for low, n in zip(first, self.mask_cells.shape))
+
+
+def _blank(local: np.ndarray, summary: np.ndarray, empty: np.ndarray) -> None:
+    """Set the empty bands to "signal equals noise", in place (arrays as in :class:`Features`)."""
+    blocks = summary[: SUMMARY_BLOCKS * N_BANDS].reshape(SUMMARY_BLOCKS, N_BANDS)
+    local[:N_BANDS][empty] = -0.5
+    blocks[:RATIO_BLOCKS, empty] = 0.0
+    blocks[RATIO_BLOCKS:, empty] = -2.5
+
+
+def _log2(x: np.ndarray) -> np.ndarray:
+    return np.log2(np.maximum(x, 1e-30))
+
+
+NEAR = (8.0, 12.0, 16.0, 24.0, np.inf)
+"""Voxels beyond the margin that the noise level is taken from: the first that hold enough of it."""
+ENOUGH_SAMPLES, ENOUGH_VOLUMES = 60, 200
+"""Samples of a band, and volumes of half a wavelength cubed, whose mean energy is steady."""
+
+
+def _distances(distance: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Distance from the mask, in voxels, of the samples of a band's grid."""
+    picks = [np.minimum((np.arange(m) * (n / m)).astype(int), n - 1) for n, m in zip(distance.shape, shape)]
+    return distance[np.ix_(*picks)] * np.float32(STRIDE)
+
+
+def _trimmed_energy(point: np.ndarray) -> float:
+    """Mean energy of noise without its highest 2 %: ice, aggregates and neighbouring particles are not noise."""
+    values = point[:: max(1, point.size // 20000)]
+    kept = max(1, int(0.98 * values.size))
+    # For Gaussian noise the lowest 98 % of the energies average 0.8735 of the full mean (chi-square, 1 degree).
+    return float(np.partition(values, kept - 1)[:kept].mean() / 0.8735)
+
+
+def _noise_from_outside(point: np.ndarray, distance: np.ndarray, centre: float) -> Tuple[float, float]:
+    """Noise level of a band near the mask, and in all of the background; NaN where it cannot be told.
+
+    As far from the mask as the wavelength asks and the box allows, and no farther than is needed for a steady mean:
+    images are masked by a circle and particles are aligned by their middle, so that the noise of a reconstruction falls
+    towards the faces of its box, and what counts is the noise where the molecule is.
+    """
+    away = _distances(distance, point.shape)
+    volume = distance.size * STRIDE**3 / point.size * (2.0 * centre) ** 3
+    for margin in (1.0 / centre, 0.4 / centre, 3.0):
+        outside = away > margin
+        if outside.sum() < ENOUGH_SAMPLES:
+            continue
+        everywhere = _trimmed_energy(point[outside])
+        for reach in NEAR:
+            near = outside & (away <= margin + reach)
+            if near.sum() >= max(ENOUGH_SAMPLES, ENOUGH_VOLUMES / volume):
+                return _trimmed_energy(point[near]), everywhere
+        return everywhere, everywhere
+    return float("nan"), float("nan")
+
+
+def _distance_outside(data: np.ndarray, mask_cells: np.ndarray, constant: float, value: float) -> np.ndarray:
+    """Distance of every cell from the mask, in cells; 0 where an emptied background holds ``value`` and no noise."""
+    distance = ndimage.distance_transform_edt(~mask_cells).astype(np.float32)
+    if constant > 0.02:
+        sampled = data[tuple(slice(0, None, STRIDE) for _ in range(3))]
+        empty = ndimage.uniform_filter((sampled == np.float32(value)).astype(np.float32), 3) > 0.3
+        distance[empty] = 0.0
+    return distance
+
+
+def constant_background(data: np.ndarray, mask: np.ndarray) -> Tuple[float, float]:
+    """Share of the voxels outside the mask that hold one and the same value, as in a masked or cut-out map; that value."""
+    outside = data[~mask]
+    if outside.size == 0:
+        return 1.0, 0.0
+    value, share = commonest_value(outside)
+    return share, value
+
+
+def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Region:
+    """The mask's bounding box with a margin, grown to lengths that Fourier transforms quickly; it begins at a cell."""
+    window = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        length = mask.shape[axis]
+        low, high = max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, length)
+        low -= low % STRIDE
+        size = min(sf.next_fast_len(high - low, real=True), length)
+        low = max(0, min(low - (size - (high - low)) // 2, length - size))
+        window.append(slice(low - low % STRIDE, low + size))
+    return tuple(window)
+
+
+def compute(
+    data: np.ndarray,
+    mask: np.ndarray,
+    voxel_size: float,
+    half_difference: Optional[np.ndarray] = None,
+) -> Features:
+    """Features of a map, or of the mean of two half maps with half their difference beside it.
+
+    Args:
+        data: float32 (z, y, x), the whole box; the map, or (half1 + half2) / 2.
+        mask: bool (z, y, x).
+        voxel_size: angstroms.
+        half_difference: (half1 - half2) / 2, same shape: its energy is the noise of ``data``, voxel by voxel.
+
+    Returns:
+        Features on a grid of every second voxel of the mask's region (:func:`region_of`).
+
+    Raises:
+        InputError: an empty mask.
+    """
+    if not mask.any():
+        raise InputError("The mask is empty; give one that covers the molecule.")
+    data = np.asarray(data, np.float32)
+    region = region_of(mask)
+    flat, levelling = level_spectrum(data, region)
+    signal = Spectrum(flat)
+    noise = signal if half_difference is None else Spectrum(levelling.apply(half_difference, region))
+    data, mask = data[region], mask[region]
+    cells = tuple(cell_count(n) for n in data.shape)
+    mask_cells = cells_of_mask(mask)
+    constant, distance = 0.0, None
+    if half_difference is None:
+        constant, value = constant_background(data, mask)
+        distance = _distance_outside(data, mask_cells, constant, value)
+
+    local = np.empty((N_LOCAL,) + cells, np.float32)
+    raw_inside = np.empty(N_BANDS, np.float32)
+    noise_level, everywhere = (np.full(N_BANDS, np.nan, np.float32) for _ in range(2))
+    quantiles = np.empty((3, N_BANDS), np.float32)
+    for k, centre in enumerate(BAND_CENTRES):
+        energy, point = signal.energy(centre, cells, STRIDE)
+        inside = energy[mask_cells]
+        raw_inside[k] = inside.mean()
+        quantiles[:, k] = np.quantile(inside, (0.1, 0.5, 0.9))
+        local[k] = _log2(energy)
+        if distance is not None:
+            noise_level[k], everywhere[k] = _noise_from_outside(point, distance, centre)
+            continue
+        point = noise.band(centre)
+        point *= point
+        # Noise varies slowly over the box: a wide window tells its level without its speckle.
+        level = smooth_resample(point, data.shape, cells, STRIDE, max(3 * WINDOW / centre, 6.0))
+        noise_level[k] = level[mask_cells].mean()
+        local[k] -= _log2(level / noise_level[k])
+    has_noise = bool(np.isfinite(noise_level[-6:]).all()) and constant < 0.9
+    floor = raw_inside.max() * 1e-9 + 1e-30
+    known = np.isfinite(noise_level) & (noise_level > floor) & has_noise
+    reference = np.where(
+        known, np.maximum(np.nan_to_num(noise_level), floor), np.maximum(quantiles[0], floor)
+    )
+    local[:N_BANDS] -= _log2(reference)[:, None, None, None]
+    np.clip(local[:N_BANDS], -4, 14, out=local[:N_BANDS])
+    local[:N_BANDS] = (local[:N_BANDS] - 2.0) / 4.0
+
+    low = signal.band(0.08)
+    low = smooth_resample(low, data.shape, cells, STRIDE, 1.5)
+    local[N_BANDS] = np.clip(low / (low[mask_cells].std() + 1e-30), -4, 4) / 2
+    local[N_BANDS + 1] = mask_cells
+
+    # The slopes are those of the map as it is; everything else is a ratio in one band.
+    tilt = 2 * np.log2(np.interp(BAND_CENTRES, levelling.frequencies(), levelling.gain))
+    slope, noise_slope = (
+        np.diff(level, prepend=level[:1])
+        for level in (_log2(np.maximum(raw_inside, floor)) - tilt, _log2(reference) - tilt)
+    )
+    relative = _log2(np.maximum(raw_inside, floor)) - _log2(reference)
+    spread = [_log2(np.maximum(q, floor)) - _log2(reference) for q in quantiles]
+    blocks = [np.clip(b, -14, 14) / 4 for b in (relative, *spread)]
+    blocks += [np.clip(slope, -10, 10) / 4, np.clip(noise_slope, -10, 10) / 4]
+    size = np.cbrt(mask.sum()) * voxel_size
+    flags = [
+        np.log2(voxel_size),
+        1.0 if half_difference is not None else 0.0,
+        1.0 if has_noise else 0.0,
+        constant,
+        np.log2(max(size, 1.0)) / 4,
+    ]
+    summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
+    empty = empty_bands(levelling)
+    _blank(local, summary, empty)
+    rise = np.zeros(N_BANDS, np.float32)
+    told = known & ~empty & (everywhere > floor)
+    rise[told] = np.clip(_log2(noise_level[told] / everywhere[told]), -2, 4)
+    finest = filter_edge(levelling) if empty[-1] else 2.0
+    return Features(
+        local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling, empty), rise
+    )

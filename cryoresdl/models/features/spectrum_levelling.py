@@ -1,0 +1,143 @@
+"""Levelling the spectrum of a map by its noise, and finding bands that hold no signal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Sequence, Tuple
+
+import numpy as np
+import scipy.fft as sf
+
+from .band_energies import _FFT_WORKERS, BAND_CENTRES, MIN_WIDTH, RELATIVE_WIDTH, WHOLE, Region
+
+
+@dataclass
+class Levelling:
+    """A radial filter that takes the rise out of a map's spectrum; what falls with frequency is left as it is.
+
+    What sharpening has raised comes down, and what a low-pass filter has emptied, or rounding has left there, is never
+    brought up.
+
+    Attributes:
+        power: mean power of every shell of the map as it is; shell ``s`` lies at ``s * step`` cycles per voxel.
+        gain: amplitude factor of every shell.
+        step: distance of the shells in cycles per voxel.
+        mean_power: mean power over all of Fourier space, corners included.
+    """
+
+    power: np.ndarray
+    gain: np.ndarray
+    step: float
+    mean_power: float
+
+    def frequencies(self) -> np.ndarray:
+        """Radius of every shell, cycles per voxel."""
+        return np.arange(self.power.size) * self.step
+
+    def apply(self, volume: np.ndarray, region: Region) -> np.ndarray:
+        """The filtered volume inside ``region``: float32, of a whole box (z, y, x) like the one measured, less its mean."""
+        transform = _centred_transform(volume)
+        return self.filtered(transform, volume.shape, region)
+
+    def filtered(self, transform: np.ndarray, shape: Sequence[int], region: Region) -> np.ndarray:
+        """The inverse transform of a filtered volume inside ``region``; ``transform`` is overwritten.
+
+        Axis by axis, so that what lies outside the region is left out as early as possible.
+        """
+        for plane, radius in zip(transform, _plane_radii(shape)):
+            plane *= np.interp(radius, self.frequencies(), self.gain).astype(np.float32)
+        part = sf.ifft(transform, axis=0, overwrite_x=True, workers=_FFT_WORKERS)[region[0]]
+        part = sf.ifft(part, axis=1, workers=_FFT_WORKERS)[:, region[1]]
+        part = sf.irfft(part, n=shape[2], axis=2, workers=_FFT_WORKERS)[:, :, region[2]]
+        return np.ascontiguousarray(part)
+
+
+def _plane_radii(shape: Sequence[int]) -> Iterator[np.ndarray]:
+    """Distance from the origin of Fourier space, cycles per voxel, plane by plane along z: large boxes fit no third copy."""
+    plane = sf.fftfreq(shape[1])[:, None] ** 2 + sf.rfftfreq(shape[2])[None, :] ** 2
+    for z in sf.fftfreq(shape[0]):
+        yield np.sqrt(plane + z * z).astype(np.float32)
+
+
+def _over_bands(power: np.ndarray, frequencies: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Mean power density of shells in bands like the features' around ``centres``."""
+    width = np.maximum(RELATIVE_WIDTH * centres, MIN_WIDTH)
+    weights = np.exp(-(((frequencies[None, :] - centres[:, None]) / width[:, None]) ** 2))
+    weights *= frequencies[None, :] ** 2 + 1e-9
+    return weights @ power / weights.sum(1)
+
+
+def _centred_transform(volume: np.ndarray) -> np.ndarray:
+    """Transform of a volume less its mean.
+
+    The mean tells nothing of signal or noise, and it must be gone: a band's tail reaches frequency 0, and the filter that
+    brings a sharpened map's high frequencies down would leave it standing far above all bands.
+    """
+    centred = np.asarray(volume, np.float32) - np.float32(np.mean(volume, dtype=np.float64))
+    return sf.rfftn(centred, workers=_FFT_WORKERS, overwrite_x=True)
+
+
+def level_spectrum(volume: np.ndarray, region: Region = WHOLE) -> Tuple[np.ndarray, Levelling]:
+    """Level the rise of a whole map's spectrum.
+
+    Args:
+        volume: float32 (z, y, x): the whole box, which reconstruction programs make periodic.
+        region: the part of the filtered volume that is wanted.
+
+    Returns:
+        the filtered volume inside ``region``, of mean 0 over the whole box, and the filter.
+    """
+    transform = _centred_transform(volume)
+    step = 0.5 / (min(volume.shape) // 2)
+    shells = int(np.ceil(0.5 * np.sqrt(3) / step)) + 1
+    total, count = np.zeros(shells), np.zeros(shells)
+    for plane, radius in zip(transform, _plane_radii(volume.shape)):
+        index = (radius / step + 0.5).astype(np.int32).ravel()
+        square = plane.real.astype(np.float64) ** 2 + plane.imag.astype(np.float64) ** 2
+        total += np.bincount(index, square.ravel(), minlength=shells)
+        count += np.bincount(index, minlength=shells)
+    power = total / np.maximum(count, 1)
+    power[0] = power[1]
+    found = Levelling(power, np.ones(shells), step, float(total.sum() / count.sum()))
+    frequencies = found.frequencies()
+    left = np.maximum.accumulate(np.maximum(power, np.finfo(np.float32).tiny))
+    # Smoothing overestimates a steep spectrum, so what is left of it is smoothed again.
+    for _ in range(2):
+        found.gain /= np.sqrt(_over_bands(left * found.gain**2, frequencies, frequencies))
+    return found.filtered(transform, volume.shape, region), found
+
+
+EMPTY_LOG2 = 20.0
+"""A band whose power density lies this many powers of two under a lower band's holds rounding, not data."""
+
+FILTERED_LOG2 = 30.0
+"""So much under the lower shells' there is nothing, not even the fall-off of a low-resolution map or 16-bit rounding."""
+
+
+def filter_edge(levelling: Levelling) -> float:
+    """Wavelength in voxels of the last shell up to Nyquist that a low-pass filter has left anything in; 2 at least."""
+    power = levelling.power[: int(round(0.5 / levelling.step)) + 1]
+    left = power > np.maximum.accumulate(power) * 2.0**-FILTERED_LOG2
+    last = int(np.flatnonzero(left).max(initial=0))
+    return max(2.0, 1.0 / ((last + 0.5) * levelling.step))
+
+
+def empty_bands(levelling: Levelling) -> np.ndarray:
+    """Bands that a filter has emptied: bool (bands).
+
+    What is left there is the rounding of the file's number format (float16 maps keep 3 digits), which follows the
+    density and would look like signal.
+    """
+    density = _over_bands(levelling.power, levelling.frequencies(), np.asarray(BAND_CENTRES))
+    return np.logical_or.accumulate(density < np.maximum.accumulate(density) * 2.0**-EMPTY_LOG2)
+
+
+ROUNDING_LOG2 = 45.0
+"""A band so many powers of two under the mean of all is lost: the rounding of 32-bit numbers lies at 2^-48 of it."""
+
+
+def drowned(levelling: Levelling, empty: np.ndarray) -> bool:
+    """Whether sharpening has raised the highest frequencies so far that lower bands, not ``empty``, are lost in rounding."""
+    density = _over_bands(levelling.power, levelling.frequencies(), np.asarray(BAND_CENTRES))
+    lost = density < levelling.mean_power * 2.0**-ROUNDING_LOG2
+    return bool((lost & ~empty).any())

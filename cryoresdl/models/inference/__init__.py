@@ -1,0 +1,1 @@
+"""From a map and a model to angstroms, classes, intervals, doubts and a verdict."""

@@ -1,0 +1,146 @@
+"""The class and resolution of a whole map."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+import numpy as np
+
+from ..base import resolution_terms
+from ..features.network_inputs import MEASURED_INPUTS, has_half_maps
+from ..maps.density_map import DensityMap
+from ..networks import band_networks, model_store, network_runners, resolution_bins
+from ..networks.network_runners import load_model
+from ..networks.resolution_bins import _not_finer_than
+from . import claim_verdict
+from .answers import GlobalAnswers, LocalResult, _entry
+from .input_doubts import _contradiction, _unlike_training
+from .local_resolution import localres
+from .paper_estimates import _paper_classify
+
+HALF_MAP_TRUST = 0.3
+"""Octaves by which the half maps' FSC may contradict the network and still be the answer (validation split)."""
+
+
+def global_answers(
+    network: Dict[str, Any],
+    weights: Dict[str, np.ndarray],
+    profiles: np.ndarray,
+    voxel_size: np.ndarray,
+    calibration: Dict[str, Any],
+) -> GlobalAnswers:
+    """Calibrated answers of the global network.
+
+    The FSC of the half maps in the mask *is* the resolution that one reports, so where there are half maps the network
+    only judges it: the estimate is the measurement, the network gives the interval and a share of doubt. Where the two are
+    further apart than ``HALF_MAP_TRUST``, the mask is not the molecule's, and the network's own answer stands.
+
+    Args:
+        network: a card's ``network`` entry.
+        weights: its arrays.
+        profiles: (n, inputs) of :func:`global_profile`.
+        voxel_size: (n,) angstroms.
+        calibration: of the card; ``half_maps`` holds the factors for maps with half maps, an older card has one set.
+    """
+    halves = has_half_maps(profiles)
+    factors = {}
+    for name, default in (("temperature", 1.0), ("spread", 1.0), ("doubt", 1.0)):
+        alone = float(calibration.get(name, default))
+        factors[name] = np.where(halves, float(calibration.get("half_maps", {}).get(name, alone)), alone)
+    p = network_runners.profile_distribution(network, weights, profiles, factors["temperature"][:, None])
+    low, own, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
+    away = np.asarray(profiles, float)[:, MEASURED_INPUTS.stop - 1] + 2.0 - own
+    trusted = halves & (np.abs(away) <= HALF_MAP_TRUST)
+    middle = np.where(trusted, own + away, own)
+    voxels = np.asarray(voxel_size, float)
+    three = np.concatenate(
+        [
+            resolution_bins.class_probabilities(row[None], resolution_terms.GLOBAL_EDGES_A, float(size))
+            for row, size in zip(p, voxels * 2.0 ** (middle - own))
+        ]
+    )
+    measured = np.eye(3)[resolution_terms.global_class_of(2.0**middle * voxels)]
+    doubt = np.where(trusted, factors["doubt"], 1.0)[:, None]
+    return GlobalAnswers(
+        doubt * three + (1 - doubt) * measured,
+        middle - factors["spread"] * (own - low),
+        middle,
+        middle + factors["spread"] * (high - own),
+        own,
+        halves & ~trusted,
+    )
+
+
+def classify(
+    density: DensityMap,
+    mask: Optional[np.ndarray] = None,
+    claimed: Optional[float] = None,
+    model: Any = model_store.DEFAULT_GLOBAL_MODEL,
+    local: Optional[LocalResult] = None,
+    half1: Optional[DensityMap] = None,
+    half2: Optional[DensityMap] = None,
+) -> Dict[str, Any]:
+    """Global class, estimate and verdict of a map: one entry of ``classification.json``.
+
+    Args:
+        density: the map.
+        mask: bool (z, y, x); None makes one.
+        claimed: claimed resolution in angstroms, or None.
+        model: name or file of a global model.
+        local: result of :func:`localres` on the same map with the default model; made here when missing.
+        half1: first half map, used when ``local`` is made here.
+        half2: second half map.
+
+    Raises:
+        InputError: as in :func:`localres`, or a claim that is not positive.
+    """
+    if claimed is not None:
+        claimed = claim_verdict.check_claim(claimed)
+    loaded = load_model(model, "global")
+    if loaded.card["network"]["name"] != band_networks.GLOBAL_NETWORK:
+        return _paper_classify(density, claimed, loaded)
+    if (
+        local is None
+        or local.profile is None
+        or local.info["model"]["name"] != model_store.DEFAULT_LOCAL_MODEL
+    ):
+        # The global network learned beside the default local model's answers; a variant's would mislead it.
+        local = localres(density, half1, half2, mask if local is None else local.mask)
+    return _band_classify(density, claimed, loaded, local)
+
+
+def _band_classify(
+    density: DensityMap, claimed: Optional[float], loaded: Any, local: LocalResult
+) -> Dict[str, Any]:
+    calibration = loaded.card.get("calibration", {})
+    rows, voxel = np.asarray(local.profile)[None], density.voxel_size
+    answers = global_answers(loaded.card["network"], loaded.weights, rows, np.array([voxel]), calibration)
+    low, middle, high = (float(values[0]) for values in (answers.low, answers.middle, answers.high))
+    three = answers.probabilities[0]
+    finest = local.info.get("filtered_to_A") or 2.0 * voxel
+    if finest > 2.0 * voxel:
+        three = _not_finer_than(three, finest, resolution_terms.GLOBAL_EDGES_A)
+    entry = _entry(density, loaded, three)
+    estimate = max(2.0**middle * voxel, finest)
+    interval = [max(2.0**low * voxel, finest), max(2.0**high * voxel, finest)]
+    problems = _unlike_training(network_runners.scaled_profile(loaded.weights, rows)[0], local, calibration)
+    problems += local.info.get("problems", [])
+    if answers.contradicted[0]:
+        problems.append(
+            _contradiction(local.info["half_map_fsc0143_A"], 2.0 ** float(answers.own[0]) * voxel)
+        )
+    entry.update(
+        {
+            "resolution_A": round(estimate, 4),
+            "interval_A": [round(v, 4) for v in interval],
+            "in_distribution": not problems,
+            "warnings": list(density.warnings)
+            + problems
+            + [w for w in local.info.get("warnings", []) if w not in density.warnings + problems],
+        }
+    )
+    if claimed is not None:
+        entry["claim"] = claim_verdict.verdict(
+            claimed, estimate, interval, entry["probabilities"], not problems, 2.0 * voxel, local.info
+        )
+    return entry

@@ -1,0 +1,1 @@
+"""A density map: reading, checking, masking and writing it, and averages over Fourier shells."""

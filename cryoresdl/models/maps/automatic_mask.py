@@ -1,0 +1,257 @@
+"""A mask of the molecule from the map alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .density_map import DensityMap
+
+MASK_LOWPASS_A = 10.0
+"""The automatic mask is made from the map low-passed to this, or to four voxels if that is coarser."""
+MASK_SIGMAS = 2.5
+"""Threshold above the background, in robust standard deviations of the low-passed background ..."""
+MASK_PEAK_PART = 0.18
+"""... but at least this part of the low-passed peak (99.9th percentile), for maps with little or no noise."""
+MASK_CLOSE_A = 6.0
+MASK_GROW_A = 4.0
+"""Gaps up to twice the first are closed, and the mask grows by the second: solvent belongs to no residue, but
+the density of a residue at low resolution reaches further than its contour."""
+MASK_PART_OF_LARGEST = 0.1
+"""Blobs smaller than this part of the largest are noise."""
+MASKED_PART = 0.1
+"""A map that holds one and the same value in more than this part of its box was masked before."""
+MASK_SOLID_PART = 0.5
+"""What an earlier mask left is solid: at least this part of it is wider than two (binned) voxels each way."""
+TIGHT_PART = 0.6
+"""When the molecule fills this part of what an earlier mask left, that mask was tight and is kept ..."""
+TIGHT_RIM = 0.1
+"""... and so it is when the density at its rim reaches this part of the peak: it cut the molecule."""
+ROUND_PART = 0.75
+"""A region that fills this part of the ellipsoid in its bounding box is a particle-diameter mask, not a molecule's."""
+_WORK_BOX = 160
+_INVERTED = 1.5
+
+
+def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
+    """Find the molecule.
+
+    The map is binned where that loses nothing, what sharpening has raised above the lower frequencies is taken back,
+    and it is low-passed (`MASK_LOWPASS_A`). It is cut at `MASK_SIGMAS` robust standard deviations above the
+    background, which is measured at the rim of the box (or at the rim of what an earlier mask left), and at
+    `MASK_PEAK_PART` of the peak at least. Small blobs are dropped, gaps closed (`MASK_CLOSE_A`), holes filled, and
+    the result grows by `MASK_GROW_A`. If the map was cut out before (many exact zeros), what is left is the mask,
+    unless it is a mere sphere or box that the molecule does not fill. No chance is involved: equal maps give equal
+    masks.
+
+    Args:
+        density: the map.
+
+    Returns:
+        bool array (z, y, x), and ``source`` ("auto"), ``method`` ("threshold" or "nonzero"), ``voxels``,
+        ``threshold`` (density of the low-passed map), ``lowpass_A``, ``background``, ``noise``, ``contrast`` (the
+        peak above the background over the noise), ``inverted`` and ``warnings``.
+    """
+    from scipy import ndimage
+
+    factor = _bin_factor(density)
+    voxel = density.voxel_size * factor
+    lowpass = max(MASK_LOWPASS_A, 4 * density.voxel_size)
+    # A Gaussian whose Fourier transform is 1/2 at the cut-off.
+    sigma = lowpass / (2 * math.pi) * math.sqrt(2 * math.log(2)) / voxel
+    binned = _unsharpened(_binned(density.data, factor))
+    smooth = ndimage.gaussian_filter(binned, sigma, mode="nearest", truncate=3.0)
+    support = _earlier_mask(density.data, factor)
+    warnings: list[str] = []
+    values = smooth[support]
+    low, middle, high = (float(q) for q in np.percentile(values, (0.1, 50.0, 99.9)))
+    inverted = middle - low > _INVERTED * (high - middle)
+    if inverted:
+        smooth, low, middle, high = -smooth, -high, -middle, -low
+        warnings.append("The contrast seems inverted (the molecule is darker than the background).")
+    background, noise = _background(smooth, support)
+    threshold = max(background + MASK_SIGMAS * noise, background + MASK_PEAK_PART * (high - background))
+    found = _grown(_large_blobs((smooth > threshold) & support), voxel)
+    method = "threshold"
+    if not support.all():
+        found &= support
+        tight = found.sum() >= TIGHT_PART * support.sum() or background > TIGHT_RIM * high
+        if tight or not _roundish(support):
+            found, method = support, "nonzero"
+    if not found.any():
+        found, method = support, "nonzero"
+        warnings.append("No molecule stands out from the noise: the whole box is taken; give a mask.")
+    mask = _unbinned(found, factor, density.data.shape)
+    if not mask.any():
+        mask = np.ones(density.data.shape, bool)
+    return mask, {
+        "source": "auto",
+        "method": method,
+        "voxels": int(mask.sum()),
+        "threshold": -threshold if inverted else threshold,
+        "lowpass_A": lowpass,
+        "background": -background if inverted else background,
+        "noise": noise,
+        "contrast": round((high - background) / noise, 2) if method == "threshold" and noise > 0 else None,
+        "inverted": bool(inverted),
+        "warnings": warnings,
+    }
+
+
+def _bin_factor(density: DensityMap) -> int:
+    """Voxels of a quarter of the low-pass carry it; boxes that stay large are binned further, for speed."""
+    lossless = int(MASK_LOWPASS_A / 4 / density.voxel_size)
+    return max(1, lossless, math.ceil(max(density.data.shape) / _WORK_BOX / 1.25))
+
+
+def _binned(data: np.ndarray, factor: int) -> np.ndarray:
+    """Means over cubes of ``factor`` voxels; the last, incomplete ones are padded with the edge."""
+    if factor == 1:
+        return data
+    for axis in range(3):
+        size = data.shape[axis]
+        whole = size // factor * factor
+        starts = np.arange(0, size, factor)
+        counts = np.full(starts.size, factor, np.float32)
+        if whole < size:
+            counts[-1] = size - whole
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        data = np.add.reduceat(data, starts, axis=axis) / counts.reshape(shape)
+    return data
+
+
+def _unsharpened(data: np.ndarray) -> np.ndarray:
+    """The map with a radial amplitude that does not rise with frequency; float32 (z, y, x).
+
+    Molecules scatter less the higher the frequency. Where a sharpened map has more, it is noise, and after strong
+    sharpening so much that it passes any low-pass and hides the molecule.
+    """
+    import scipy.fft as sf
+
+    transform = sf.rfftn(data - data.mean(), workers=2)
+    axes = [sf.fftfreq(n) for n in data.shape[:2]] + [sf.rfftfreq(data.shape[2])]
+    radius = np.sqrt(axes[0][:, None, None] ** 2 + axes[1][None, :, None] ** 2 + axes[2][None, None, :] ** 2)
+    shells = max(4, min(data.shape) // 2)
+    index = np.minimum((radius * 2 * shells).astype(np.int32), shells)
+    count = np.bincount(index.ravel(), minlength=shells + 1)
+    power = np.bincount(index.ravel(), (np.abs(transform) ** 2).ravel(), minlength=shells + 1)
+    power = power / np.maximum(count, 1) + 1e-30
+    level = power.copy()
+    for k in range(3, shells + 1):
+        # The median of the shells below: single dips, which every molecule has, do not count.
+        level[k] = min(power[k], float(np.median(level[1:k])))
+    weight = np.sqrt(level / power).astype(np.float32)
+    transform *= weight[index]
+    return sf.irfftn(transform, s=data.shape, workers=2, overwrite_x=True).astype(np.float32)
+
+
+_COMMONEST_SAMPLE = 200_000
+
+
+def commonest_value(values: np.ndarray) -> tuple[float, float]:
+    """The value that most voxels share, and their part (of a sample of large arrays).
+
+    What an earlier mask left outside it: 0, or another number where grey values were normalised afterwards.
+
+    Args:
+        values: of any shape, not empty.
+    """
+    flat = values.ravel()
+    found, counts = np.unique(flat[:: max(1, flat.size // _COMMONEST_SAMPLE)], return_counts=True)
+    most = int(counts.argmax())
+    return float(found[most]), float(counts[most] / counts.sum())
+
+
+def _earlier_mask(data: np.ndarray, factor: int) -> np.ndarray:
+    """Where an earlier mask left density, on the binned grid; all True when there was none."""
+    from scipy import ndimage
+
+    value, _ = commonest_value(data)
+    kept = data != np.float32(value)
+    if 1 - kept.mean() <= MASKED_PART:
+        return np.ones(tuple(-(-size // factor) for size in data.shape), bool)
+    support = _binned(kept.astype(np.float32), factor) >= 0.5
+    solid = ndimage.binary_opening(support, iterations=2)
+    # One value strewn all over the box is density that was cut there, not a mask.
+    if solid.sum() < MASK_SOLID_PART * support.sum() or not support.any():
+        return np.ones_like(support)
+    return ndimage.binary_fill_holes(support)
+
+
+def _roundish(support: np.ndarray) -> bool:
+    """Whether a region fills most of the ellipsoid in its bounding box, as a particle-diameter mask does."""
+    spans = [np.flatnonzero(support.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    extent = np.prod([float(span[-1] - span[0] + 1) for span in spans])
+    return bool(support.sum() > ROUND_PART * np.pi / 6 * extent)
+
+
+def _background(smooth: np.ndarray, support: np.ndarray) -> tuple[float, float]:
+    """Level and robust standard deviation of the background.
+
+    Taken at the rim of the support, or over all of it where that gives the lower threshold (the rim may cut
+    through the molecule).
+    """
+    from scipy import ndimage
+
+    rim = support & ~ndimage.binary_erosion(support, iterations=2)
+    answers = []
+    for region in (rim, support):
+        values = smooth[region]
+        level = float(np.median(values))
+        answers.append((level, 1.4826 * float(np.median(np.abs(values - level)))))
+    return min(answers, key=lambda pair: pair[0] + MASK_SIGMAS * pair[1])
+
+
+def _large_blobs(mask: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
+    labels, number = ndimage.label(mask)
+    if number < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= MASK_PART_OF_LARGEST * sizes.max())[labels]
+
+
+def _grown(mask: np.ndarray, voxel: float) -> np.ndarray:
+    """Close gaps, fill holes and grow, by Euclidean distances within the bounding box of the mask."""
+    from scipy import ndimage
+
+    if not mask.any():
+        return mask
+    margin = math.ceil((MASK_CLOSE_A + MASK_GROW_A) / voxel) + 1
+    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    box = tuple(slice(span[0], span[-1] + 1) for span in spans)
+    padded = np.pad(mask[box], margin)
+    wide = ndimage.distance_transform_edt(~padded) * voxel <= MASK_CLOSE_A + MASK_GROW_A
+    # Shrinking the wide mask by the closing radius alone leaves it grown by the rest.
+    grown = ndimage.binary_fill_holes(ndimage.distance_transform_edt(wide) * voxel > MASK_CLOSE_A)
+    result = np.zeros_like(mask)
+    target, source = [], []
+    for part, size in zip(box, mask.shape):
+        start, stop = max(0, part.start - margin), min(size, part.stop + margin)
+        target.append(slice(start, stop))
+        source.append(slice(start - part.start + margin, stop - part.start + margin))
+    result[tuple(target)] = grown[tuple(source)]
+    return result
+
+
+def _unbinned(mask: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The binned mask on the full grid: linear between the centres of the cubes, cut at one half."""
+    if factor == 1:
+        return mask
+    values = mask.astype(np.float32)
+    for axis, size in enumerate(shape):
+        last = mask.shape[axis] - 1
+        place = np.clip((np.arange(size) - (factor - 1) / 2) / factor, 0, last)
+        below = np.minimum(place.astype(int), max(0, last - 1))
+        part = (place - below).astype(np.float32)
+        form = [1, 1, 1]
+        form[axis] = -1
+        part = part.reshape(form)
+        above = np.minimum(below + 1, last)
+        values = np.take(values, below, axis) * (1 - part) + np.take(values, above, axis) * part
+    return values >= 0.5

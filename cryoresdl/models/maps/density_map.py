@@ -1,0 +1,61 @@
+"""A density map with its voxel size and origin."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..base.atomic_files import PathLike
+
+
+@dataclass
+class DensityMap:
+    """A map in memory.
+
+    Attributes:
+        data: float32 array (z, y, x), C-contiguous.
+        voxel_size: edge of the cubic voxel in A.
+        origin: header origin (x, y, z) in A.
+        nstart: header start indices (x, y, z) in voxels.
+        path: the file it came from, or None.
+        warnings: sentences for the user about quirks that were put right.
+    """
+
+    data: np.ndarray
+    voxel_size: float
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    nstart: tuple[int, int, int] = (0, 0, 0)
+    path: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def nyquist(self) -> float:
+        """The finest resolution that the sampling can carry: two voxels, in A."""
+        return 2.0 * self.voxel_size
+
+    def offset(self) -> tuple[float, float, float]:
+        """Position (x, y, z) of voxel (0, 0, 0) in A.
+
+        MRC2014 gives the origin fields to programs that use them and nstart to those that do not. When the
+        origin is set it is the position; otherwise nstart times the voxel size is (as ChimeraX does).
+        """
+        if any(self.origin):
+            return self.origin
+        x, y, z = (start * self.voxel_size for start in self.nstart)
+        return (x, y, z)
+
+
+def plain_path(path: PathLike) -> str:
+    """The path as the file system knows it: Scipion's ``:mrc`` and the like dropped.
+
+    A file whose real name ends in such a suffix wins.
+    """
+    text = os.fspath(path)
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if not os.path.lexists(text):
+        text = re.sub(r":(mrcs?|map|ccp4|st)$", "", text)
+    return text

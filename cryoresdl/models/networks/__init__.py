@@ -1,0 +1,1 @@
+"""Architectures, runners, model files, and the one door to TensorFlow."""

@@ -1,0 +1,73 @@
+"""The one door to TensorFlow and Keras."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import Any, Iterator, Tuple
+
+from ..base.errors import InputError
+
+
+def import_tensorflow() -> Tuple[Any, Any]:
+    """TensorFlow and its Keras, or one clear sentence."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with quiet_stderr():
+            import keras
+            import tensorflow as tf
+    except ImportError as error:
+        raise InputError(
+            f"Training needs TensorFlow ({error}); install it or set CRYORESDL_PYTHON to a python that has it."
+        ) from error
+    return tf, keras
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what libraries write to the error stream themselves, and show it only where what is done here fails.
+
+    TensorFlow's own code prints lines while it is imported that no setting of it stops.
+    """
+    try:
+        before = os.dup(2)
+    except OSError:  # a process without an error stream
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(before, kept.read())
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+def import_keras() -> Any:
+    """Import Keras on TensorFlow, quietly.
+
+    Raises:
+        InputError: TensorFlow is not installed in this interpreter.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    try:
+        with quiet_stderr():
+            import keras
+            import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"This network needs TensorFlow, which this Python lacks ({error}); "
+            "install it, or run 'scipion3 installb cryoresdl'."
+        ) from error
+    return keras

@@ -1,0 +1,240 @@
+"""The paper's tables and figures with our models, side by side with the numbers it printed.
+
+Each function ``tableN`` / ``figN`` takes an output folder and a :class:`Context`, writes ``NAME.csv`` and
+``NAME.png`` there (sometimes more) and returns the paths. What a user lacks (a network connection, the
+project's shared data, a model) costs the rows that need it and a sentence that says so, not the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+import numpy as np
+
+from ...base import progress, resolution_terms
+from ...base.atomic_files import shown
+from ...base.errors import InputError
+from ...evaluation.class_measures import MEASURES, Table, one_vs_rest, write_csv
+from ...maps import density_map
+from ...networks import paper_networks
+from ...results.figures import drawing
+from . import printed_results
+from .context import GLOBAL_MODELS, Context
+from .experimental_maps import _global_predictors, _prefixed, emdb_rows, real_map_rows
+from .table_pictures import _text, class_strips, matrices_figure, table_figure
+
+
+def table1(out: Path, context: Context) -> List[Path]:
+    """28 proteins never trained on, one per 0.5 A step: classes, boundaries, outliers."""
+    entries = unseen_proteins(context, len(printed_results.TABLE1))
+    rows: Table = []
+    predictors = _global_predictors(context)
+    for (value, printed), (name, atoms) in zip(sorted(printed_results.TABLE1.items()), entries):
+        density = _simulate(atoms, value)
+        row = {"resolution_A": value, "protein": name, "ideal": resolution_terms.global_class(value)}
+        row.update({"paper DNN": printed[0], "paper CNN": printed[1]})
+        for column, predict in predictors.items():
+            row.update(_prefixed(column, predict(density)))
+        rows.append(row)
+        progress.note(f"{value:4.1f} A  {name}")
+    columns = ["paper DNN", "paper CNN", *[f"our {column}" for column in predictors]]
+    summary = [{"classifier": column, **boundaries(rows, column)} for column in columns]
+    figure = class_strips([row["resolution_A"] for row in rows], ["ideal", *columns], rows)
+    return [
+        write_csv(out / "table1.csv", rows),
+        write_csv(out / "table1_boundaries.csv", summary),
+        drawing.save(figure, out / "table1.png"),
+    ]
+
+
+def unseen_proteins(context: Context, count: int) -> List[Tuple[str, Any]]:
+    """(name, centred atoms) of test-split proteins that fit the paper's box, drawn without repetition.
+
+    Raises:
+        InputError: no folder of structures with a manifest, or fewer than ``count`` that fit.
+    """
+    from ...datasets import global_map_set, input_lists
+    from ...simulation import atom_density
+    from ...structures import structure_reader
+    from ...structures.atoms import center, longest_chain, molecular_weight_kda
+
+    folder = context.structures or context.folder("structures")
+    if folder is None:
+        raise InputError(
+            "Table 1 needs structures never trained on; give --structures DIR (with a manifest.csv)."
+        )
+    entries = [entry for entry in input_lists.find_structures(folder) if entry.split == "test"]
+    order = np.random.default_rng([context.seed, 28]).permutation(len(entries))
+    found: List[Tuple[str, Any]] = []
+    for number in order:
+        entry = entries[int(number)]
+        try:
+            atoms = center(longest_chain(structure_reader.read_structure(entry.path)))
+        except InputError:
+            continue
+        low, high = global_map_set.PAPER_KDA
+        if not low <= molecular_weight_kda(atoms) <= high:
+            continue
+        if atom_density.fit(atoms.xyz, atoms.z_number.astype(float), 15.0, paper_networks.MAP_SIDE, 1.0).fits:
+            found.append((entry.name, atoms))
+        if len(found) == count:
+            return found
+    raise InputError(
+        f"{shown(folder)} has {len(found)} test structures that fit the box; {count} are needed."
+    )
+
+
+def _simulate(atoms: Any, value: float) -> density_map.DensityMap:
+    from ...simulation import atom_density
+
+    return density_map.DensityMap(atom_density.pdb2mrc(atoms, value, paper_networks.MAP_SIDE, 1.0), 1.0)
+
+
+def boundaries(rows: Table, column: str) -> Dict[str, Any]:
+    """Where a classifier changes its answer along the resolution, and how many rows do not follow.
+
+    A boundary is the resolution, half a step between rows, that leaves the fewest rows on the wrong side.
+    """
+    values = np.array([row["resolution_A"] for row in rows])
+    codes = np.array([resolution_terms.GLOBAL_CLASSES.index(row[column]) for row in rows])
+    ideal = np.array([resolution_terms.GLOBAL_CLASSES.index(row["ideal"]) for row in rows])
+    steps = np.concatenate([[values[0] - 0.25], (values[1:] + values[:-1]) / 2, [values[-1] + 0.25]])
+    wrong = {
+        (first, second): int(np.sum(codes != (values > first).astype(int) + (values > second)))
+        for first in steps
+        for second in steps
+        if first <= second
+    }
+    least = min(wrong.values())
+    first, second = min(
+        (pair for pair, count in wrong.items() if count == least),
+        key=lambda pair: abs(pair[0] - 4.75) + abs(pair[1] - 10.25),
+    )
+    return {
+        "high_to_medium_A": float(first),
+        "medium_to_low_A": float(second),
+        "outliers": least,
+        "as_ideal": int(np.sum(codes == ideal)),
+        "n": len(rows),
+    }
+
+
+def table2(out: Path, context: Context) -> List[Path]:
+    """The thirty EMDB maps of the paper, and the real maps at hand, with our classes."""
+    predictors = _global_predictors(context)
+    thirty = emdb_rows(out, context, predictors)
+    written = [write_csv(out / "table2.csv", thirty)]
+    rows = real_map_rows(context, predictors)
+    if rows:
+        written.append(write_csv(out / "table2_real_maps.csv", rows))
+    columns = ["claimed_A", "published", "paper DNN", "paper CNN", *[f"our {name}" for name in predictors]]
+    cells = [[f"EMD-{row['emdb']}", *[_text(row.get(name)) for name in columns]] for row in thirty]
+    cells += [[row["map"], *[_text(row.get(name)) for name in columns]] for row in rows]
+    figure = table_figure(["map", *columns], cells, "Table 2: experimental maps")
+    return [*written, drawing.save(figure, out / "table2.png")]
+
+
+def table3(out: Path, context: Context) -> List[Path]:
+    """Confusion matrix of the DNN: the paper's, and ours on the real maps at hand."""
+    return _confusion_table(out, context, "table3", "DNN", printed_results.TABLE3)
+
+
+def table4(out: Path, context: Context) -> List[Path]:
+    """Confusion matrix of the 3D CNN: the paper's, and ours on the real maps at hand."""
+    return _confusion_table(out, context, "table4", "CNN", printed_results.TABLE4)
+
+
+def _confusion_table(out: Path, context: Context, name: str, column: str, printed: Any) -> List[Path]:
+    matrices = {f"paper {column}": np.array(printed), **our_confusions(out, context, [column, "default"])}
+    rows = [
+        {"classifier": label, "published": resolution_terms.GLOBAL_CLASSES[index], **_counts(line)}
+        for label, matrix in matrices.items()
+        for index, line in enumerate(matrix)
+    ]
+    figure = matrices_figure(
+        matrices, f"{name.replace('table', 'Table ')}: published against predicted class"
+    )
+    return [write_csv(out / f"{name}.csv", rows), drawing.save(figure, out / f"{name}.png")]
+
+
+def _counts(line: Iterable[int]) -> Dict[str, int]:
+    return {f"predicted {name}": int(value) for name, value in zip(resolution_terms.GLOBAL_CLASSES, line)}
+
+
+def our_confusions(out: Path, context: Context, columns: Sequence[str]) -> Dict[str, np.ndarray]:
+    """Confusion matrices of our models over the EMDB and real maps at hand."""
+    predictors = {k: v for k, v in _global_predictors(context).items() if k in columns}
+    rows = emdb_rows(out, context, predictors) + real_map_rows(context, predictors)
+    found = {}
+    for column in predictors:
+        matrix = np.zeros((3, 3), int)
+        for row in rows:
+            if f"our {column}" in row:
+                matrix[_code(row["published"]), _code(row[f"our {column}"])] += 1
+        if matrix.sum():
+            found[f"our {column}"] = matrix
+    return found
+
+
+def _code(name: str) -> int:
+    return resolution_terms.GLOBAL_CLASSES.index(name)
+
+
+def table5(out: Path, context: Context) -> List[Path]:
+    """Sensitivity, specificity, PPV, NPV: printed, recomputed from Tables 3, 4, of our or given matrices."""
+    matrices = {"DNN": np.array(printed_results.TABLE3), "CNN": np.array(printed_results.TABLE4)}
+    rows: Table = []
+    for label, matrix in matrices.items():
+        for index, name in enumerate(resolution_terms.GLOBAL_CLASSES):
+            printed = dict(zip((f"printed {m} %" for m in MEASURES), printed_results.TABLE5[label][index]))
+            rows.append(
+                {"classifier": f"paper {label}", "class": name, **one_vs_rest(matrix, name), **printed}
+            )
+    others = {Path(path).stem: read_matrix(path) for path in context.matrices}
+    if not others:
+        try:
+            others = our_confusions(out, context, list(GLOBAL_MODELS))
+        except InputError as error:
+            progress.note(str(error))
+    for label, matrix in others.items():
+        for name in resolution_terms.GLOBAL_CLASSES if len(matrix) == 3 else resolution_terms.LOCAL_CLASSES:
+            rows.append({"classifier": label, "class": name, **one_vs_rest(matrix, name)})
+    columns = ["classifier", "class", *[f"{m} %" for m in MEASURES], *[f"printed {m} %" for m in MEASURES]]
+    figure = table_figure(columns, [[_text(row.get(c)) for c in columns] for row in rows], "Table 5")
+    return [write_csv(out / "table5.csv", rows), drawing.save(figure, out / "table5.png")]
+
+
+def read_matrix(path: str) -> np.ndarray:
+    """A square confusion matrix from a CSV file (numbers only, or a header line and a first column of names).
+
+    Raises:
+        InputError: not such a table.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            lines = [line for line in csv.reader(stream) if line]
+        if not _numeric(lines[0][-1]):
+            lines = lines[1:]
+        size = len(lines)
+        matrix = np.array([[float(value) for value in line[-size:]] for line in lines])
+        good = (
+            matrix.shape == (size, size)
+            and size in (3, 10)
+            and np.isfinite(matrix).all()
+            and (matrix >= 0).all()
+        )
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError(f"Cannot read a confusion matrix from {shown(path)} ({error}).") from error
+    if not good:
+        raise InputError(f"{shown(path)} is not a 3 x 3 or 10 x 10 table of counts.")
+    return matrix
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The figures of a results folder, drawn with matplotlib."""

@@ -1,0 +1,49 @@
+"""Colours of resolutions, intervals and classes."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, to_hex
+
+from ...base import resolution_terms
+
+RESOLUTION_RANGE_A = (1.5, 12.0)
+RESOLUTION_TICKS_A = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
+INTERVAL_RANGE_A = (0.0, 2.0)
+
+_CLASS_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 12.0)
+_GLOBAL_CENTRES_A = (2.5, 6.5, 12.0)
+_SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+"""Okabe and Ito's colour-blind-safe set, for lines and bars of several sources."""
+EMPTY = "#ededed"
+_TEXT = "#222222"
+
+
+def resolution_colors() -> ScalarMappable:
+    """The shared colour scale of resolutions in A: norm and colour map in one object.
+
+    ``resolution_colors().to_rgba(values)`` colours anything; use its ``norm`` and ``cmap`` for images.
+    """
+    cmap = colormaps["viridis"].copy()
+    cmap.set_bad(EMPTY)
+    return ScalarMappable(norm=LogNorm(*RESOLUTION_RANGE_A, clip=True), cmap=cmap)
+
+
+def resolution_color(value_A: float) -> str:
+    """The colour of one resolution, as ``#rrggbb``."""
+    red, green, blue, _ = resolution_colors().to_rgba(np.array([value_A], float))[0]
+    return to_hex((red, green, blue))
+
+
+def class_colors() -> List[str]:
+    """The colours of the ten local classes, those of the resolutions at their centres."""
+    return [resolution_color(value) for value in _CLASS_CENTRES_A]
+
+
+def global_colors() -> Dict[str, str]:
+    """The colours of ``high``, ``medium`` and ``low``."""
+    return dict(zip(resolution_terms.GLOBAL_CLASSES, (resolution_color(v) for v in _GLOBAL_CENTRES_A)))

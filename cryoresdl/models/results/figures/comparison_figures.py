@@ -1,0 +1,216 @@
+"""Figures that compare local-resolution volumes, and the FSC."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any, List, Mapping, Sequence, Tuple
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from ...base import resolution_terms
+from ...base.resolution_terms import estimated
+from ..foreign_volumes import Inside, only_estimates
+from .colours import _SOURCE_COLORS, EMPTY
+from .drawing import _figure, _finish, _name_axes, _plain, missing
+
+
+def agreement_matrix(names: Sequence[str], matrix: Sequence[Sequence[float]], title: str = "") -> Figure:
+    """Pairwise agreement of methods, for example Cohen's kappa or Spearman's rho (-1 to 1)."""
+    return agreement_matrices(names, {title or "agreement (1 = the same)": matrix})
+
+
+def agreement_matrices(names: Sequence[str], tables: Mapping[str, Any], title: str = "") -> Figure:
+    """A matrix per measure of agreement, the methods along both sides.
+
+    Args:
+        names: of the methods.
+        tables: measure -> square matrix; one whose name ends in ``(Å)`` is a distance (0 is the best), the
+            others lie between -1 and 1 (1 is the best).
+        title: heading.
+    """
+    side = max(3.4, 0.8 * len(names) + 1.5)
+    # No wider than a window: one that is squeezed cuts the slanted names below.
+    width = min(side * len(tables) + 0.9, max(12.4, 3.0 * len(tables)))
+    figure = _figure(width, min(side, width / len(tables)) + 0.8)
+    axes: Any = figure.subplots(1, len(tables), squeeze=False)[0]
+    for ax, (measure, matrix) in zip(axes, tables.items()):
+        table = np.array(matrix, float)
+        distance = measure.endswith("(Å)")
+        others = table[~np.eye(len(names), dtype=bool)] if len(names) > 1 else table.ravel()
+        top = max(0.5, float(np.nanmax(others))) if distance and np.isfinite(others).any() else 1.0
+        shown = np.where(np.eye(len(names), dtype=bool), np.nan, table)
+        ax.set_facecolor(EMPTY)
+        image = ax.imshow(shown, cmap="cividis_r" if distance else "cividis", vmin=0, vmax=top)
+        for (row, column), value in np.ndenumerate(table):
+            if np.isfinite(value):
+                bright = (value < 0.45 * top) if distance else value > 0.55
+                ink = "#888888" if row == column else "black" if bright else "white"
+                text = f"{value:.2f}".replace("-0.00", "0.00")
+                ax.text(column, row, text, ha="center", va="center", fontsize=10, color=ink)
+        _name_axes(ax, names)
+        if ax is not axes[0]:
+            ax.set_yticklabels([])
+        extend = "min" if np.nanmin(table) < 0 else "neither"
+        figure.colorbar(image, ax=ax, shrink=0.75, extend=extend).ax.tick_params(labelsize=8)
+        ax.set_title(measure, fontsize=10, parse_math=False)
+    return _finish(figure, axes, title)
+
+
+def comparison_scatter(
+    first: np.ndarray, second: np.ndarray, names: Tuple[str, str] = ("first", "second"), title: str = ""
+) -> Figure:
+    """Voxel-by-voxel density of two local-resolution volumes (A), where both have an estimate."""
+    figure = scatter_grid({names[0]: first, names[1]: second}, title=title)
+    return figure if figure is not None else missing(_nothing_in_common(*names), title)
+
+
+def scatter_grid(
+    volumes: Mapping[str, Any],
+    pairs: Sequence[Tuple[str, str]] | None = None,
+    title: str = "",
+) -> Figure | None:
+    """A panel per pair of local-resolution volumes: how often each pair of values (A) occurs at a voxel.
+
+    Args:
+        volumes: name -> A (z, y, x), on one grid.
+        pairs: names of two volumes each; all pairs when missing.
+        title: heading.
+
+    Returns:
+        The figure, or ``None`` when no pair has an estimated voxel in common.
+    """
+    pairs = list(combinations(volumes, 2)) if pairs is None else list(pairs)
+    part = _around_mask(volumes)
+    cleaned = {name: np.asarray(only_estimates(data)[part]) for name, data in volumes.items()}
+    found = {pair: _common(cleaned, pair) for pair in pairs}
+    everything = [values for each in found.values() for values in each if values.size]
+    if not everything:
+        return None
+    low, high = _value_range(everything)
+    columns = min(3, len(pairs))
+    rows = math.ceil(len(pairs) / columns)
+    figure = _figure(3.9 * columns + 1.3, 3.9 * rows + 0.5) if len(pairs) > 1 else _figure(5.8, 5.2)
+    grid: Any = figure.subplots(rows, columns, squeeze=False)
+    images = []
+    for ax, (pair, (x, y)) in zip(grid.ravel(), found.items()):
+        images += _scatter_panel(ax, pair, x, y, (low, high))
+    for ax in grid.ravel()[len(pairs) :]:
+        ax.axis("off")
+    for image in images:
+        image.set_norm(LogNorm(1, max(2.0, *(float(one.get_array().max()) for one in images))))
+    figure.colorbar(images[0], ax=grid, shrink=0.85, aspect=30).set_label("voxels", fontsize=9)
+    _finish(figure, (), title or "The same voxel by two methods")
+    # Square panels beside one long colour bar: matplotlib's layout takes two rounds to find room for the titles.
+    figure.draw_without_rendering()
+    return figure
+
+
+def _around_mask(volumes: Mapping[str, Any]) -> Any:
+    """The smallest box around the mask that the volumes share, to spare the empty rest; all where they have none."""
+    masks = [data.mask for data in volumes.values() if isinstance(data, Inside) and data.mask is not None]
+    if len(masks) < len(volumes) or any(mask is not masks[0] for mask in masks):
+        return ...
+    inside = np.asarray(masks[0]) > next(iter(volumes.values())).level
+    if not inside.any():
+        return ...
+    plane = inside.any(axis=0)
+    flat = (inside.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
+    return tuple(slice(int(np.argmax(line)), len(line) - int(np.argmax(line[::-1]))) for line in flat)
+
+
+def _common(volumes: Mapping[str, np.ndarray], pair: Tuple[str, str]) -> Tuple[np.ndarray, np.ndarray]:
+    """The values of both volumes where both have an estimate (A)."""
+    a, b = (volumes[name] for name in pair)
+    both = estimated(a) & estimated(b)
+    return a[both], b[both]
+
+
+def _value_range(samples: Sequence[np.ndarray]) -> Tuple[float, float]:
+    """From the finest to the coarsest value that matters, with a little room (A)."""
+    low = min(float(np.percentile(values, 0.2)) for values in samples)
+    high = min(40.0, max(float(np.percentile(values, 99.5)) for values in samples))
+    room = max(0.25, 0.06 * (high - low))
+    return max(0.0, low - room), high + room
+
+
+def _scatter_panel(
+    ax: Any, pair: Tuple[str, str], x: np.ndarray, y: np.ndarray, limits: Tuple[float, float]
+) -> List[Any]:
+    ax.set_xlabel(f"{_plain(pair[0], 24)} (Å)", fontsize=9)
+    ax.set_ylabel(f"{_plain(pair[1], 24)} (Å)", fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.set_facecolor("#fafafa")
+    ax.set_xlim(*limits)
+    ax.set_ylim(*limits)
+    ax.set_box_aspect(1)
+    ax.plot(limits, limits, "--", color="#D55E00", linewidth=1)
+    if not x.size:
+        ax.set_title(_nothing_in_common(*pair), fontsize=8, wrap=True)
+        return []
+    image = ax.hist2d(x, y, bins=70, range=(limits, limits), cmap="cividis", cmin=1, rasterized=True)[3]
+    bias, apart = float(np.mean(y - x)), float(np.mean(np.abs(y - x)))
+    words = f"{x.size:,} voxels, mean difference {bias:+.2f} Å,\nmean absolute {apart:.2f} Å"
+    ax.set_title(words, fontsize=9)
+    return [image]
+
+
+def _nothing_in_common(first: str, second: str) -> str:
+    return f"{first} and {second} have no estimated voxel in common."
+
+
+def fsc_curve(
+    frequency: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    cutoffs: Mapping[str, float] | None = None,
+    title: str = "",
+) -> Figure:
+    """Fourier shell correlation against spatial frequency.
+
+    Args:
+        frequency: shell frequencies in 1/A.
+        curves: name -> correlation per shell.
+        cutoffs: name -> resolution in A, marked.
+        title: heading.
+    """
+    figure = _figure(6.4, 4.4)
+    ax: Any = figure.subplots()
+    for (name, values), color in zip(curves.items(), _SOURCE_COLORS):
+        ax.plot(frequency, values, color=color, label=_plain(name))
+    ax.axhline(resolution_terms.FSC_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
+    ax.text(
+        0.01,
+        resolution_terms.FSC_THRESHOLD,
+        " 0.143",
+        transform=ax.get_yaxis_transform(),
+        va="bottom",
+        fontsize=8,
+    )
+    for (name, value), color in zip((cutoffs or {}).items(), _SOURCE_COLORS):
+        ax.axvline(
+            1 / value, color=color, linestyle="--", linewidth=1, label=f"{_plain(name)}: {value:.2f} Å"
+        )
+    ax.set_ylim(min(-0.1, float(np.nanmin([np.nanmin(v) for v in curves.values()]))), 1.05)
+    ax.set_xlim(left=0)
+    _angstroms_above(ax)
+    ax.set_xlabel("spatial frequency (1/Å)", fontsize=9)
+    ax.set_ylabel("Fourier shell correlation", fontsize=9)
+    ax.legend(fontsize=8)
+    ax.grid(alpha=0.3)
+    return _finish(figure, (ax,), title or "Fourier shell correlation")
+
+
+def _angstroms_above(ax: Any) -> None:
+    """The same axis above, read in A."""
+    last = ax.get_xlim()[1]
+    values = [v for v in (50, 20, 10, 7, 5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.6, 1.4, 1.2, 1) if 1 / v <= last]
+    kept: List[float] = []
+    for value in values:
+        if not kept or 1 / value - 1 / kept[-1] > 0.055 * last:
+            kept.append(value)
+    above = ax.secondary_xaxis("top")
+    above.set_xticks([1 / value for value in kept], [f"{value:g}" for value in kept])
+    above.set_xlabel("resolution (Å)", fontsize=9)
+    above.tick_params(labelsize=8)

@@ -1,0 +1,98 @@
+"""The report as a PDF."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any, List, Mapping, Sequence, Tuple
+
+from matplotlib.figure import Figure
+
+from ...base.atomic_files import atomic_path
+from .. import result_files
+
+REPORT_PDF = "report.pdf"
+
+_PDF_ROWS = 100
+"""Rows of a table in the PDF: a thousand maps would be 90 pages and take longer than validating them."""
+
+
+def _write_pdf(path: Path, page: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with atomic_path(path) as temporary:
+        with PdfPages(
+            temporary, metadata={"Title": page["title"], "Creator": f"CryoResDL {page['version']}"}
+        ) as pdf:
+            for sheet in _text_pages(_pdf_lines(page, first=True)):
+                pdf.savefig(sheet)
+            for entry in page["figures"]:
+                pdf.savefig(figures[entry["kind"]])
+            for sheet in _text_pages(_pdf_lines(page, first=False)):
+                pdf.savefig(sheet)
+
+
+def _pdf_lines(page: Mapping[str, Any], first: bool) -> List[Tuple[str, str]]:
+    """(style, text) lines: the verdict before the figures; tables, methods and cards after them."""
+    lines: List[Tuple[str, str]] = []
+    if first:
+        lines += [("title", page["title"]), ("head", page["headline"])]
+        lines += [("text", line) for line in page["verdict"] + [f"Note: {p}" for p in page["problems"]]]
+        lines += [("text", ""), ("text", f"CryoResDL {page['version']}, {page['created']}")]
+        return lines
+    for table in page["tables"]:
+        lines += [("head", table["title"]), ("code", "   ".join(table["columns"]))]
+        shown_rows = table["rows"][:_PDF_ROWS]
+        lines += [("code", "   ".join([f"{row[0]:<34}", *row[1:]])) for row in shown_rows]
+        if len(shown_rows) < len(table["rows"]):
+            left = len(table["rows"]) - len(shown_rows)
+            lines += [
+                (
+                    "text",
+                    f"... and {left} more: see {result_files.REPORT_HTML} or {result_files.RESULTS_CSV}.",
+                )
+            ]
+        lines += [("text", "")]
+    lines += [("head", "Methods")] + [("text", line) for line in page["methods"]]
+    lines += [("text", ""), ("head", "References")] + [("text", line) for line in page["citations"]]
+    for card in page["models"]:
+        lines += [("text", ""), ("head", f"Model, {card['role']}: {card['name']}")]
+        lines += [("text", line) for line in card["words"]]
+        lines += [("code", f"{key:<34} {value}") for key, value in card["facts"]]
+    return lines
+
+
+def _text_pages(lines: Sequence[Tuple[str, str]], per_page: int = 58) -> List[Any]:
+    """A4 pages of wrapped text."""
+    styles = {
+        "title": (15, 70, "bold"),
+        "head": (11.5, 84, "bold"),
+        "text": (9.5, 104, "normal"),
+        "code": (7.5, 112, "normal"),
+    }
+    pieces = []
+    for style, text in lines:
+        for piece in textwrap.wrap(_visible(text), styles[style][1], subsequent_indent="  ") or [""]:
+            pieces.append((style, piece))
+    pages = []
+    for start in range(0, len(pieces), per_page):
+        figure = Figure(figsize=(8.27, 11.69), facecolor="white")
+        for number, (style, piece) in enumerate(pieces[start : start + per_page]):
+            size, _, weight = styles[style]
+            family = "monospace" if style == "code" else "sans-serif"
+            figure.text(
+                0.08,
+                0.95 - number * 0.0155,
+                piece,
+                fontsize=size,
+                weight=weight,
+                family=family,
+                va="top",
+                parse_math=False,
+            )
+        pages.append(figure)
+    return pages
+
+
+def _visible(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in str(text))

@@ -1,0 +1,198 @@
+"""The tables of the report."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from ...base import resolution_terms
+from ...base.errors import InputError
+from .. import compared_results, result_files
+from ..results_folder import ResultsFolder
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Dict[str, Any]:
+    return {"title": title, "columns": list(columns), "rows": [[_text(cell) for cell in row] for row in rows]}
+
+
+def _verdict_table(entry: Mapping[str, Any]) -> Dict[str, Any]:
+    claim = entry.get("claim") or {}
+    chances = entry.get("probabilities") or {}
+    rows = [
+        ("global class", entry.get("class")),
+        *(
+            (f"probability of {name}", _number(chances.get(name), "{:.3f}"))
+            for name in resolution_terms.GLOBAL_CLASSES
+        ),
+        ("estimate (Å)", _number(entry.get("resolution_A"), "{:.2f}")),
+        ("68 % interval (Å)", _span(entry.get("interval_A"))),
+        ("like the training maps", _yes_no(entry.get("in_distribution"))),
+        ("claimed resolution (Å)", _number(claim.get("claimed_A"), "{:g}")),
+        ("verdict on the claim", claim.get("verdict")),
+        ("interval that judges the claim (Å)", _span(claim.get("decision_interval_A"))),
+    ]
+    return _table(
+        "Global resolution", ("quantity", "value"), [row for row in rows if row[1] not in (None, "")]
+    )
+
+
+def _summary_of(results: ResultsFolder, name: str) -> Mapping[str, Any]:
+    """What the results say of the map's own local resolution, or of a method compared with it."""
+    if name == compared_results.OURS:
+        return results.summary or {}
+    return compared_results.listed_volume(results, name)
+
+
+def _class_table(results: ResultsFolder) -> Dict[str, Any]:
+    sources, voxels = compared_results.histogram_sources(results)
+    names = list(sources)
+    rows: List[List[Any]] = [
+        [label, *(f"{100 * sources[name][number]:.1f}" for name in names)]
+        for number, label in enumerate(resolution_terms.LOCAL_CLASSES)
+    ]
+    if voxels:
+        rows.append(["voxels", *(f"{voxels[name]:,}" if name in voxels else "" for name in names)])
+    known = [_summary_of(results, name) for name in names]
+    if any(compared_results.is_number(one.get("median_A")) for one in known):
+        rows.append(["median (Å)", *(_number(one.get("median_A"), "{:.2f}") for one in known)])
+        rows.append(["quartiles (Å)", *(_span(one.get("quartiles_A")) for one in known)])
+    return _table("Local resolution: share of the voxels (%)", ["class (Å)", *names], rows if names else [])
+
+
+_MEASURES: Tuple[Tuple[str, str, str], ...] = (
+    ("n_voxels", "voxels", "{:,}"),
+    ("exact_class", "same class (0 to 1)", "{:.2f}"),
+    ("within_one_class", "within one class (0 to 1)", "{:.2f}"),
+    ("kappa", "Cohen's kappa", "{:.2f}"),
+    ("spearman", "rank correlation", "{:.2f}"),
+    ("bias_A", "mean difference (Å)", "{:+.2f}"),
+    ("mae_A", "mean absolute difference (Å)", "{:.2f}"),
+)
+"""Measures of a pair that the report prints; ``comparison.json`` has more."""
+
+
+def _comparison_table(comparison: Mapping[str, Any]) -> Dict[str, Any]:
+    pairs = comparison.get("pairs") or []
+    measures = [
+        one for one in _MEASURES if any(compared_results.is_number(pair.get(one[0])) for pair in pairs)
+    ]
+    rows = [
+        [
+            " / ".join(compared_results.pair_names(pair)),
+            *(_number(pair.get(key), form).replace("-0.00", "0.00") for key, _, form in measures),
+        ]
+        for pair in pairs
+    ]
+    return _table("Agreement of the methods", ["methods", *(words for _, words, _ in measures)], rows)
+
+
+def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Dict[str, Any]:
+    mask = summary.get("mask") or {}
+    box = summary.get("box_zyx")
+    rows = [
+        ("map", summary.get("map") or entry.get("map")),
+        ("box (z, y, x; voxels)", " x ".join(str(n) for n in box) if isinstance(box, list) else None),
+        ("voxel size (Å)", _number(summary.get("voxel_size_A", entry.get("voxel_size_A")), "{:g}")),
+        ("Nyquist (Å)", _number(summary.get("nyquist_A"), "{:g}")),
+        ("half maps used", _yes_no(summary.get("half_maps"))),
+        *(
+            (f"mask: {_heading(key)}", value)
+            for key, value in mask.items()
+            if not isinstance(value, (dict, list))
+        ),
+        ("model, global", _model_name(entry.get("model"))),
+        ("model, local", _model_name(summary.get("model"))),
+        ("seed", summary.get("seed")),
+        ("version", summary.get("version")),
+        *(
+            (f"time, {_heading(k)} (s)", _number(v, "{:.2f}"))
+            for k, v in (summary.get("timings_s") or {}).items()
+        ),
+        ("peak memory (MB)", _number(summary.get("peak_memory_mb"), "{:.0f}")),
+    ]
+    return _table("The run", ("what", "value"), [row for row in rows if row[1] not in (None, "")])
+
+
+def _batch_table(results: ResultsFolder) -> Dict[str, Any] | None:
+    path = results.folder / result_files.RESULTS_CSV
+    if not path.is_file():
+        return None
+    try:
+        with open(path, newline="", encoding="utf-8", errors="replace") as stream:
+            rows = list(csv.reader(stream))
+    except (OSError, csv.Error):
+        return None
+    if not rows:
+        return None
+    width = len(rows[0])
+    return _table(f"{len(rows) - 1} maps", rows[0], [(row + [""] * width)[:width] for row in rows[1:]])
+
+
+def _cards(
+    entry: Mapping[str, Any], summary: Mapping[str, Any], results: ResultsFolder
+) -> List[Dict[str, Any]]:
+    """The cards of the models that were used, flattened for reading."""
+    from ...networks import model_card, model_store
+
+    cards = []
+    for role, value in (("global", entry.get("model")), ("local", summary.get("model"))):
+        name = _model_name(value)
+        if not name:
+            continue
+        card: Dict[str, Any] = {"role": role, "name": name, "words": [], "facts": []}
+        if isinstance(value, dict) and value.get("digest"):
+            card["facts"].append(["digest (SHA-256)", _text(value["digest"])])
+        try:
+            found = model_store.read_card(name)
+            card["words"] = model_card.in_words(found)
+            card["facts"] += [[key, _text(item)] for key, item in _flat(found)]
+        except InputError as error:
+            card["facts"].append(["card", f"not available: {error}"])
+        cards.append(card)
+    return cards
+
+
+def _flat(value: Any, prefix: str = "") -> List[Tuple[str, Any]]:
+    """Nested card entries as dotted keys; long lists (curves, bins) are counted, not listed."""
+    if isinstance(value, dict):
+        return [
+            pair
+            for key, item in value.items()
+            for pair in _flat(item, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if isinstance(value, list) and (len(value) > 8 or any(isinstance(v, (dict, list)) for v in value)):
+        return [(prefix, f"{len(value)} values")]
+    return [(prefix, ", ".join(_text(v) for v in value) if isinstance(value, list) else value)]
+
+
+def _number(value: Any, form: str) -> str:
+    return form.format(value) if compared_results.is_number(value) else ""
+
+
+def _span(value: Any) -> str:
+    if (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(compared_results.is_number(v) for v in value)
+    ):
+        return f"{value[0]:.2f} to {value[1]:.2f}"
+    return ""
+
+
+def _heading(key: str) -> str:
+    return re.sub(r"_A$", " (Å)", str(key)).replace("_", " ")
+
+
+def _model_name(value: Any) -> str:
+    return str(value.get("name", "")) if isinstance(value, dict) else str(value or "")
+
+
+def _yes_no(value: Any) -> str:
+    return "yes" if value is True else "no" if value is False else ""
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

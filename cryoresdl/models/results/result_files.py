@@ -1,0 +1,57 @@
+"""The files of a results folder: their names, and writing them whole for `localres`, `classify` and `validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Protocol
+
+import numpy as np
+
+from ..base.atomic_files import PathLike, write_json
+from ..maps import mrc_writer
+from ..maps.density_map import DensityMap
+
+CLASSIFICATION_JSON = "classification.json"
+LOCAL_RESOLUTION = "local_resolution.mrc"
+LOCAL_CLASS = "local_resolution_class.mrc"
+LOCAL_INTERVAL = "local_resolution_interval.mrc"
+MASK_USED = "mask_used.mrc"
+LOCAL_JSON = "local_resolution.json"
+COMPARISON_JSON = "comparison.json"
+DISAGREEMENT = "disagreement.mrc"
+RESULTS_CSV = "results.csv"
+VALIDATION_JSON = "validation.json"
+REPORT_HTML = "report.html"
+REPORT_JSON = "report.json"
+LOCAL_FILES = (
+    LOCAL_RESOLUTION,
+    LOCAL_CLASS,
+    LOCAL_INTERVAL,
+    MASK_USED,
+    LOCAL_JSON,
+)
+
+
+class LocalVolumes(Protocol):
+    """What is written of a local resolution: volumes (z, y, x) on the input's grid, and the JSON's content."""
+
+    resolution: np.ndarray
+    classes: np.ndarray
+    halfwidth: np.ndarray
+    mask: np.ndarray
+    info: Dict[str, Any]
+
+
+def write_local(result: LocalVolumes, density: DensityMap, folder: PathLike) -> None:
+    """Write the four volumes and then the JSON of a local resolution; the JSON's presence means all are whole."""
+    folder = Path(folder)
+    mrc_writer.write(folder / LOCAL_RESOLUTION, result.resolution, density)
+    mrc_writer.write(folder / LOCAL_CLASS, result.classes, density)
+    mrc_writer.write(folder / LOCAL_INTERVAL, result.halfwidth, density)
+    mrc_writer.write(folder / MASK_USED, result.mask.astype(np.int8), density)
+    write_json(folder / LOCAL_JSON, result.info)
+
+
+def write_classification(entries: List[Dict[str, Any]], folder: PathLike) -> None:
+    """Write ``classification.json``: a list, one entry per map."""
+    write_json(Path(folder) / CLASSIFICATION_JSON, entries)

@@ -1,0 +1,176 @@
+"""How far local-resolution volumes of one map agree, whoever made them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+
+from ..base.accuracy_measures import agreement
+from ..base.atomic_files import PathLike, shown, write_json
+from ..base.errors import InputError
+from ..base.resolution_terms import estimated, summarize
+from ..maps import density_map, mrc_reader, mrc_writer
+from ..maps.density_map import DensityMap
+from . import result_files
+from .foreign_volumes import without_background
+
+
+@dataclass
+class Estimate:
+    """One local-resolution volume: its name in tables and its values in A (z, y, x)."""
+
+    name: str
+    data: np.ndarray
+    path: str = ""
+
+
+def parse(word: str) -> tuple[str, str]:
+    """``VOL=NAME`` -> (path, name); the name defaults to the file's. A file that has the whole word as name wins.
+
+    Raises:
+        InputError: no path or no name.
+    """
+    path, separator, name = word.rpartition("=")
+    if not separator or Path(density_map.plain_path(word)).exists():
+        path = word
+        name = Path(density_map.plain_path(word)).name.split(".")[0]
+    if not path or not name:
+        raise InputError(f"{shown(word)} is not VOL=NAME; give a volume and its name in the tables.")
+    return path, name
+
+
+def load(words: Sequence[str], like: DensityMap | None = None) -> tuple[list[Estimate], DensityMap]:
+    """Read the volumes of a comparison.
+
+    Args:
+        words: ``VOL=NAME`` each.
+        like: the map that they belong to; without it the first volume gives the grid.
+
+    Returns:
+        The estimates and the map (or first volume) whose grid they share.
+
+    Raises:
+        InputError: fewer than two, a name given twice, or other boxes.
+    """
+    if len(words) < 2:
+        raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")
+    estimates: list[Estimate] = []
+    for path, name in map(parse, words):
+        if any(name == other.name for other in estimates):
+            raise InputError(f"The name {shown(name)} is given twice; name the volumes apart with VOL=NAME.")
+        volume = mrc_reader.read_values(path, like)
+        like = like or volume
+        estimates.append(Estimate(name, volume.data, str(volume.path)))
+    if like is None:
+        raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")
+    return estimates, like
+
+
+def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> dict[str, Any]:
+    """Compare every pair of volumes on the voxels that both estimate, inside the mask.
+
+    Args:
+        estimates: two or more, of one box; ``data`` of those with a filled background is cleaned in place of
+            the array (see `without_background`).
+        mask: bool (z, y, x).
+
+    Returns:
+        What ``comparison.json`` holds: ``volumes`` (name, path, summary), ``pairs`` (`evaluation.agreement`
+        with the first as the reference, ``names``, ``coverage``: the part of the mask that both estimate),
+        ``cross_table`` (rows: reference, columns: compared; equal classes in percent, as the paper's table 6)
+        and ``warnings``.
+    """
+    warnings = []
+    total = int(mask.sum()) if mask is not None else estimates[0].data.size
+    for estimate in estimates:
+        estimate.data, fill = without_background(estimate.data, mask)
+        if fill is not None:
+            warnings.append(
+                f"{estimate.name}: {fill:g} A fills the background and counts as not estimated; give a mask."
+            )
+    pairs = []
+    for first, second in combinations(estimates, 2):
+        both = estimated(first.data) & estimated(second.data)
+        if mask is not None:
+            both &= mask
+        pair: dict[str, Any] = {"names": [first.name, second.name]}
+        pair.update(agreement(first.data[both], second.data[both]))
+        pair["coverage"] = float(both.sum() / max(1, total))
+        pairs.append(pair)
+        if not both.any():
+            warnings.append(f"{first.name} and {second.name} have no estimated voxel in common.")
+    return {
+        "volumes": [
+            {"name": item.name, "path": item.path, **summarize(item.data, mask)} for item in estimates
+        ],
+        "pairs": pairs,
+        "cross_table": cross_table([item.name for item in estimates], pairs),
+        "mask_voxels": total if mask is not None else None,
+        "warnings": warnings,
+    }
+
+
+def cross_table(names: Sequence[str], pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Equal classes in percent of the voxels, every volume against every other (paper, table 6)."""
+    size = len(names)
+    table: list[list[float | None]] = [[100.0 if i == j else None for j in range(size)] for i in range(size)]
+    for pair in pairs:
+        row, column = (list(names).index(name) for name in pair["names"])
+        share = pair["exact_class"]
+        table[row][column] = table[column][row] = None if share is None else round(100 * share, 2)
+    return {"names": list(names), "percent": table}
+
+
+def disagreement(volumes: Sequence[np.ndarray], mask: np.ndarray | None = None) -> np.ndarray:
+    """Spread of the estimates at every voxel: the largest minus the smallest.
+
+    Args:
+        volumes: A (z, y, x) each.
+        mask: bool (z, y, x).
+
+    Returns:
+        float32 A (z, y, x); 0 where fewer than two volumes have an estimate.
+    """
+    low = np.full(volumes[0].shape, np.inf, np.float32)
+    high = np.zeros(volumes[0].shape, np.float32)
+    number = np.zeros(volumes[0].shape, np.uint8)
+    for values in volumes:
+        there = estimated(values)
+        low = np.where(there, np.minimum(low, values), low)
+        high = np.where(there, np.maximum(high, values), high)
+        number += there
+    known = number >= 2
+    if mask is not None:
+        known &= mask
+    return np.where(known, high - np.where(known, low, 0), 0).astype(np.float32)
+
+
+def write(
+    folder: PathLike,
+    estimates: Sequence[Estimate],
+    mask: np.ndarray | None,
+    like: DensityMap,
+    mask_path: PathLike | None = None,
+) -> dict[str, Any]:
+    """Compare, and write ``comparison.json`` and ``disagreement.mrc`` on the grid of ``like``.
+
+    Returns:
+        The content of ``comparison.json``; ``map`` is the density that gave the grid, if one did, and ``mask`` the
+        file of the mask, if it has one.
+    """
+    folder = Path(folder)
+    result = compare(estimates, mask)
+    grid = os.path.abspath(density_map.plain_path(str(like.path))) if like.path else ""
+    if grid and grid not in [os.path.abspath(estimate.path) for estimate in estimates]:
+        result["map"] = grid
+    if mask_path is not None:
+        result["mask"] = os.path.abspath(density_map.plain_path(str(mask_path)))
+    spread = disagreement([item.data for item in estimates], mask)
+    mrc_writer.write(folder / result_files.DISAGREEMENT, spread, like)
+    write_json(folder / result_files.COMPARISON_JSON, result)
+    return result

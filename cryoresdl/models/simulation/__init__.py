@@ -1,0 +1,1 @@
+"""From atoms to maps whose local resolution is known."""

@@ -1,0 +1,111 @@
+"""Options of a simulated map: resolution, noise, B-factors, masking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+
+@dataclass
+class Options:
+    """Everything about a realistic map that is not its structure; drawn by :func:`random_options` for training.
+
+    The defaults are those of a map of 3 A (:func:`plain_options` for others).
+
+    Attributes:
+        b_base: isotropic B-factor of every atom, square angstroms.
+        b_range: scale of the flexibility field's B-factors, square angstroms.
+        b_source: "field" (smooth random field), "file" (the structure's B-factors), "radial" or "none".
+        field_length: correlation length of the random field, angstroms.
+        solvent: bulk-solvent density over the mean protein density (0 = vacuum).
+        noise_slope: exponent p of the noise power spectrum (f + 0.02)^p.
+        noise_bump: height and centre (cycles per voxel) of a bump in the log noise spectrum.
+        noise_profile: relative amplitude of the noise's smooth spatial modulation.
+        noise_inside: extra noise amplitude inside the molecule over that outside: misalignment, heterogeneity and
+            solvent flattening leave real maps noisier where the particle is.
+        noise_fall: how far the log amplitude of the noise has fallen in the middle of the box's faces, with the square
+            of the distance from its centre: images are masked by a circle, and particles are aligned by their middle.
+        band_limit: cycles per voxel above which the reconstruction holds nothing (0.87 = the whole cube).
+        weighting: FSC weighting sqrt(2 FSC / (1 + FSC)) of the final map.
+        b_sharpen: B-factor of sharpening (negative) or blurring (positive) of the final map, square angstroms.
+        low_pass: cut-off in angstroms of a soft low-pass of the final map, or 0.
+        background: "noise", "soft" (soft mask), "hard" (zeros outside the mask), "zone" (zeros 2-5 A around atoms),
+            "clipped" (negative densities set to zero).
+        mask_margin: distance from the nearest atom to the edge of the mask, angstroms.
+        copies: number of symmetry copies about the z axis (1 = none).
+        auto_mask: the mask is the one that ``maps.auto_mask`` finds in the final map, as for a user without a mask;
+            the noise level still refers to the atoms' own mask.
+    """
+
+    b_base: float = 40.0
+    b_range: float = 120.0
+    b_source: str = "field"
+    field_length: float = 18.0
+    solvent: float = 0.4
+    noise_slope: float = 0.0
+    noise_bump: Tuple[float, float] = (0.0, 0.2)
+    noise_profile: float = 0.0
+    noise_inside: float = 0.0
+    noise_fall: float = 0.0
+    band_limit: float = 0.87
+    weighting: bool = False
+    b_sharpen: float = 0.0
+    low_pass: float = 0.0
+    background: str = "noise"
+    mask_margin: float = 4.0
+    copies: int = 1
+    auto_mask: bool = False
+
+
+def _b_scale(resolution: float) -> float:
+    """B-factors over those at 3 A: what limits a reconstruction to ``resolution`` blurs it by about as much."""
+    return (max(resolution, 2.0) / 3.0) ** 2
+
+
+def plain_options(resolution: float) -> Options:
+    """The options of a map as it comes from the reconstruction, in white noise: the defaults of ``simulate``.
+
+    Args:
+        resolution: angstroms; B-factors grow with its square (``docs/simulation.md``).
+    """
+    scale = _b_scale(resolution)
+    return Options(b_base=Options.b_base * scale, b_range=Options.b_range * scale)
+
+
+def random_options(rng: np.random.Generator, resolution: float) -> Options:
+    """Draw options across what users have; the spread of the training set (``docs/simulation.md``)."""
+    scale = _b_scale(resolution)
+    weighting = bool(rng.random() < 0.35)
+    sharpen = 0.0
+    kind = rng.random()
+    if kind < 0.35:
+        sharpen = -float(rng.uniform(0.3, 1.6)) * 40.0 * scale
+    elif kind < 0.45:
+        sharpen = float(rng.uniform(0.2, 1.5)) * 40.0 * scale
+    return Options(
+        b_base=float(rng.uniform(0.1, 1.5)) * 40.0 * scale,
+        b_range=float(np.exp(rng.normal(0.0, 0.7))) * 50.0 * scale,
+        b_source=str(rng.choice(["field", "file", "radial", "none"], p=[0.72, 0.1, 0.12, 0.06])),
+        field_length=float(rng.uniform(8.0, 35.0)),
+        solvent=float(rng.choice([0.0, rng.uniform(0.2, 0.65)], p=[0.45, 0.55])),
+        noise_slope=float(rng.choice([0.0, rng.uniform(-0.8, 1.2)], p=[0.5, 0.5])),
+        noise_bump=(
+            float(rng.choice([0.0, rng.normal(0, 0.5)], p=[0.6, 0.4])),
+            float(rng.uniform(0.05, 0.4)),
+        ),
+        noise_profile=float(rng.choice([0.0, rng.uniform(0.05, 0.3)], p=[0.65, 0.35])),
+        noise_inside=float(np.exp(rng.uniform(np.log(0.2), np.log(5.0)))) if rng.random() < 0.4 else 0.0,
+        band_limit=float(rng.choice([0.87, 0.49, rng.uniform(0.2, 0.48)], p=[0.55, 0.25, 0.2])),
+        weighting=weighting,
+        b_sharpen=sharpen,
+        low_pass=float(resolution * rng.uniform(0.75, 1.05)) if rng.random() < 0.15 else 0.0,
+        background=str(
+            rng.choice(["noise", "soft", "hard", "zone", "clipped"], p=[0.7, 0.12, 0.06, 0.07, 0.05])
+        ),
+        mask_margin=float(rng.uniform(2.0, 5.5) + 0.15 * resolution),
+        copies=int(rng.choice([1, 2, 3, 4, 6], p=[0.8, 0.07, 0.06, 0.04, 0.03])),
+        auto_mask=bool(rng.random() < 0.45),
+        noise_fall=float(rng.uniform(0.1, 1.2)) if rng.random() < 0.35 else 0.0,
+    )

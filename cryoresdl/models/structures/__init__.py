@@ -1,0 +1,1 @@
+"""Atoms of the Protein Data Bank: reading, downloading and selecting them."""

@@ -1,0 +1,1 @@
+"""Fitting, checkpointing and calibrating the default networks."""

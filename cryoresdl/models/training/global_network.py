@@ -1,0 +1,241 @@
+"""Training of the default global network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from ..base.accuracy_measures import calibration as reliability
+from ..base.atomic_files import PathLike
+from ..base.errors import InputError
+from ..datasets.feature_set_file import _as_list, _set_facts
+from ..features import network_inputs
+from ..networks import band_networks, keras_networks, model_archive, model_store, network_runners
+from ..networks.model_archive import MODEL_SUFFIX
+from ..networks.tensorflow_import import import_tensorflow
+from .global_calibration import _kept_apart, calibrate, calibrated, measure, rows_of, true_classes
+from .probability_score import _loss_of
+from .profile_table import Table
+from .run_files import HISTORY, _leave_card, _run_name
+
+
+def train_global(
+    data: Any,
+    out: PathLike,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    epochs: Optional[int] = None,
+    batch: Optional[int] = None,
+    name: Optional[str] = None,
+    report: Any = None,
+) -> Path:
+    """Train, calibrate, measure and save a default global model: what ``cryoresdl train cnn`` runs without --paper.
+
+    The inputs come from the shipped ``truth`` model; their table is kept in ``out`` so that a killed run resumes.
+
+    Returns:
+        path of the model file.
+    """
+    from ..base import output_folder, progress
+    from ..networks import network_runners
+    from . import profile_table
+
+    out = Path(out)
+    report = report or progress.note
+    output_folder.prepare_out(out, ["model" + MODEL_SUFFIX], overwrite, resume)
+    local_model = network_runners.load_model("truth", "local")
+    tables = [
+        profile_table.cached_table(out / f"table-{split}.npz", data, split, local_model, resume, report)
+        for split in ("train", "validation", "test")
+    ]
+    recipe = GlobalRecipe(seed=seed)
+    recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
+    model = train_members(tables[0], tables[1], recipe, report, out / HISTORY)
+    path = out / ("model" + MODEL_SUFFIX)
+    name = name or _run_name(out, "default")
+    card = save_global(model, tables[1], tables[2], path, name, recipe, data, local_model)
+    _leave_card(out, card)
+    return path
+
+
+@dataclass
+class GlobalRecipe:
+    """Hyper-parameters of the global network.
+
+    Attributes:
+        widths: of the dense layers.
+        epochs: passes over the maps; the rate falls to zero along a cosine, so nothing is chosen on the way.
+        batch: maps per step.
+        rate: highest learning rate of AdamW.
+        noise: standard deviation of noise added to the standardised inputs, but for the half maps' FSC.
+        dropout: share of neurons silenced per step.
+        decay: weight decay.
+        angstrom_weight: weight of the score in angstroms beside the one in log2.
+        seed: of weights and order.
+    """
+
+    widths: Tuple[int, ...] = (256, 256, 128)
+    epochs: int = 80
+    batch: int = 64
+    rate: float = 2e-3
+    noise: float = 0.3
+    dropout: float = 0.2
+    decay: float = 1e-2
+    angstrom_weight: float = 0.1
+    seed: int = 0
+
+
+MEMBERS = 6
+"""Networks trained from different seeds, whose distributions are averaged."""
+
+
+@dataclass
+class Ensemble:
+    """A trained global network: its card's entry and its arrays by name."""
+
+    network: Dict[str, Any]
+    weights: Dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, model: Any) -> Ensemble:
+        """Of a model file as ``model_file.load`` gives it."""
+        return cls(model.card["network"], model.weights)
+
+
+def train_members(
+    train: Table,
+    check: Table,
+    recipe: GlobalRecipe,
+    report: Any = print,
+    history_path: Optional[PathLike] = None,
+    members: int = MEMBERS,
+) -> Ensemble:
+    """Fit the members, each with its own seed.
+
+    Their distributions are averaged, not their logits: the ranked probability score leaves the logits of far bins
+    free (docs/lab-notes.md).
+
+    Raises:
+        InputError: no member asked for.
+    """
+    if members < 1:
+        raise InputError("A global model needs at least one member.")
+    network = band_networks.global_network(train.profile.shape[1], recipe.widths, members)
+    arrays: Dict[str, np.ndarray] = {}
+    for number, prefix in enumerate(band_networks.member_prefixes(network["config"])):
+        weights = fit_global(
+            train, check, replace(recipe, seed=recipe.seed + number), report, history_path, number > 0
+        )[0]
+        shared = {name: weights.pop(name) for name in ("input/mean", "input/scale")}
+        arrays.update({prefix + name: value for name, value in weights.items()}, **shared)
+    return Ensemble(network, arrays)
+
+
+def fit_global(
+    train: Table,
+    check: Table,
+    recipe: GlobalRecipe,
+    report: Any = print,
+    history_path: Optional[PathLike] = None,
+    append_history: bool = False,
+) -> Tuple[Dict[str, np.ndarray], float]:
+    """Fit one global network; returns named weights with the input's mean and scale, and the validation loss.
+
+    Args:
+        train: rows to learn from.
+        check: rows whose loss is reported.
+        recipe: hyper-parameters.
+        report: called with one line.
+        history_path: CSV of losses per epoch.
+        append_history: go on in that file, as the members after the first do.
+    """
+    tf, keras = import_tensorflow()
+    keras.utils.set_random_seed(recipe.seed)
+    keras.mixed_precision.set_global_policy("float32")
+    mean, scale = train.profile.mean(0), train.profile.std(0) + 1e-3
+    model = keras_networks.build_global(
+        band_networks.global_network(train.profile.shape[1], recipe.widths), keras, recipe.dropout
+    )
+
+    def scaled(rows: np.ndarray) -> np.ndarray:
+        return np.clip(
+            (rows - mean) / scale, -network_runners.PROFILE_CLIP, network_runners.PROFILE_CLIP
+        ).astype(np.float32)
+
+    def loss(truth: Any, logits: Any) -> Any:
+        return _loss_of(tf, logits, truth[:, 0], truth[:, 1], recipe.angstrom_weight)
+
+    noisy = _with_noise(keras, model, recipe.noise)
+    steps = recipe.epochs * -(-len(train.profile) // recipe.batch)
+    warm = min(200, steps // 4)
+    rate = keras.optimizers.schedules.CosineDecay(
+        recipe.rate / 100, max(1, steps - warm), warmup_target=recipe.rate, warmup_steps=warm
+    )
+    noisy.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.decay), loss)
+    callbacks = []
+    if history_path is not None:
+        callbacks.append(keras.callbacks.CSVLogger(str(history_path), append=append_history))
+    history = noisy.fit(
+        scaled(train.profile),
+        np.stack([train.log2_voxels, train.voxel_size], 1),
+        validation_data=(scaled(check.profile), np.stack([check.log2_voxels, check.voxel_size], 1)),
+        epochs=recipe.epochs,
+        batch_size=recipe.batch,
+        verbose=0,
+        callbacks=callbacks,
+    )
+    final = float(history.history["val_loss"][-1])
+    report(f"global network: {len(history.epoch)} epochs, validation loss {final:.4f}")
+    weights = keras_networks.weights_of(model)
+    scaling = {"input/mean": mean.astype(np.float32), "input/scale": scale.astype(np.float32)}
+    return {**weights, **scaling}, final
+
+
+def _with_noise(keras: Any, model: Any, noise: float) -> Any:
+    """The model behind noise on its inputs, except what half maps measure: that is exact, and blurring it costs a class."""
+    size = model.input_shape[-1]
+    blurred = np.ones(size, np.float32)
+    blurred[network_inputs.MEASURED_INPUTS.start : network_inputs.MEASURED_INPUTS.stop] = 0.0
+    rows = keras.Input((size,))
+    added = keras.layers.GaussianNoise(noise)(rows) - rows
+    return keras.Model(rows, model(rows + added * blurred))
+
+
+def save_global(
+    model: Ensemble,
+    check: Table,
+    test: Table,
+    path: PathLike,
+    name: str,
+    recipe: GlobalRecipe,
+    data: Any,
+    local_model: Any,
+) -> Dict[str, Any]:
+    """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
+    calibration: Dict[str, Any] = dict(calibrate(model, check))
+    metrics: Dict[str, Any] = {"split": _kept_apart(test, data)}
+    metrics["all"] = measure(model, test, calibration)
+    for kind in sorted(set(test.kind)):
+        chosen = np.asarray([k == kind for k in test.kind])
+        metrics[kind] = measure(model, rows_of(test, chosen), calibration)
+    three = calibrated(model, test, calibration).probabilities
+    calibration["reliability"] = reliability(three / three.sum(1, keepdims=True), true_classes(test))
+    card = {
+        "kind": "global",
+        "name": name,
+        "network": model.network,
+        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
+        "training": {
+            **asdict(recipe),
+            "local_model": {"name": local_model.card["name"], "digest": model_store.digest(local_model)},
+        },
+        "metrics": metrics,
+        "calibration": calibration,
+    }
+    halved = {k: v.astype(np.float16) if k.endswith("kernel") else v for k, v in model.weights.items()}
+    model_archive.save(path, card, halved)
+    return card

@@ -1,0 +1,79 @@
+"""Answers of a local network in training on held-out maps."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from ..datasets.feature_set_file import Item
+from ..inference import map_corrections
+from ..networks import band_networks
+
+
+def pad_to_four(local: np.ndarray) -> np.ndarray:
+    """(channels, z, y, x) -> (1, Z, Y, X, channels) float32 with zeros appended so that each axis divides by 4."""
+    pads = [(0, 0)] + [(0, -n % 4) for n in local.shape[1:]]
+    return np.moveaxis(np.pad(local.astype(np.float32), pads), 0, -1)[None]
+
+
+def predict_item(model: Any, item: Item, variant: str) -> np.ndarray:
+    """Bin probabilities (cells inside the mask, bins) of one item, float32."""
+    x = pad_to_four(item.local[variant])
+    logits = np.asarray(model([x, item.summary[variant][None]], training=False), np.float32)[0]
+    z, y, w = item.truth.shape
+    logits = logits[:z, :y, :w][item.truth > 0]
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def validate_local(
+    model: Any, items: Sequence[Item], known: Optional[map_corrections.Corrections] = None
+) -> Dict[str, float]:
+    """Mean over maps of the MAE (A), Spearman and within-one-class share, per variant.
+
+    Args:
+        model: the network.
+        items: maps with truth.
+        known: corrections of its answers, which a network in training has none of.
+    """
+    from scipy.stats import spearmanr
+
+    from ..base.resolution_terms import class_of
+    from ..networks.resolution_bins import quantile
+
+    found: Dict[str, List[float]] = {}
+    for item in items:
+        truth = item.truth[item.truth > 0]
+        for variant in ("single", "halves"):
+            voxel = item.info["voxel_size_A"]
+            p = predict_item(model, item, variant)
+            low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
+            if known is not None:
+                middle = map_corrections.corrected(
+                    known, item.summary[variant], item.rise[variant], middle, (high - low) / 2
+                )[0]
+            estimate = 2.0**middle * voxel
+            found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
+            varies = min(np.ptp(estimate), np.ptp(truth)) > 0
+            rho = float(spearmanr(estimate, truth)[0]) if varies else float("nan")
+            found.setdefault(f"val_{variant}_rho", []).append(rho)
+            near = np.abs(class_of(estimate).astype(int) - class_of(truth)) <= 1
+            found.setdefault(f"val_{variant}_within1", []).append(float(near.mean()))
+            found.setdefault(f"val_{variant}_log2", []).append(
+                float(np.abs(np.log2(estimate / truth)).mean())
+            )
+    return {k: float(np.nanmean(v)) for k, v in found.items()}
+
+
+def inference_model(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
+    """The local network as users will run it (``backend``), called like the Keras model; float16 weights as shipped."""
+    from ..networks import network_runners
+
+    shipped = {k: v.astype(np.float16) for k, v in weights.items()}
+    run, _ = network_runners.runner(band_networks.local_network(tuple(channels)), shipped)
+
+    def call(inputs: Sequence[np.ndarray], training: bool = False) -> np.ndarray:
+        return run({"x": inputs[0], "summary": inputs[1]})
+
+    return call

@@ -1,0 +1,338 @@
+"""Training of the default local network on feature sets: loss, batches, checkpoints, calibration.
+
+Loss: the continuous ranked probability score of the predicted distribution, in log2(resolution) and in angstroms. It is
+ordinal (a near miss costs little, a far one much) and proper (honest spreads score best).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from ..base.atomic_files import PathLike
+from ..base.errors import InputError
+from ..datasets.feature_set_file import (
+    KNOWN,
+    TRUTH,
+    EmptySplitError,
+    _as_list,
+    _set_facts,
+    agreed_labels,
+    fresh_sets,
+    kept_apart,
+    load_split,
+)
+from ..inference import map_corrections
+from ..networks import band_networks, keras_networks
+from ..networks.model_archive import MODEL_SUFFIX
+from ..networks.tensorflow_import import import_tensorflow
+from .crop_batches import LocalRecipe, _prefetch, batches
+from .held_out_answers import inference_model, validate_local
+from .probability_score import _loss
+from .run_files import (
+    BEST,
+    CHECKPOINT,
+    HISTORY,
+    _append_history,
+    _checkpoint,
+    _cut_history,
+    _leave_card,
+    _restore,
+    _run_name,
+    _save_arrays,
+    _sets,
+)
+
+VALIDATION_MAPS = 30
+"""Maps of each feature set that a training is watched on."""
+
+
+def fit_local(
+    data: Any,
+    out: PathLike,
+    recipe: Optional[LocalRecipe] = None,
+    resume: bool = False,
+    start: Optional[Dict[str, np.ndarray]] = None,
+    report: Any = print,
+    validate_every: int = 500,
+    labels: str = "",
+) -> Dict[str, np.ndarray]:
+    """Train the local network; checkpoint and history in ``out``.
+
+    Args:
+        data: feature set(s).
+        out: folder for ``checkpoint.npz``, ``best.npz`` and ``history.csv``.
+        recipe: hyper-parameters.
+        resume: go on from the checkpoint when there is one.
+        start: named weights to begin with (fine-tuning).
+        report: called with one line of progress.
+        validate_every: steps between validations on whole maps; the best validation error is kept.
+        labels: what the sets' labels are, which a run keeps when it is resumed; empty where nobody knows.
+
+    Returns:
+        the best weights by name.
+    """
+    recipe = recipe or LocalRecipe()
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    tf, keras = import_tensorflow()
+    keras.utils.set_random_seed(recipe.seed)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if recipe.bfloat16 else "float32")
+    network = band_networks.local_network(recipe.channels)
+    model = keras_networks.build_local(network, keras)
+    if start is not None:
+        keras_networks.set_weights(model, start)
+    train_items, check_items = load_split(data, "train"), load_split(data, "validation", VALIDATION_MAPS)
+    if any(item.info.get("kind") == KNOWN for item in [*train_items, *check_items]):
+        raise InputError(
+            "The training set knows one resolution per map only; train 'cnn' on it, or give local-resolution volumes."
+        )
+    variables = model.trainable_variables
+    moments = [[tf.Variable(tf.zeros(v.shape)) for v in variables] for _ in range(2)]
+    first, best = 0, float("inf")
+    checkpoint = out / "checkpoint.npz"
+    if resume and checkpoint.exists():
+        first, best = _restore(checkpoint, model, moments, _sets(data), labels)
+        _cut_history(out / "history.csv", first)
+        report(f"resumed at step {first}")
+
+    @tf.function(reduce_retracing=True)
+    def step(x: Any, t: Any, s: Any, v: Any, rate: Any, number: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss, error = _loss(tf, model([x, s], training=True), t, v, recipe.angstrom_weight)
+        grads = tape.gradient(loss, variables)
+        grads, _ = tf.clip_by_global_norm([tf.cast(g, tf.float32) for g in grads], 1.0)
+        for variable, gradient, m1, m2 in zip(variables, grads, moments[0], moments[1]):
+            m1.assign(0.9 * m1 + 0.1 * gradient)
+            m2.assign(0.995 * m2 + 0.005 * gradient * gradient)
+            change = (m1 / (1 - 0.9**number)) / (tf.sqrt(m2 / (1 - 0.995**number)) + 1e-7)
+            variable.assign_sub(rate * tf.cast(change, variable.dtype))
+        return loss, error
+
+    stream = _prefetch(batches(train_items, recipe, first))
+    begun, losses, errors = time.time(), [], []
+    for number in range(first + 1, recipe.steps + 1):
+        warm = min(1.0, number / 300)
+        rate = recipe.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * number / recipe.steps)))
+        x, t, s, v = next(stream)
+        loss, error = step(x, t, s, v, tf.constant(rate, tf.float32), tf.constant(float(number), tf.float32))
+        losses.append(float(loss))
+        errors.append(float(error))
+        if number % validate_every == 0 or number == recipe.steps:
+            checks = validate_local(model, check_items)
+            row = {
+                "step": number,
+                "loss": round(float(np.mean(losses)), 5),
+                "log2_error": round(float(np.mean(errors)), 5),
+                **{k: round(v, 5) for k, v in checks.items()},
+                "rate": round(float(rate), 7),
+                "seconds": round(time.time() - begun, 1),
+            }
+            _append_history(out / "history.csv", row)
+            per_step = (time.time() - begun) / (number - first)
+            report(f"{json.dumps(row)} ETA {(recipe.steps - number) * per_step / 60:.0f} min")
+            losses, errors = [], []
+            # Relative errors: in angstroms a few maps of 20 A and more would choose the weights.
+            score = checks["val_single_log2"] + 0.5 * checks["val_halves_log2"]
+            if score < best:
+                best = score
+                _save_arrays(out / "best.npz", keras_networks.weights_of(model))
+            _checkpoint(checkpoint, model, moments, number, best, _sets(data), labels)
+    with np.load(out / "best.npz") as stored:
+        return {k: stored[k] for k in stored.files}
+
+
+def save_local(
+    weights: Dict[str, np.ndarray],
+    data: Any,
+    path: PathLike,
+    name: str,
+    recipe: LocalRecipe,
+    training: Dict[str, Any],
+    limit: Optional[int] = None,
+) -> Dict[str, Any]:
+    """Calibrate on the validation split, measure on the test split, and write the model file.
+
+    Args:
+        weights: of the trained network.
+        data: feature set(s) with validation and test splits.
+        path: model file to write.
+        name: model name.
+        recipe: of the training, for the card.
+        training: further facts for the card (labels, seconds, maps).
+        limit: at most so many validation and test maps of each set.
+
+    Returns:
+        the card.
+    """
+    from ..networks import model_archive
+
+    known, metrics = _held_out(inference_model(weights, recipe.channels), data, limit)
+    card = {
+        "kind": "local",
+        "name": name,
+        "network": band_networks.local_network(recipe.channels),
+        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
+        "training": {**asdict(recipe), **training},
+        "calibration": known.calibration,
+        "metrics": metrics,
+    }
+    model_archive.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
+    return card
+
+
+def _held_out(
+    model: Any, data: Any, limit: Optional[int] = None, **how: Any
+) -> Tuple[map_corrections.Corrections, Dict[str, Any]]:
+    """What rests on held-out maps: corrections (validation split) and a card's ``metrics`` (test split).
+
+    Args:
+        model: the network.
+        data: feature set(s).
+        limit: at most so many validation and test maps of each set.
+        **how: of ``correction_training.calibrate``.
+    """
+    from . import correction_networks
+
+    known = correction_networks.calibrate(model, data, limit, **how)
+    try:
+        items = load_split(data, "test", limit)
+    except EmptySplitError:
+        return known, {"note": "the data set has no test split"}
+    metrics: Dict[str, Any] = {"split": kept_apart(item.info.get("kind", "") for item in items)}
+    metrics.update(_json_figures(validate_local(model, items, known)))
+    metrics["maps"] = len(items)
+    return known, metrics
+
+
+def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = False) -> Path:
+    """A trained local model with its answers corrected and calibrated on other maps; its network stays.
+
+    Args:
+        data: feature set(s) with a validation and a test split. Training splits of sets that the model did not learn
+            from are for the networks that correct every map by its profile (``correction_training.calibrate``).
+        start: name or file of the model.
+        out: folder for ``model.cryoresdl``.
+        overwrite: replace an earlier model in ``out``.
+
+    Returns:
+        path of the model file.
+
+    Raises:
+        InputError: another kind of model, or a set without a validation split.
+    """
+    from ..base import output_folder
+    from ..networks import model_archive
+
+    model = _local_start(start)
+    output_folder.prepare_out(Path(out), ["model" + MODEL_SUFFIX], overwrite, False)
+    network = inference_model(model.weights, model.card["network"]["config"]["channels"])
+    known, metrics = _held_out(
+        network, data, fresh=fresh_sets(data, model.card), before=map_corrections.Corrections.of(model)
+    )
+    before = model.card.get("calibration", {})
+    kept = {k: before[k] for k in ("spread", "spread_knots", "spread_factors") if k in before}
+    calibration = {
+        **known.calibration,
+        map_corrections.PROFILE: before.get(map_corrections.PROFILE, kept),
+        "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
+    }
+    path = Path(out) / ("model" + MODEL_SUFFIX)
+    weights = {k: v for k, v in model.weights.items() if not k.startswith(map_corrections.WEIGHTS + "/")}
+    arrays = {f"{map_corrections.WEIGHTS}/{k}": v.astype(np.float16) for k, v in known.arrays.items()}
+    card = {**model.card, "calibration": calibration, "metrics": metrics}
+    model_archive.save(path, card, {**weights, **arrays})
+    _leave_card(Path(out), card)
+    return path
+
+
+def _local_start(start: str) -> Any:
+    """The default local model of that name or file, to go on from."""
+    from ..networks import model_store
+
+    model = model_store.load(start)
+    if model.card["network"]["name"] != band_networks.LOCAL_NETWORK:
+        raise InputError(f"{start} is no default local model; start from one, or from 'none'.")
+    band_networks.check_features(model.card, start)
+    return model
+
+
+def _json_figures(figures: Dict[str, float]) -> Dict[str, Optional[float]]:
+    """Rounded figures; None for what is undefined (the rank correlation of constant labels)."""
+    return {k.replace("val_", ""): round(float(v), 4) if np.isfinite(v) else None for k, v in figures.items()}
+
+
+CROPS_PER_MAP = 6
+"""Crops of every map in what ``--epochs`` counts as one epoch."""
+
+
+def train_local(
+    data: Any,
+    out: PathLike,
+    labels: Optional[str] = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    epochs: Optional[int] = None,
+    batch: Optional[int] = None,
+    name: Optional[str] = None,
+    start: Optional[str] = None,
+    report: Any = None,
+) -> Path:
+    """Train, calibrate, measure and save a default local model: what ``cryoresdl train unet`` runs.
+
+    Args:
+        data: feature set(s) made by ``cryoresdl dataset features``.
+        out: folder for ``model.cryoresdl``, ``card.json``, ``history.csv``, its figure and the checkpoint.
+        labels: what the set's labels are, None to take what it says; for "monores" and "resmap" training starts from
+            the shipped ``truth`` model, because their maps are few.
+        resume: go on from the checkpoint.
+        overwrite: replace an earlier model in ``out``.
+        seed: of batches and weights.
+        epochs: passes over the maps; None takes 6,000 steps (from a trained model 3,000 for "truth", 600 for others).
+        batch: crops per step.
+        name: of the model; None takes the name of the folder ``out``.
+        start: model to start from; "none" starts from scratch.
+        report: called with progress lines.
+
+    Returns:
+        path of the model file.
+
+    Raises:
+        InputError: labels that the sets contradict or do not agree on, or a run begun on others.
+    """
+    from ..base import output_folder, progress
+
+    out = Path(out)
+    report = report or progress.note
+    labels = agreed_labels(data, labels)
+    output_folder.prepare_out(out, ["model" + MODEL_SUFFIX], overwrite, resume)
+    if overwrite and not resume:
+        for stale in (BEST, CHECKPOINT, HISTORY):
+            (out / stale).unlink(missing_ok=True)
+    if start is None:
+        start = "none" if labels == TRUTH else "truth"
+    weights = None
+    recipe = LocalRecipe(seed=seed, batch=batch or LocalRecipe.batch)
+    if start != "none":
+        first = _local_start(start)
+        weights = dict(first.weights)
+        channels = tuple(first.card["network"]["config"]["channels"])
+        recipe = replace(recipe, channels=channels, rate=4e-4, steps=3000)
+        if labels != TRUTH:
+            recipe = replace(recipe, rate=2e-4, steps=600, halves_share=0.0)
+    if epochs:
+        maps_there = _set_facts(data)["maps"].get("train", 0)
+        recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))
+    begun = time.time()
+    every = min(200, max(1, recipe.steps // 10))
+    fitted = fit_local(data, out, recipe, resume, weights, report, every, labels)
+    facts = {"labels": labels, "start": start, "seconds": round(time.time() - begun)}
+    path = out / ("model" + MODEL_SUFFIX)
+    _leave_card(out, save_local(fitted, data, path, name or _run_name(out, labels), recipe, facts))
+    return path
