@@ -5,15 +5,14 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.tests.helpers.needs import missing
+from cryoresdl.tests.helpers.places import REPOSITORY  # noqa: E402
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
 
 pytestmark = pytest.mark.skipif(not (DOCS / "conf.py").is_file(), reason="the guide is only in the checkout")

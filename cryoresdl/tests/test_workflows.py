@@ -14,8 +14,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from cryoresdl.tests.helpers.chain_case import MAPS, ChainCase
 from cryoresdl.tests.helpers.scipion_case import ScipionCase, ball, blob, needs_models
-from cryoresdl.tests.test_protocols_chain import MAPS, ChainCase
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "workflows.py"
 needs_script = unittest.skipUnless(SCRIPT.is_file(), "the examples of the guide are only in the checkout")

@@ -32,7 +32,7 @@ ACCEPTED = 0
 
 def seeds_map():
     """Small maps in every mode and wrapping."""
-    from cryoresdl.tests.test_maps import density, mrc
+    from cryoresdl.tests.helpers.raw_mrc import density, mrc
 
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("i1", "i2", "u2", "f2", "f4"):

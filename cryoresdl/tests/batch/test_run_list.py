@@ -21,24 +21,13 @@ from cryoresdl.models.batch import job_list, jobs, results_ledger, run_list, val
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.maps import automatic_mask, density_map, mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files
-from cryoresdl.tests.helpers import quick_engine
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
+from cryoresdl.tests.helpers.written_maps import write_map
 
 OPTIONS = jobs.Options(report=False)
 
 
-@pytest.fixture(autouse=True)
-def _instant(monkeypatch, request):
-    if "real_engine" not in request.keywords:
-        quick_engine.instant(monkeypatch)
-
-
-def write_map(path, seed=0, box=12):
-    rng = np.random.default_rng(seed)
-    data = rng.normal(size=(box,) * 3).astype(np.float32)
-    data[3:9, 3:9, 3:9] += 5
-    mrc_writer.write(path, data, density_map.DensityMap(data, 1.5, (1.0, 2.0, 3.0)))
-    return str(path)
+pytestmark = pytest.mark.usefixtures("instant_engine")
 
 
 def write_list(path, rows, columns=None):

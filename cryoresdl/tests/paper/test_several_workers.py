@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +11,9 @@ import pytest
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.paper.several_workers import Cluster
 from cryoresdl.models.training import run_files
+from cryoresdl.tests.helpers.map_sets import global_set
 from cryoresdl.tests.helpers.needs import free_ports
-from cryoresdl.tests.test_evaluate import global_set
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from cryoresdl.tests.helpers.places import REPOSITORY
 
 
 def start(data, out, epochs, cluster=None, worker=None, resume=False):

@@ -20,11 +20,12 @@ import pytest
 from cryoresdl.models.base import output_folder
 from cryoresdl.models.batch import jobs, results_ledger, validate_map
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.networks import model_store
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.quick_engine import PROGRAM
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
+from cryoresdl.tests.helpers.written_maps import check_whole, write_map
 
 ENGINE = [sys.executable, "-m", "cryoresdl.models"]
 VOLUMES = (
@@ -57,24 +58,6 @@ def quick(tmp_path):
     """Words that start the command line with the instant engine."""
     (tmp_path / "quick.py").write_text(PROGRAM)
     return [sys.executable, str(tmp_path / "quick.py")]
-
-
-def write_map(path, seed=0, box=24):
-    data = np.random.default_rng(seed).normal(size=(box,) * 3).astype(np.float32)
-    data[6:18, 6:18, 6:18] += 5
-    mrc_writer.write(path, data, density_map.DensityMap(data, 1.5))
-    return str(path)
-
-
-def check_whole(folder):
-    """Every file that is there is whole; no JSON is torn, no volume is short."""
-    for path in folder.rglob("*"):
-        if path.name.startswith(".part-"):
-            continue
-        if path.suffix == ".json":
-            json.loads(path.read_text())
-        elif path.suffix == ".mrc":
-            mrc_reader.read_values(path)
 
 
 class TestKills:

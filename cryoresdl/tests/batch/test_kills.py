@@ -19,7 +19,7 @@ from cryoresdl.models.base import run_record
 from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
-from cryoresdl.tests.test_faults import check_whole, write_map
+from cryoresdl.tests.helpers.written_maps import check_whole, write_map
 
 ENGINE = [sys.executable, "-m", "cryoresdl.models"]
 KILLS = int(os.environ.get("CRYORESDL_KILLS", "3"))

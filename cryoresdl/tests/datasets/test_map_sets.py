@@ -33,7 +33,7 @@ from cryoresdl.models.datasets.splits import paper_patch_counts, paper_patch_spl
 from cryoresdl.models.maps import density_map, mrc_writer
 from cryoresdl.models.structures import structure_download, structure_reader
 from cryoresdl.models.structures.atoms import molecular_weight_kda, protein_chains
-from cryoresdl.tests.test_structures import atom
+from cryoresdl.tests.helpers.pdb_lines import atom
 
 TABLE_7 = {
     "monores": ([1634, 1632, 1666, 658, 1712, 1409, 349, 229, 225, 1557, 648, 396, 1329], (9670, 1080, 2694)),

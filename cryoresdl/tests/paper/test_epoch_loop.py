@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,22 +14,8 @@ from cryoresdl.models.networks import paper_networks, paper_predictors
 from cryoresdl.models.paper import dnn_compression, dnn_dual_solver, epoch_loop, examples
 from cryoresdl.models.paper.keras_stepper import KerasStepper
 from cryoresdl.models.training import run_files
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def blobs(count, side=8, seed=0):
-    """Maps in three classes that differ in brightness, with noise."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    maps = random.random((count, side, side, side)) * 0.4 + 0.3 * labels[:, None, None, None]
-    return examples.Arrays(maps.astype(np.float32), labels.astype(np.int64))
-
-
-def recipe(**changes):
-    return epoch_loop.Recipe(
-        **{**dict(optimizer="sgd", learning_rate=0.03, batch=7, epochs=6, patience=None), **changes}
-    )
+from cryoresdl.tests.helpers.places import REPOSITORY
+from cryoresdl.tests.helpers.small_training import blobs, recipe
 
 
 def dual(seed=3, **changes):
@@ -186,33 +170,32 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from cryoresdl.models import networks, training
-sys.path.insert(0, {tests!r})
-from cryoresdl.tests.test_training import blobs, recipe
-keras = networks.import_keras()
+from cryoresdl.models.networks import paper_networks, tensorflow_import
+from cryoresdl.models.paper import epoch_loop, keras_stepper
+from cryoresdl.tests.helpers.small_training import blobs, recipe
+keras = tensorflow_import.import_keras()
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 keras.utils.set_random_seed(5)
-network = networks.describe(networks.CNN, 0.1, 8)
-model = networks.build(network)
+network = paper_networks.describe(paper_networks.CNN, 0.1, 8)
+model = paper_networks.build(network)
 chosen = recipe(optimizer="adam", learning_rate=0.003, epochs=10)
-stepper = training.KerasStepper(model, blobs(24), blobs(9, seed=1), chosen, 5, logits=True)
+stepper = keras_stepper.KerasStepper(model, blobs(24), blobs(9, seed=1), chosen, 5, logits=True)
 def report(line):
     print(line, flush=True)
     time.sleep(float(sys.argv[2]))
-training.run_epochs(stepper, chosen, Path(sys.argv[1]), {{"seed": 5}}, resume=True, report=report)
+epoch_loop.run_epochs(stepper, chosen, Path(sys.argv[1]), {"seed": 5}, resume=True, report=report)
 """
 
 
 def test_kill_9_and_resume_give_the_same_history(tmp_path):
     """A CNN with dropout and Adam: order, dropout and moments must all come back."""
-    script = SCRIPT.format(tests=str(Path(__file__).parent))
     environment = dict(os.environ, PYTHONPATH=str(REPOSITORY))
 
     def start(folder, pause):
         folder.mkdir(exist_ok=True)
         return subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(script), str(folder), str(pause)],
+            [sys.executable, "-c", SCRIPT, str(folder), str(pause)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.simulation import atom_density
 from cryoresdl.models.structures import structure_reader
-from cryoresdl.tests.test_structures import atom, write
+from cryoresdl.tests.helpers.pdb_lines import atom, write
 
 REFERENCE = re.compile(
     r"eman2_(\w+?)_box(auto)?(\d+)_apix([\d.]+)_res([\d.]+?)(_center)?(_bfac)?(_het)?\.mrc\.gz"

@@ -26,12 +26,12 @@ from cryoresdl.models.results import result_files
 from cryoresdl.objects import getVerdict
 from cryoresdl.protocols import ProtCryoResValidate
 from cryoresdl.tests.helpers.needs import missing
+from cryoresdl.tests.helpers.places import REPOSITORY as ROOT
 from cryoresdl.tests.helpers.quick_engine import PROGRAM
 from cryoresdl.tests.helpers.scipion_case import ScipionCase, blob, needs_models
 from cryoresdl.tests.helpers.slurm_here import CannotStart, SlurmHere, absent
-from cryoresdl.tests.test_batch import write_map
+from cryoresdl.tests.helpers.written_maps import write_map
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 
 pytestmark = [

@@ -1,0 +1,19 @@
+"""Examples and recipes of trainings that take seconds."""
+
+import numpy as np
+
+from cryoresdl.models.paper import epoch_loop, examples
+
+
+def blobs(count, side=8, seed=0):
+    """Maps in three classes that differ in brightness, with noise."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    maps = random.random((count, side, side, side)) * 0.4 + 0.3 * labels[:, None, None, None]
+    return examples.Arrays(maps.astype(np.float32), labels.astype(np.int64))
+
+
+def recipe(**changes):
+    return epoch_loop.Recipe(
+        **{**dict(optimizer="sgd", learning_rate=0.03, batch=7, epochs=6, patience=None), **changes}
+    )
