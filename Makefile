@@ -31,6 +31,7 @@ lint:
 	@tools/install.sh lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations $$($(BIN)/python tools/gui_side.py)
 	$(BIN)/mypy cryoresdl/models
 

@@ -66,7 +66,7 @@ setup(
         "resmap": ["scipion-em-resmap"],
         "dask": ["distributed", "dask-jobqueue"],
         "test": ["pytest", "pytest-cov", "hypothesis", "psutil", "distributed", "dask-jobqueue"],
-        "lint": ["ruff", "mypy", "vermin"],
+        "lint": ["ruff", "mypy", "vermin", "import-linter"],
         "docs": ["sphinx", "myst-parser"],
     },
     entry_points={

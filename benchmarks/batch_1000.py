@@ -111,7 +111,7 @@ def write_map(path, seed, box):
         axes = [np.exp(-((grid - c) ** 2) / (2 * spread**2)) for c in centre]
         data += np.einsum("i,j,k->ijk", *axes)
     data = data.astype(np.float32)
-    mrc_writer.write(path, data, density_map.DensityMap(data, 1.5))
+    mrc_writer.write_volume(path, data, density_map.DensityMap(data, 1.5))
 
 
 def watch(process, out):

@@ -94,7 +94,7 @@ def write_map(path, box):
     axis = (np.arange(box, dtype=np.float32) - box / 2) ** 2
     inside = axis[:, None, None] + axis[:, None] + axis < (0.27 * box) ** 2
     data = 0.1 * np.roll(data, 7) + inside * (smooth / smooth.std() + 1.5)
-    mrc_writer.write(path, data.astype(np.float32), density_map.DensityMap(data, 1.1))
+    mrc_writer.write_volume(path, data.astype(np.float32), density_map.DensityMap(data, 1.1))
 
 
 def spent(base, name):

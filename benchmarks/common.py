@@ -121,6 +121,6 @@ def noise_map(
     data[mask] *= 3
     like = density_map.DensityMap(data, 1.0)
     paths = folder / f"{name}.mrc", folder / f"{name}_mask.mrc"
-    mrc_writer.write(paths[0], data, like)
-    mrc_writer.write(paths[1], mask.astype(np.int8), like)
+    mrc_writer.write_volume(paths[0], data, like)
+    mrc_writer.write_volume(paths[1], mask.astype(np.int8), like)
     return paths

@@ -34,7 +34,7 @@ def share(good: np.ndarray) -> str:
     return f"{int(good.sum())}/{good.size} = {100 * good.mean():.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
-def evaluate(rows: profile_table.Table, model: model_archive.Model, seed: int = 0) -> dict:
+def evaluate(rows: profile_table.ProfileTable, model: model_archive.Model, seed: int = 0) -> dict:
     """All figures of one table of profiles."""
     calibration = model.card["calibration"]
     network = global_network.Ensemble.of(model)
@@ -137,13 +137,13 @@ def main() -> None:
     )
     found: dict = {}
     if args.features:
-        rows = profile_table.table(args.features, "test", local, args.limit)
+        rows = profile_table.cached_table(args.features, "test", local, args.limit)
         for kind in sorted(set(rows.kind)) + ["realistic"]:
             chosen = np.asarray([k.startswith(kind) for k in rows.kind])
             found[kind] = evaluate(global_calibration.rows_of(rows, chosen), model)
     if args.maps:
         found["the paper's noiseless maps"] = evaluate(
-            profile_table.table([args.maps], "test", local, args.limit), model
+            profile_table.cached_table([args.maps], "test", local, args.limit), model
         )
     for name, figures in found.items():
         print(f"\n{name}")

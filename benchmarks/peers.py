@@ -97,7 +97,7 @@ def write_job(folder: Path, half1: np.ndarray, half2: np.ndarray, mask: np.ndarr
     """The files of one job, all float32: what every program reads."""
     like = density_map.DensityMap(half1, voxel)
     for name, data in (("half1", half1), ("half2", half2), ("map", (half1 + half2) / 2), ("mask", mask)):
-        mrc_writer.write(folder / f"{name}.mrc", np.ascontiguousarray(data, np.float32), like)
+        mrc_writer.write_volume(folder / f"{name}.mrc", np.ascontiguousarray(data, np.float32), like)
 
 
 def cost(boxes: list[int], repeats: int, sampling: float) -> list[dict]:

@@ -16,10 +16,10 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from cryoresdl.models.base import resolution_terms
-from cryoresdl.models.datasets.feature_set_file import Item, read_items
+from cryoresdl.models.datasets.feature_set_file import FeatureItem, read_items
 
 
-def rows_of(item: Item, inside: np.ndarray) -> np.ndarray:
+def rows_of(item: FeatureItem, inside: np.ndarray) -> np.ndarray:
     """(cells, features): the cell's channels beside the map's profile and voxel size."""
     local = item.local["single"][:, inside].T.astype(np.float32)
     profile = np.broadcast_to(item.summary["single"], (len(local), item.summary["single"].size))

@@ -25,7 +25,7 @@ from cryoresdl.models.paper import epoch_loop, examples, keras_stepper
 from cryoresdl.models.training import crop_batches, local_network
 
 
-def random_items(count: int = 4, side: int = 48) -> list[feature_set_file.Item]:
+def random_items(count: int = 4, side: int = 48) -> list[feature_set_file.FeatureItem]:
     """Maps of a feature set as they are in memory, filled with noise."""
     rng = np.random.default_rng(0)
     found = []
@@ -41,15 +41,15 @@ def random_items(count: int = 4, side: int = 48) -> list[feature_set_file.Item]:
             for v in feature_set_file.VARIANTS
         }
         truth = np.where(common.ball(side, side**3 // 4), 5.0, 0.0).astype(np.float32)
-        found.append(feature_set_file.Item(local, summary, truth, {"voxel_size_A": 1.2}))
+        found.append(feature_set_file.FeatureItem(local, summary, truth, {"voxel_size_A": 1.2}))
     return found
 
 
 def default_local(steps: int, bfloat16: bool) -> dict:
     """The default local network by `fit_local` itself, timed by when it asks for batches."""
-    recipe = crop_batches.LocalRecipe(steps=steps, bfloat16=bfloat16)
+    recipe = crop_batches.LocalNetworkRecipe(steps=steps, bfloat16=bfloat16)
     items, times = random_items(), []
-    real = crop_batches.batches
+    real = crop_batches.crop_batches
 
     def timed(*words):
         for batch in real(*words):
@@ -73,15 +73,15 @@ def default_local(steps: int, bfloat16: bool) -> dict:
 
 def paper(kind: str, width: float, batch: int, steps: int) -> dict:
     """A network of the paper by the paper's stepper."""
-    network = paper_networks.describe(kind, width)
+    network = paper_networks.describe_network(kind, width)
     side = network["config"]["side"]
     rng = np.random.default_rng(0)
     shape = (batch,) + (side,) * 3
     labels = rng.integers(0, 3, shape if kind == paper_networks.UNET else (batch,))
     data = examples.Arrays(rng.random(shape, dtype=np.float32), labels)
-    recipe = epoch_loop.Recipe("adam", 1e-3, batch, 1, None)
+    recipe = epoch_loop.EpochRecipe("adam", 1e-3, batch, 1, None)
     stepper = keras_stepper.KerasStepper(
-        paper_networks.build(network), data, data, recipe, 0, kind != paper_networks.UNET
+        paper_networks.build_paper_network(network), data, data, recipe, 0, kind != paper_networks.UNET
     )
     times = [time.perf_counter()]
     for epoch in range(steps):

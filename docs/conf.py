@@ -40,14 +40,16 @@ html_logo = (
     "../cryoresdl/cryoresdl_logo.png" if (HERE.parent / "cryoresdl/cryoresdl_logo.png").exists() else None
 )
 
-NOT_API = {"__main__", "commands", "weights", "templates_html"}
+NOT_API = ("__main__", "cli.commands")
 
 
 def write_api(app):
     """One page per engine module, so that no module can be forgotten."""
     folder = HERE / "api"
     folder.mkdir(exist_ok=True)
-    names = [m.name for m in pkgutil.iter_modules(cryoresdl.models.__path__) if m.name not in NOT_API]
+    start = cryoresdl.models.__name__ + "."
+    found = pkgutil.walk_packages(cryoresdl.models.__path__, start)
+    names = [m.name[len(start) :] for m in found if not m.name[len(start) :].startswith(NOT_API)]
     for old in folder.glob("*.rst"):
         if old.stem not in names and old.stem != "index":
             old.unlink()

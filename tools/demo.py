@@ -147,7 +147,7 @@ def importable(path, density, folder):
     os.makedirs(folder, exist_ok=True)
     stem = re.sub(r"(\.mrc|\.map|\.ccp4|\.gz|\.bz2)+$", "", os.path.basename(path), flags=re.I)
     target = os.path.abspath(os.path.join(folder, (re.sub(r"[^A-Za-z0-9_-]+", "_", stem) or "map") + ".mrc"))
-    mrc_writer.write(target, density.data, density)
+    mrc_writer.write_volume(target, density.data, density)
     return target
 
 

@@ -157,7 +157,7 @@ class Builder:
         target = self.uploads / (path.name.split(".")[0] + ".mrc")
         if not target.exists():
             volume = mrc_reader.read_values(str(path))
-            mrc_writer.write(target, volume.data, volume)
+            mrc_writer.write_volume(target, volume.data, volume)
         return str(target)
 
 

@@ -52,7 +52,7 @@ class ProtCryoResImportModel(EMProtocol, ProtImportBase):
         with atomic_path(target) as partial:
             shutil.copyfile(path, str(partial))
         # Reads every weight and compares digests: a damaged copy must fail here, not in somebody's validation.
-        model_store.load(target)
+        model_store.load_named(target)
         self._defineOutputs(**{ImportModelOutputs.outputModel.name: ResolutionModel.fromFile(target)})
 
     # --------------------------- INFO functions ------------------------------

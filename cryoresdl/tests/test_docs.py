@@ -58,7 +58,7 @@ def test_commands_of_the_guide_exist():
                 pytest.fail(f"{page.name}: cryoresdl {line} is refused")
     assert found > 20
     figures = (DOCS / "guide" / "figures.md").read_text()
-    assert [kind for kind in figure_catalogue.KINDS if f"`{kind}`" not in figures] == []
+    assert [kind for kind in figure_catalogue.FIGURE_KINDS if f"`{kind}`" not in figures] == []
 
 
 @pytest.mark.slow

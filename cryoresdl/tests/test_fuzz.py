@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.batch import job_list
-from cryoresdl.models.batch.jobs import Options
+from cryoresdl.models.batch.jobs import ValidationOptions
 from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.networks import model_store
 from cryoresdl.models.structures import structure_reader
@@ -135,7 +135,7 @@ def test_any_archive_is_no_model(tmp_path_factory, members):
                 archive.writestr(name.replace("\0", "") or "x", body)
     path = folder / "any.cryoresdl"
     path.write_bytes(stream.getvalue())
-    assert refused_or(model_store.load, path) is None
+    assert refused_or(model_store.load_named, path) is None
     assert [each.name for each in folder.iterdir()] == ["any.cryoresdl"]
 
 
@@ -145,7 +145,7 @@ def test_any_table_of_words_is_a_list_or_refused(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "words.csv"
     lines = ["map,claimed,note"] + [",".join(row) for row in rows]
     path.write_text("\n".join(lines), encoding="utf-8", errors="surrogateescape" if not rows else "replace")
-    jobs = refused_or(lambda each: job_list.read_list(each, Options()), path)
+    jobs = refused_or(lambda each: job_list.read_list(each, ValidationOptions()), path)
     assert jobs is None or len({job.folder for job in jobs}) == len(jobs)
 
 

@@ -140,7 +140,7 @@ def test_a_model_file_never_runs_code(tmp_path):
         else:
             model_file_with(path, members, weights)
         with pytest.raises(errors.InputError):
-            model_store.load(path)
+            model_store.load_named(path)
         assert not os.path.exists(owned), name
     assert not any(
         "pickle" in line for line in open(model_archive.__file__) if line.startswith(("import", "from"))
@@ -173,7 +173,7 @@ def test_an_archive_writes_nothing_outside_its_folder(tmp_path, name, monkeypatc
     path.parent.mkdir()
     model_file_with(path, members, inner.read_bytes())
     monkeypatch.setenv(model_store.MODELS_VARIABLE, str(tmp_path / "installed"))
-    for read in (model_store.load, model_store.install):
+    for read in (model_store.load_named, model_store.install):
         with pytest.raises(errors.InputError):
             read(path)
     found = sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*") if each.is_file())
@@ -216,7 +216,7 @@ def test_a_hostile_model_card_is_text_in_the_report(tmp_path, monkeypatch):
     card.update(
         data={evil: evil}, training={"what": evil}, metrics={evil: [evil]}, created=evil, version=evil
     )
-    model_archive.save(tmp_path / "installed" / "evil.cryoresdl", card, {})
+    model_archive.save_model(tmp_path / "installed" / "evil.cryoresdl", card, {})
     for name, change in ((result_files.LOCAL_JSON, "evil"), (result_files.CLASSIFICATION_JSON, "evil")):
         value = json.loads((folder / name).read_text())
         for each in value if isinstance(value, list) else [value]:

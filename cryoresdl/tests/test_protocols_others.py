@@ -55,7 +55,7 @@ def helix(path, residues=40):
 def save_model(path, name="mine", kind="local"):
     """A model file that loads, with weights that mean nothing."""
     card = {"name": name, "kind": kind, "network": {"name": "test"}}
-    return str(model_archive.save(path, card, {"w": np.arange(6, dtype=np.float32)}))
+    return str(model_archive.save_model(path, card, {"w": np.arange(6, dtype=np.float32)}))
 
 
 class TestImportModel(ScipionCase):
@@ -66,7 +66,7 @@ class TestImportModel(ScipionCase):
         self.assertIsInstance(model, ResolutionModel)
         self.assertEqual((model.getModelName(), model.getKind()), ("mine", "local"))
         os.unlink(given)
-        self.assertEqual(model_store.load(model.getPath()).name, "mine")
+        self.assertEqual(model_store.load_named(model.getPath()).name, "mine")
         self.assertIn("mine", " ".join(protocol.summary()))
 
     def test_a_damaged_or_foreign_file_is_an_error_in_the_form(self):
@@ -226,7 +226,7 @@ class TestTrain(ScipionCase):
         self.run_(protocol)
         model = protocol.outputModel
         self.assertEqual((model.getModelName(), model.getKind()), ("tiny", "local"))
-        self.assertEqual(model_store.load(model.getPath()).name, "tiny")
+        self.assertEqual(model_store.load_named(model.getPath()).name, "tiny")
         self.assertTrue(os.path.exists(protocol.getTrainingFolder("history.csv")))
 
     def test_the_recommended_local_network_learns_from_the_same_maps(self):

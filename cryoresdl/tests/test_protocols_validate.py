@@ -382,7 +382,7 @@ class TestFormErrors(ScipionCase):
         from cryoresdl.models.networks import model_archive
 
         card = {"name": "whole", "kind": "global", "network": {"name": "x"}}
-        path = model_archive.save(self.files / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})
+        path = model_archive.save_model(self.files / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})
         protocol = self.newProtocol(ProtCryoResValidate, networks=2, localModel=str(path))
         self.point(protocol.inputVolumes, self.importVolume(self.write("k.mrc", blob())), "outputVolume")
         self.only(protocol.validate(), "global", "local")

@@ -262,18 +262,22 @@ def commands(path):
 
 
 def test_chimerax_script_sets_voxel_size_and_origin_of_both_volumes(tmp_path):
-    script = commands(chimerax_script.write(made_results.validation(tmp_path / "run")))
+    script = commands(chimerax_script.write_chimerax_script(made_results.validation(tmp_path / "run")))
     for number in (1, 2):
         assert f"volume #{number} voxelSize 1.5 origin -30.0000,10.0000,5.0000" in script
     assert script[0] == f'open "{tmp_path}/run/input.mrc" id 1'
-    assert "volume #1 origin" not in " ".join(commands(chimerax_script.write(tmp_path / "run", (1, 2, 3))))
+    assert "volume #1 origin" not in " ".join(
+        commands(chimerax_script.write_chimerax_script(tmp_path / "run", (1, 2, 3)))
+    )
     assert "origin 1.0000,2.0000,3.0000" in " ".join(
-        commands(chimerax_script.write(tmp_path / "run", (1, 2, 3)))
+        commands(chimerax_script.write_chimerax_script(tmp_path / "run", (1, 2, 3)))
     )
 
 
 def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
-    script = "\n".join(commands(chimerax_script.write(made_results.validation(tmp_path / "run"))))
+    script = "\n".join(
+        commands(chimerax_script.write_chimerax_script(made_results.validation(tmp_path / "run")))
+    )
     for value in (1.5, 3, 12):
         color = colours.resolution_color(value)
         assert f":{value:g},{color}" in script and f"{color}:{value:g}" in script
@@ -282,7 +286,7 @@ def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
 
 def test_chimerax_quotes_every_path(tmp_path):
     folder = made_results.validation(tmp_path / 'a "b"; close\\n\nsession')
-    script = commands(chimerax_script.write(folder))
+    script = commands(chimerax_script.write_chimerax_script(folder))
     opened = [line for line in script if line.startswith("open ")]
     assert len(opened) == 2
     for line in opened:
@@ -291,7 +295,7 @@ def test_chimerax_quotes_every_path(tmp_path):
 
 def test_chimerax_volume_keeps_the_estimates_and_continues_them_a_little(tmp_path):
     folder = made_results.validation(tmp_path / "run")
-    chimerax_script.write(folder)
+    chimerax_script.write_chimerax_script(folder)
     filled = mrc_reader.read_values(folder / chimerax_script.FILLED).data
     _, mask, values, _ = made_results.volumes()
     assert np.array_equal(filled[mask], values[mask])
@@ -304,12 +308,12 @@ def test_chimerax_script_needs_the_map_and_an_estimate(tmp_path):
     folder = made_results.validation(tmp_path / "run")
     (folder / "input.mrc").unlink()
     with pytest.raises(InputError, match="no longer where it was"):
-        chimerax_script.write(folder)
+        chimerax_script.write_chimerax_script(folder)
     folder = made_results.validation(tmp_path / "empty")
     values = mrc_reader.read_values(folder / result_files.LOCAL_RESOLUTION)
-    mrc_writer.write(folder / result_files.LOCAL_RESOLUTION, np.zeros_like(values.data), values)
+    mrc_writer.write_volume(folder / result_files.LOCAL_RESOLUTION, np.zeros_like(values.data), values)
     with pytest.raises(InputError, match="no estimated voxel"):
-        chimerax_script.write(folder)
+        chimerax_script.write_chimerax_script(folder)
 
 
 # ------------------------------------------------------------------------------------------ on a virtual screen

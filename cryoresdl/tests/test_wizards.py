@@ -43,7 +43,7 @@ def project(tmp_path_factory):
     os.chdir(project.path)
     path = str(tmp_path_factory.mktemp("map") / "ball.mrc")
     density = two_balls()
-    mrc_writer.write(path, density.data, density)
+    mrc_writer.write_volume(path, density.data, density)
     run = project.newProtocol(ProtImportVolumes, filesPath=path, samplingRate=2.0)
     project.launchProtocol(run, wait=True)
     project.imported = run
@@ -114,7 +114,7 @@ def covered(figure):
 def test_mask_becomes_a_run_of_the_project(project, tmp_path):
     density = two_balls()
     path = str(tmp_path / "mask.mrc")
-    mrc_writer.write(path, (density.data > 0.5).astype(np.int8), density)
+    mrc_writer.write_volume(path, (density.data > 0.5).astype(np.int8), density)
     run = wizards.importMask(project, path, 2.0, 0.5)
     assert run.outputMask.getSamplingRate() == 2.0 and run.getObjLabel() == "mask above 0.5"
     assert mrc_reader.read_mask(run.outputMask.getFileName(), density).sum() == (density.data > 0.5).sum()
@@ -213,7 +213,7 @@ def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, m
 
     for name, value in (("first", 0.5), ("second", 0.75)):
         card = {"name": name, "kind": "local", "network": {"name": "u-net"}, "metrics": {"mae_A": value}}
-        model_archive.save(tmp_path / f"{name}.cryoresdl", card, {"w": np.zeros(3, np.float32)})
+        model_archive.save_model(tmp_path / f"{name}.cryoresdl", card, {"w": np.zeros(3, np.float32)})
     monkeypatch.setenv("CRYORESDL_MODELS", str(tmp_path))
     models = [model for model in model_store.available() if model.name in ("first", "second")]
     monkeypatch.setattr(wizards.ModelDialog, "wait_window", lambda self, *_: None, raising=False)

@@ -107,7 +107,7 @@ class CryoResValidateViewer(CryoResViewer):
 
     def _showChimera(self, _):
         try:
-            script = chimerax_script.write(self.getFolder(), self._origin())
+            script = chimerax_script.write_chimerax_script(self.getFolder(), self._origin())
         except CryoResError as error:
             return [self.errorMessage(str(error), "ChimeraX")]
         program = Chimera.getProgram()
@@ -130,7 +130,7 @@ class CryoResValidateViewer(CryoResViewer):
         path = Path(self.getFolder(), result_files.REPORT_HTML).absolute()
         try:
             if not path.exists():
-                build_report.build(path.parent)
+                build_report.write_report(path.parent)
         except CryoResError as error:
             return [self.errorMessage(str(error), "Report")]
         if not webbrowser.open(path.as_uri()):

@@ -125,7 +125,7 @@ def batch_suggestion(network: str, width: float, side: int | None, free: int | N
     Returns:
         ``batch`` (0: not even one fits) and ``text``, the reason in a sentence.
     """
-    description = paper_networks.describe(network, width, side)
+    description = paper_networks.describe_network(network, width, side)
     side = description["config"]["side"]
     fixed = 5 * BYTES_PER_NUMBER * paper_networks.parameter_count(description)
     each = BYTES_PER_NUMBER * side**3 * (1 + FEATURE_MAPS[network] * width)

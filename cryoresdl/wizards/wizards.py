@@ -123,7 +123,7 @@ class MaskDialog(SliceView):
             return
         project = self.form.protocol.getProject()
         path = os.path.join(project.getTmpPath(), MASK_FILE)
-        mrc_writer.write(path, mask.astype(np.int8), self.density)
+        mrc_writer.write_volume(path, mask.astype(np.int8), self.density)
         run = importMask(project, path, self.density.voxel_size, self.slices.threshold)
         self.form.setVar("inputMask", Pointer(run, extended="outputMask"))
         self.window.destroy()

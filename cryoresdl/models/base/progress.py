@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Iterable, Iterator, TypeVar
 
-Item = TypeVar("Item")
+ProgressItem = TypeVar("ProgressItem")
 
 _TERMINAL_EVERY_S = 0.2
 _LOG_EVERY_S = 10.0
@@ -84,7 +84,7 @@ class Progress:
         return f"{self._count}/{self.total} {self.label} ({percent} %), {duration(elapsed)}, ETA {eta}"
 
 
-def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+def track(items: Iterable[ProgressItem], label: str, total: int | None = None) -> Iterator[ProgressItem]:
     """Yield ``items`` while showing progress; ``total`` defaults to ``len(items)`` where it has one."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]

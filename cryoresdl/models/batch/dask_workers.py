@@ -16,7 +16,7 @@ from typing import Any, Generator, Sequence
 
 from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
-from .jobs import CRASHED, Job, Options, failed_row
+from .jobs import CRASHED, Job, ValidationOptions, failed_row
 from .validate_map import run_job
 
 AHEAD = 1000
@@ -35,7 +35,7 @@ QUEUES = {
 
 
 def dask_rows(
-    jobs: Sequence[Job], options: Options, out: PathLike, address: str
+    jobs: Sequence[Job], options: ValidationOptions, out: PathLike, address: str
 ) -> Generator[tuple[Job, dict[str, Any]], None, None]:
     """Yield (job, row) as the workers of a Dask cluster finish them, in any order.
 

@@ -14,14 +14,16 @@ from typing import Any, Sequence
 
 from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
-from .jobs import COLUMNS, Job, Options
+from .jobs import LIST_COLUMNS, Job, ValidationOptions
 
 PIECE = "piece-"
 """How the folders begin that hold a piece of a list, made by one task of a job array."""
 _LONGEST_NAME = 80
 
 
-def read_list(path: PathLike, options: Options, defaults: dict[str, Any] | None = None) -> list[Job]:
+def read_list(
+    path: PathLike, options: ValidationOptions, defaults: dict[str, Any] | None = None
+) -> list[Job]:
     """Read a CSV list of maps.
 
     Paths count from the folder of the list, or, where there is no such file, from the working directory. A row
@@ -48,10 +50,10 @@ def read_list(path: PathLike, options: Options, defaults: dict[str, Any] | None 
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{where} cannot be read: {reason}.") from error
     header = [name.strip() for name in numbered[0][1]] if numbered else []
-    names = [name.lower() if name.lower() in COLUMNS else name for name in header]
+    names = [name.lower() if name.lower() in LIST_COLUMNS else name for name in header]
     if "map" not in names:
         raise InputError(
-            f"{where} has no column named map in its first line; add the header {','.join(COLUMNS[:8])}."
+            f"{where} has no column named map in its first line; add the header {','.join(LIST_COLUMNS[:8])}."
         )
     twice = [name for name in names if name and names.count(name) > 1]
     if twice:
@@ -62,7 +64,9 @@ def read_list(path: PathLike, options: Options, defaults: dict[str, Any] | None 
     return _named([_job(names, row, base, defaults or {}, number) for number, row in numbered[1:]], options)
 
 
-def jobs_of(paths: Sequence[str], options: Options, defaults: dict[str, Any] | None = None) -> list[Job]:
+def jobs_of(
+    paths: Sequence[str], options: ValidationOptions, defaults: dict[str, Any] | None = None
+) -> list[Job]:
     """The same for maps given one by one."""
     return _named([replace(Job(map=path), **(defaults or {})) for path in paths], options)
 
@@ -82,7 +86,7 @@ def _job(names: Sequence[str], row: Sequence[str], base: Path, defaults: dict[st
         problem = f"Line {number} of the list has {len(row)} cells for {len(names)} columns; quote names with commas."
     cells = dict(zip(names, row))
     values: dict[str, Any] = {}
-    for name in COLUMNS:
+    for name in LIST_COLUMNS:
         text = cells.get(name, "").strip()
         if name in ("voxel_size", "claimed"):
             try:
@@ -96,7 +100,7 @@ def _job(names: Sequence[str], row: Sequence[str], base: Path, defaults: dict[st
             values[name] = defaults[name]
     if not values["map"]:
         problem = problem or f"Line {number} of the list names no map; fill in the column map."
-    extra = {name: cells.get(name, "") for name in names if name and name not in COLUMNS}
+    extra = {name: cells.get(name, "") for name in names if name and name not in LIST_COLUMNS}
     return Job(**values, extra=extra, problem=problem)
 
 
@@ -123,7 +127,7 @@ def _found(text: str, base: Path) -> str:
     return beside
 
 
-def _named(jobs: Sequence[Job], options: Options) -> list[Job]:
+def _named(jobs: Sequence[Job], options: ValidationOptions) -> list[Job]:
     """Give every job its key and a sub-folder: the map's name, made safe, with a digest where two would meet."""
     counted: dict[str, int] = {}
     keyed = []

@@ -8,7 +8,7 @@ from typing import Any
 from ..base import run_record
 from ..networks import model_store
 
-COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap", "relion")
+LIST_COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap", "relion")
 """Columns of a list; only ``map`` is needed, and others are carried into the results."""
 COMPARED = {"monores": "MonoRes", "resmap": "ResMap", "relion": "RELION"}
 FIELDS = (
@@ -47,7 +47,7 @@ _FILE_COLUMNS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
 
 
 @dataclass(frozen=True)
-class Options:
+class ValidationOptions:
     """How to validate; the same for every map of a list.
 
     Attributes:

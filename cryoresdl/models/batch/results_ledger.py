@@ -14,9 +14,9 @@ from ..base import atomic_files
 from ..base.atomic_files import shown
 from ..base.errors import InputError, OutputError
 from ..results import result_files
+from ..results.result_files import VALIDATION_JSON
 from .job_list import PIECE
 from .jobs import CRASHED, DONE, FIELDS, Job, empty_row, same_inputs
-from .validate_map import VALIDATION_JSON
 
 RESULTS_JSONL = "results.jsonl"
 

@@ -14,13 +14,13 @@ from typing import Any, Sequence
 
 from ..base.atomic_files import PathLike
 from ..base.errors import OutputError
-from .jobs import DONE, STOP, Job, Options
+from .jobs import DONE, STOP, Job, ValidationOptions
 from .results_ledger import Ledger
 
 
 def run_list(
     jobs: Sequence[Job],
-    options: Options,
+    options: ValidationOptions,
     out: PathLike,
     workers: int = 1,
     resume: bool = False,

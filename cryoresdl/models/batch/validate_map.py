@@ -20,7 +20,7 @@ from .jobs import (
     DONE,
     STOP,
     Job,
-    Options,
+    ValidationOptions,
     _inputs,
     _rounded,
     empty_row,
@@ -29,12 +29,10 @@ from .jobs import (
     stamps,
 )
 
-VALIDATION_JSON = result_files.VALIDATION_JSON
-"""Written last into the folder of one map: its presence means that everything else is whole."""
 ERROR_LOG = "error.log"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _RESULTS = (
-    VALIDATION_JSON,
+    result_files.VALIDATION_JSON,
     result_files.CLASSIFICATION_JSON,
     result_files.LOCAL_JSON,
     result_files.LOCAL_RESOLUTION,
@@ -50,7 +48,7 @@ _RESULTS = (
 )
 
 
-def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]:
+def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict[str, Any]:
     """Validate one map and write everything about it into ``folder``.
 
     All inputs are read before anything is written.
@@ -117,13 +115,13 @@ def validate_map(job: Job, options: Options, folder: PathLike) -> dict[str, Any]
     row["inference_seconds"] = round(inference, 4)
     row["seconds"] = round(time.perf_counter() - start, 4)
     record = {"key": job.key, "inputs": after, "files": dict(_inputs(job)), "row": row}
-    atomic_files.write_json(folder / VALIDATION_JSON, record)
+    atomic_files.write_json(folder / result_files.VALIDATION_JSON, record)
     return {**row, "inputs": after}
 
 
 def is_complete(job: Job, folder: PathLike) -> bool:
     """Whether ``folder`` holds all results of this job, from the files as they are now."""
-    path = Path(folder) / VALIDATION_JSON
+    path = Path(folder) / result_files.VALIDATION_JSON
     try:
         record = atomic_files.read_json(path) if path.is_file() else None
     except InputError:
@@ -158,7 +156,7 @@ def _compare(folder: Path, density: Any, local: Any, others: dict[str, Any], mas
         estimates.insert(0, volume_comparison.Estimate("CryoResDL", local.resolution, own))
         mask = local.mask
     if others and len(estimates) > 1:
-        volume_comparison.write(folder, estimates, mask, density)
+        volume_comparison.write_comparison(folder, estimates, mask, density)
 
 
 def _report(folder: Path) -> None:
@@ -166,10 +164,10 @@ def _report(folder: Path) -> None:
     from ..results.report import build_report
 
     figure_catalogue.write_standard(folder)
-    build_report.build(folder)
+    build_report.write_report(folder)
 
 
-def _row(job: Job, options: Options, density: Any, entry: Any, local: Any) -> dict[str, Any]:
+def _row(job: Job, options: ValidationOptions, density: Any, entry: Any, local: Any) -> dict[str, Any]:
     row = empty_row(job)
     row.update(
         status=DONE, voxel_size_A=_rounded(density.voxel_size), nyquist_A=_rounded(2 * density.voxel_size)
@@ -208,7 +206,7 @@ def _row(job: Job, options: Options, density: Any, entry: Any, local: Any) -> di
     return row
 
 
-def run_job(job: Job, options: Options, out: PathLike) -> dict[str, Any]:
+def run_job(job: Job, options: ValidationOptions, out: PathLike) -> dict[str, Any]:
     """Validate one map of a list into its sub-folder; whatever goes wrong becomes its row.
 
     This is what workers, and Dask, run. A row with `STOP` says that no map can be written.

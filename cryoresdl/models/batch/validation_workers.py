@@ -13,7 +13,7 @@ from typing import Any, Generator, Sequence
 from ..base.atomic_files import PathLike
 from ..base.errors import CryoResError
 from ..base.machine import processors
-from .jobs import CRASHED, Job, Options, failed_row
+from .jobs import CRASHED, Job, ValidationOptions, failed_row
 from .validate_map import run_job
 
 _STARTS = 3
@@ -24,7 +24,7 @@ _READY = "ready"
 class _Worker:
     """A process, our end of the pipe to it, and the job it is at."""
 
-    def __init__(self, context: Any, options: Options, out: str, cpus: Sequence[int]):
+    def __init__(self, context: Any, options: ValidationOptions, out: str, cpus: Sequence[int]):
         self.pipe, theirs = context.Pipe()
         self.job: Job | None = None
         self.ready = False
@@ -62,7 +62,7 @@ class _Worker:
 
 
 def worker_rows(
-    jobs: Sequence[Job], options: Options, out: PathLike, workers: int
+    jobs: Sequence[Job], options: ValidationOptions, out: PathLike, workers: int
 ) -> Generator[tuple[Job, dict[str, Any]], None, None]:
     """Yield (job, row) as worker processes finish them, in any order.
 
@@ -124,7 +124,7 @@ def _processor_shares(workers: int) -> list[list[int]]:
     return [cpus[index * size : (index + 1) * size] for index in range(workers)]
 
 
-def _serve(pipe: Connection, options: Options, out: str, cpus: Sequence[int]) -> None:
+def _serve(pipe: Connection, options: ValidationOptions, out: str, cpus: Sequence[int]) -> None:
     """The life of a worker."""
     # Ctrl-C goes to the whole group; the parent decides what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

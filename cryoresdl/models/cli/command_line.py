@@ -20,8 +20,8 @@ from typing import Any, NoReturn, Sequence
 from ..base.errors import CryoResError, InputError
 from .program_endings import (
     _USERS_DISK,
-    BAD_INPUT,
-    FAILED,
+    EXIT_BAD_INPUT,
+    EXIT_FAILED,
     Stopped,
     _catch_signals,
     _closed_pipe,
@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse, but a mistake is answered with one sentence instead of the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,26 +137,26 @@ def _guarded(words: list[str]) -> int:
     try:
         return _run(words)
     except SystemExit as error:  # argparse: help, version, usage
-        return error.code if isinstance(error.code, int) else FAILED
+        return error.code if isinstance(error.code, int) else EXIT_FAILED
     except InputError as error:
-        return say(str(error), BAD_INPUT)
+        return say(str(error), EXIT_BAD_INPUT)
     except (Stopped, KeyboardInterrupt) as error:
         code = 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
         return say("stopped; what was finished is kept (go on with --resume, or start again).", code)
     except BrokenPipeError:
         return _closed_pipe()
     except MemoryError:
-        return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", FAILED)
+        return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", EXIT_FAILED)
     except CryoResError as error:
-        return say(f"{error} Log: {_log(words)}", FAILED)
+        return say(f"{error} Log: {_log(words)}", EXIT_FAILED)
     except OSError as error:
         if error.errno in _USERS_DISK:
             place = f" ({error.filename})" if error.filename else ""
-            return say(f"{error.strerror}{place}; free the disk or choose another --out.", BAD_INPUT)
+            return say(f"{error.strerror}{place}; free the disk or choose another --out.", EXIT_BAD_INPUT)
         return _unexpected(error, words)
     except Exception as error:
         if any(phrase in str(error) for phrase in ("bad_alloc", "ut of memory", "OOM when allocating")):
-            return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", FAILED)
+            return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", EXIT_FAILED)
         return _unexpected(error, words)
 
 
@@ -165,7 +165,7 @@ def _run(words: list[str]) -> int:
     args = parser.parse_args(words)
     if args.command is None:
         parser.print_help()
-        return BAD_INPUT
+        return EXIT_BAD_INPUT
     from ..base import progress
 
     progress.set_quiet(bool(getattr(args, "quiet", False)))

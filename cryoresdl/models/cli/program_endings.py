@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Callable
 
-FAILED, BAD_INPUT = 1, 2
+EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 _GRACE_S = 5.0
 _USERS_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 
@@ -24,7 +24,7 @@ class Stopped(BaseException):
 
 def _unexpected(error: Exception, words: list[str]) -> int:
     what = " ".join(str(error).split()) or type(error).__name__
-    return say(f"unexpected failure ({type(error).__name__}: {what[:200]}). Log: {_log(words)}", FAILED)
+    return say(f"unexpected failure ({type(error).__name__}: {what[:200]}). Log: {_log(words)}", EXIT_FAILED)
 
 
 def say(sentence: str, code: int) -> int:

@@ -28,7 +28,7 @@ from ..structures.atoms import Atoms, random_rotation
 from ..structures.structure_reader import read_structure
 from . import splits
 from .feature_set_file import CLEAN, KNOWN, TRUTH, _append, _begin, _infos
-from .feature_set_recipes import Recipe, draw_recipe
+from .feature_set_recipes import MapRecipe, draw_recipe
 from .input_lists import read_manifest
 from .splits import SPLITS
 
@@ -36,7 +36,7 @@ MARGIN_CELLS = 3
 """Cells kept around the mask's bounding box."""
 
 
-def _clean_item(recipe: Recipe, atoms: Atoms) -> Dict[str, Any]:
+def _clean_item(recipe: MapRecipe, atoms: Atoms) -> Dict[str, Any]:
     """Features of a noiseless pdb2mrc map; the truth is the nominal resolution, at Nyquist at best."""
     rng = np.random.default_rng(recipe.seed)
     keep = atoms.z_number > 1
@@ -68,7 +68,7 @@ def _clean_item(recipe: Recipe, atoms: Atoms) -> Dict[str, Any]:
 
 
 def _packed(
-    recipe: Recipe,
+    recipe: MapRecipe,
     single: map_features.Features,
     halves: map_features.Features,
     truth: np.ndarray,
@@ -98,7 +98,7 @@ def crop_window(mask_cells: np.ndarray) -> Tuple[slice, ...]:
     return tuple(window)
 
 
-def make_item(recipe: Recipe) -> Dict[str, Any]:
+def make_item(recipe: MapRecipe) -> Dict[str, Any]:
     """Simulate one recipe and turn it into arrays; float16 where they are large."""
     atoms = read_structure(recipe.path)
     if recipe.kind == CLEAN:
@@ -158,7 +158,7 @@ def item_of_triple(triple: Any, labels: str) -> Dict[str, Any]:
         "mask_voxels": int(mask.sum()),
         "labels": labels,
     }
-    recipe = Recipe(
+    recipe = MapRecipe(
         triple.map,
         triple.name,
         triple.split,
@@ -166,7 +166,7 @@ def item_of_triple(triple: Any, labels: str) -> Dict[str, Any]:
         density.voxel_size,
         0,
         0,
-        imaging_conditions.Options(),
+        imaging_conditions.ImagingConditions(),
         labels,
     )
     return _packed(recipe, found, found, truth, info)
@@ -194,8 +194,16 @@ def item_of_known_map(known: Any) -> Dict[str, Any]:
         "mask_voxels": int(mask.sum()),
         "labels": KNOWN,
     }
-    recipe = Recipe(
-        known.map, known.name, known.split, 0.0, density.voxel_size, 0, 0, imaging_conditions.Options(), KNOWN
+    recipe = MapRecipe(
+        known.map,
+        known.name,
+        known.split,
+        0.0,
+        density.voxel_size,
+        0,
+        0,
+        imaging_conditions.ImagingConditions(),
+        KNOWN,
     )
     return _packed(recipe, found, found, truth, info)
 
@@ -277,7 +285,7 @@ def _refuse_another_list(
             )
 
 
-def _make(job: Tuple[int, Recipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
+def _make(job: Tuple[int, MapRecipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
     index, recipe = job
     try:
         return index, make_item(recipe), ""
@@ -307,7 +315,7 @@ def _children_of_one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def build(
+def build_feature_set(
     structures: PathLike,
     out: PathLike,
     counts: Dict[str, int],
@@ -328,7 +336,7 @@ def build(
     Returns:
         counts of written and skipped maps, with the reasons.
     """
-    jobs: List[Tuple[int, Recipe]] = []
+    jobs: List[Tuple[int, MapRecipe]] = []
     with h5py.File(out, "a") as handle:
         _begin(handle, out, seed, TRUTH)
         for split, count in counts.items():
@@ -354,7 +362,7 @@ def build(
 
 
 def _results(
-    jobs: List[Tuple[int, Recipe]], workers: int
+    jobs: List[Tuple[int, MapRecipe]], workers: int
 ) -> Iterator[Tuple[int, Optional[Dict[str, Any]], str]]:
     """Finished jobs in any order, one worker's in a process of its own too: its sums must be those of several.
 
@@ -374,7 +382,7 @@ def _results(
 
 
 def _as_they_finish(
-    pool: ProcessPoolExecutor, jobs: List[Tuple[int, Recipe]], ahead: int
+    pool: ProcessPoolExecutor, jobs: List[Tuple[int, MapRecipe]], ahead: int
 ) -> Iterator[Tuple[int, Optional[Dict[str, Any]], str]]:
     """Results of the pool, with ``ahead`` jobs handed out: finished maps wait in memory until they are written."""
     queue = iter(jobs)

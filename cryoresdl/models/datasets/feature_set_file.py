@@ -16,7 +16,7 @@ from ..base.errors import InputError
 from ..features import band_energies, network_inputs
 from .splits import SPLITS
 
-FORMAT = f"cryoresdl-feature-set-{network_inputs.VERSION}"
+FEATURE_SET_FORMAT = f"cryoresdl-feature-set-{network_inputs.VERSION}"
 CLEAN = "clean"
 """Kind of the noiseless maps."""
 VARIANTS = ("single", "halves")
@@ -33,7 +33,7 @@ KNOWN = "known"
 """Kind of the items that know one resolution of the whole map: the global model alone can learn from them."""
 
 
-def labels_of(info: Dict[str, Any]) -> str:
+def feature_labels(info: Dict[str, Any]) -> str:
     """What the labels of a map are: "truth", "monores", "resmap" or ``KNOWN``; empty where its set does not say."""
     kind = str(info.get("kind", ""))
     return TRUTH if kind in SIMULATED else str(info.get("labels", kind))
@@ -60,7 +60,7 @@ def drawn_from_structures(path: PathLike) -> bool:
 
 
 def _labels_in(handle: h5py.File) -> List[str]:
-    return sorted({labels_of(info) for _, _, info in _infos(handle)} - {""})
+    return sorted({feature_labels(info) for _, _, info in _infos(handle)} - {""})
 
 
 def _infos(handle: h5py.File) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
@@ -84,10 +84,10 @@ def kept_apart(kinds: Iterable[str]) -> str:
 
 def _begin(handle: h5py.File, out: PathLike, seed: int, labels: str) -> None:
     """Label a new set; refuse to go on with one of another version, with other labels or of another seed."""
-    found = handle.attrs.get("format", FORMAT)
-    if found != FORMAT:
+    found = handle.attrs.get("format", FEATURE_SET_FORMAT)
+    if found != FEATURE_SET_FORMAT:
         raise InputError(
-            f"{out} was begun by another version ({found}, now {FORMAT}); give another name or delete it."
+            f"{out} was begun by another version ({found}, now {FEATURE_SET_FORMAT}); give another name or delete it."
         )
     others = [name for name in _labels_in(handle) if name != labels]
     if others:
@@ -102,7 +102,7 @@ def _begin(handle: h5py.File, out: PathLike, seed: int, labels: str) -> None:
             f"{out} was begun with --seed {before}, not {seed}; give the same as before, another --out, or "
             "--overwrite to begin anew."
         )
-    handle.attrs["format"] = FORMAT
+    handle.attrs["format"] = FEATURE_SET_FORMAT
     handle.attrs["seed"] = seed
     handle.attrs["band_centres"] = np.asarray(band_energies.BAND_CENTRES)
 
@@ -122,7 +122,7 @@ def _append(out: PathLike, index: int, item: Dict[str, Any]) -> None:
 
 
 @dataclass
-class Item:
+class FeatureItem:
     """One map of a feature set, read back (see :func:`make_item`)."""
 
     local: Dict[str, np.ndarray]
@@ -136,7 +136,7 @@ class Item:
         return bool(self.summary[variant][network_inputs.HALF_MAPS_FLAG] > 0.5)
 
 
-def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> Iterator[Item]:
+def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> Iterator[FeatureItem]:
     """The complete maps of a split, one after the other.
 
     Raises:
@@ -148,7 +148,7 @@ def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> It
             if not group[name].attrs.get("complete", False):
                 continue
             entry = group[name]
-            yield Item(
+            yield FeatureItem(
                 {v: entry[v][()] for v in VARIANTS},
                 {v: entry["summary_" + v][()] for v in VARIANTS},
                 {v: entry["rise_" + v][()] for v in VARIANTS},
@@ -162,7 +162,7 @@ def _reading(path: PathLike) -> Iterator[h5py.File]:
     """An open feature set, or one sentence."""
     try:
         with h5py.File(path, "r") as handle:
-            if handle.attrs.get("format") != FORMAT:
+            if handle.attrs.get("format") != FEATURE_SET_FORMAT:
                 raise InputError(
                     f"{path} is not a feature set of this version; make it with `cryoresdl dataset features`."
                 )
@@ -173,7 +173,7 @@ def _reading(path: PathLike) -> Iterator[h5py.File]:
         ) from error
 
 
-def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[Item]:
+def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[FeatureItem]:
     """Load a split into memory (float16 features: about 2.5 MB a map).
 
     Raises:
@@ -188,7 +188,7 @@ def read_items(path: PathLike, split: str, limit: Optional[int] = None) -> List[
 
 def _what_it_holds(path: PathLike, split: str) -> str:
     """A sentence about a split that is empty: what is there, and what can be done."""
-    found = describe(path)["splits"]
+    found = describe_feature_set(path)["splits"]
     counts = ", ".join(f"{name} {found[name]['maps']}" for name in SPLITS if name in found)
     text = f"{path} holds no complete map of the split {split!r}" + (f", only {counts}" if counts else "")
     text += "; make a set of more maps, or fill the column 'split' of its CSV"
@@ -197,7 +197,7 @@ def _what_it_holds(path: PathLike, split: str) -> str:
     return text + "."
 
 
-def describe(path: PathLike) -> Dict[str, Any]:
+def describe_feature_set(path: PathLike) -> Dict[str, Any]:
     """The card of a feature set: maps per split, seed, labels, bands, and quartiles of what they hold."""
     found: Dict[str, List[Dict[str, Any]]] = {}
     with h5py.File(path, "r") as handle:
@@ -214,7 +214,7 @@ def describe(path: PathLike) -> Dict[str, Any]:
                 quartiles = np.quantile(values, (0.0, 0.25, 0.5, 0.75, 1.0))
                 splits[split][key] = [round(float(v), 3) for v in quartiles]
     return {
-        "format": FORMAT,
+        "format": FEATURE_SET_FORMAT,
         "seed": seed,
         "labels": labels,
         "bands": list(band_energies.BAND_CENTRES),
@@ -226,14 +226,14 @@ def _as_list(data: Any) -> List[PathLike]:
     return list(data) if isinstance(data, (list, tuple)) else [data]
 
 
-def load_split(data: Any, split: str, limit: Optional[int] = None) -> List[Item]:
+def load_split(data: Any, split: str, limit: Optional[int] = None) -> List[FeatureItem]:
     """Items of one split over one or several feature sets, at most ``limit`` of each; a set without it is passed over.
 
     Raises:
         InputError: one of them is not a feature set.
         EmptySplitError: none has a map of that split.
     """
-    items: List[Item] = []
+    items: List[FeatureItem] = []
     problems = []
     for path in _as_list(data):
         try:

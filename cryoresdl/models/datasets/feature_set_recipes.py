@@ -17,7 +17,7 @@ PLAIN_SHARE = 0.15
 
 
 @dataclass
-class Recipe:
+class MapRecipe:
     """One simulated map before it is made: which structure, how fine, how large.
 
     ``kind`` is "realistic", or "clean" for a noiseless pdb2mrc map, whose truth is its nominal resolution everywhere:
@@ -31,11 +31,11 @@ class Recipe:
     voxel_size: float
     box: int
     seed: int
-    options: imaging_conditions.Options
+    options: imaging_conditions.ImagingConditions
     kind: str = "realistic"
 
 
-def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -> Recipe:
+def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -> MapRecipe:
     """Draw structure, resolution, voxel size, box and options of map ``index``.
 
     The global resolution is log-uniform in voxels (2.05 to 8) for most maps, because that is what a band can see, and
@@ -57,10 +57,10 @@ def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -
     extent = float(row["max_extent_A"]) * (1.0 if options.copies == 1 else 1.9)
     box = int(extent * float(rng.uniform(1.15, 1.9)) / voxel)
     box = min(max(box + box % 2, 40), LARGEST_BOX)
-    return Recipe(row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options)
+    return MapRecipe(row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options)
 
 
-def _draw_options(rng: np.random.Generator, resolution: float) -> imaging_conditions.Options:
+def _draw_options(rng: np.random.Generator, resolution: float) -> imaging_conditions.ImagingConditions:
     drawn = imaging_conditions.random_options(rng, resolution)
     if rng.random() >= PLAIN_SHARE:
         return drawn
@@ -68,14 +68,14 @@ def _draw_options(rng: np.random.Generator, resolution: float) -> imaging_condit
     return replace(imaging_conditions.plain_options(resolution), **kept)
 
 
-def _clean_recipe(row: Dict[str, str], split: str, rng: np.random.Generator) -> Recipe:
+def _clean_recipe(row: Dict[str, str], split: str, rng: np.random.Generator) -> MapRecipe:
     voxel = 1.0 if rng.random() < 0.6 else float(np.exp(rng.uniform(np.log(0.6), np.log(3.0))))
     resolution = float(np.exp(rng.uniform(np.log(1.5 * voxel), np.log(max(17.0, 3 * voxel)))))
     box = int(float(row["max_extent_A"]) * float(rng.uniform(1.1, 1.6)) / voxel + 2 * resolution / voxel)
     box = min(max(box + box % 2, 48), LARGEST_BOX)
-    options = imaging_conditions.Options(
+    options = imaging_conditions.ImagingConditions(
         mask_margin=float(rng.uniform(2.0, 6.0)), auto_mask=bool(rng.random() < 0.7)
     )
-    return Recipe(
+    return MapRecipe(
         row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options, CLEAN
     )

@@ -35,7 +35,7 @@ _ROTATION_TRIALS = 30
 
 
 @dataclasses.dataclass(frozen=True)
-class GlobalRecipe:
+class GlobalSetRecipe:
     """Everything that decides the bytes of a global data set, besides the structures.
 
     Attributes:
@@ -67,10 +67,10 @@ class GlobalRecipe:
     seed: int = 0
 
 
-def build_global(
+def build_global_set(
     entries: Sequence[Entry],
     out: PathLike,
-    recipe: GlobalRecipe,
+    recipe: GlobalSetRecipe,
     workers: int = 1,
     resume: bool = False,
     overwrite: bool = False,
@@ -121,7 +121,7 @@ def build_global(
     return {"items": int(sum(counts)), "sources": len(names), "skipped": skipped}
 
 
-def _simulate_entry(job: Tuple[str, Entry, GlobalRecipe, int]) -> str:
+def _simulate_entry(job: Tuple[str, Entry, GlobalSetRecipe, int]) -> str:
     folder, entry, recipe, orientations = job
     parts = _open_parts(folder)
     try:
@@ -135,7 +135,7 @@ def _simulate_entry(job: Tuple[str, Entry, GlobalRecipe, int]) -> str:
 
 
 def simulate_entry(
-    entry: Entry, recipe: GlobalRecipe, orientations: int = 1
+    entry: Entry, recipe: GlobalSetRecipe, orientations: int = 1
 ) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
     """Maps of one structure: every orientation at every resolution, each scaled to [0, 1].
 
@@ -209,7 +209,7 @@ FRAGMENT_RESIDUES = (95, 600)
 """Shortest (about 10 kDa) and longest fragment."""
 
 
-def _fragments(entries: Sequence[Entry], splits: Dict[str, str], recipe: GlobalRecipe) -> List[Entry]:
+def _fragments(entries: Sequence[Entry], splits: Dict[str, str], recipe: GlobalSetRecipe) -> List[Entry]:
     if recipe.fragments and recipe.split == "paper":
         raise InputError("The paper's split draws over maps; give --split cluster with --fragments.")
     return [
@@ -242,7 +242,7 @@ def cut_fragment(atoms: atoms.Atoms, rng: np.random.Generator) -> atoms.Atoms:
 
 
 def _place(
-    atoms: atoms.Atoms, recipe: GlobalRecipe, rng: np.random.Generator, deposited: bool
+    atoms: atoms.Atoms, recipe: GlobalSetRecipe, rng: np.random.Generator, deposited: bool
 ) -> Tuple[np.ndarray, np.ndarray] | None:
     """Centred coordinates that fit the box and their rotation, or None."""
     trials = [np.eye(3)] if deposited else []
@@ -258,7 +258,7 @@ def _place(
     return None
 
 
-def _source_splits(entries: Sequence[Entry], recipe: GlobalRecipe) -> Dict[str, str]:
+def _source_splits(entries: Sequence[Entry], recipe: GlobalSetRecipe) -> Dict[str, str]:
     """Split of every structure; empty for the paper's split over maps."""
     if recipe.split == "paper":
         return {}

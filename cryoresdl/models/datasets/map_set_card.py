@@ -32,20 +32,20 @@ def write_card(path: PathLike) -> Dict[str, Any]:
         reasons.
     """
     with DatasetFile(path) as data:
-        card = describe(data)
+        card = describe_map_set(data)
     card["file"] = Path(path).name
     card["sha256"] = sha256(path)
     card["bytes"] = Path(path).stat().st_size
     card["created"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     places = card_paths(path)
     write_json(places["json"], card)
-    figure = draw(card)
+    figure = draw_map_set(card)
     with atomic_path(places["png"]) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
     return card
 
 
-def describe(data: DatasetFile) -> Dict[str, Any]:
+def describe_map_set(data: DatasetFile) -> Dict[str, Any]:
     """Counts and histograms of an open data set, ready for JSON."""
     local = data.info["kind"] == "local"
     classes = LOCAL_CLASSES if local else GLOBAL_CLASSES
@@ -96,7 +96,7 @@ def _leaks(splits: np.ndarray, sources: np.ndarray) -> int:
     return int(np.count_nonzero(np.bincount(pairs[:, 0]) > 1))
 
 
-def draw(card: Dict[str, Any]) -> Any:
+def draw_map_set(card: Dict[str, Any]) -> Any:
     """The card's figure: labels per split, density of the items, and masses or voxel sizes of the sources."""
     from matplotlib.figure import Figure
 

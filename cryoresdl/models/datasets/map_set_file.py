@@ -40,7 +40,7 @@ from ..base.errors import InputError
 from ..base.output_folder import lock_folder
 from .splits import SPLITS
 
-FORMAT = "cryoresdl-dataset"
+MAP_SET_FORMAT = "cryoresdl-dataset"
 FORMAT_VERSION = 1
 PER_ITEM = ("maps", "labels", "values", "masks")
 """Arrays that are stored one item per chunk, because training reads them item by item in random order."""
@@ -156,7 +156,7 @@ class Parts:
 
 
 def _put_header(handle: Any, header: Dict[str, Any]) -> None:
-    handle.attrs["format"] = FORMAT
+    handle.attrs["format"] = MAP_SET_FORMAT
     handle.attrs["format_version"] = FORMAT_VERSION
     for key in sorted(header):
         value = header[key]
@@ -205,7 +205,7 @@ class DatasetFile:
                 f"Cannot open the data set {shown(path)}: {why}; make it with 'cryoresdl dataset'."
             ) from error
         attributes = dict(self._handle.attrs)
-        if attributes.get("format") != FORMAT or "maps" not in self._handle:
+        if attributes.get("format") != MAP_SET_FORMAT or "maps" not in self._handle:
             self.close()
             raise InputError(f"{shown(path)} is not a CryoResDL data set; make one with 'cryoresdl dataset'.")
         if int(attributes["format_version"]) > FORMAT_VERSION:
@@ -288,30 +288,6 @@ class Subset:
         """Maps (float32) and labels of the given numbers, in that order."""
         rows = self.rows[np.asarray(indices)]
         return self.data.read("maps", rows).astype(np.float32, copy=False), self.data.read("labels", rows)
-
-
-def tf_dataset(path: PathLike, split: str, batch: int, seed: int | None = None) -> Any:
-    """A ``tf.data.Dataset`` of (maps (b, z, y, x, 1) float32, labels), read ahead in the background.
-
-    Each pass shuffles anew from ``seed``; TensorFlow is imported here and nowhere else in this module.
-    """
-    import itertools
-
-    import tensorflow as tf
-
-    with DatasetFile(path) as data:
-        shape = data._handle["maps"].shape[1:]
-        labels = data._handle["labels"]
-        label_spec = tf.TensorSpec((None,) + labels.shape[1:], tf.as_dtype(labels.dtype))
-    epochs = itertools.count()
-
-    def batches() -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-        with DatasetFile(path) as data:
-            for maps, classes in data.batches(split, batch, seed, next(epochs)):
-                yield maps.astype(np.float32, copy=False)[..., None], classes
-
-    spec = (tf.TensorSpec((None,) + shape + (1,), tf.float32), label_spec)
-    return tf.data.Dataset.from_generator(batches, output_signature=spec).prefetch(tf.data.AUTOTUNE)
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ PAPER_PATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class LocalRecipe:
+class PatchSetRecipe:
     """Everything that decides the bytes of a local data set, besides the volumes.
 
     Attributes:
@@ -40,10 +40,10 @@ class LocalRecipe:
     seed: int = 0
 
 
-def build_local(
+def build_patch_set(
     triples: Sequence[Triple],
     out: PathLike,
-    recipe: LocalRecipe,
+    recipe: PatchSetRecipe,
     workers: int = 1,
     resume: bool = False,
     overwrite: bool = False,
@@ -82,7 +82,7 @@ def build_local(
     return {"items": int(sum(counts)), "sources": len(names), "skipped": skipped}
 
 
-def _cut_triple(job: Tuple[str, Triple, LocalRecipe]) -> str:
+def _cut_triple(job: Tuple[str, Triple, PatchSetRecipe]) -> str:
     folder, triple, recipe = job
     parts = _open_parts(folder)
     try:
@@ -94,7 +94,7 @@ def _cut_triple(job: Tuple[str, Triple, LocalRecipe]) -> str:
     return triple.name
 
 
-def cut_triple(triple: Triple, recipe: LocalRecipe) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
+def cut_triple(triple: Triple, recipe: PatchSetRecipe) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
     """Patches of one triple and what is known of it.
 
     Raises:
@@ -123,7 +123,7 @@ def cut_triple(triple: Triple, recipe: LocalRecipe) -> Tuple[Dict[str, np.ndarra
     return arrays, source
 
 
-def _triple_rng(triple: Triple, recipe: LocalRecipe) -> np.random.Generator:
+def _triple_rng(triple: Triple, recipe: PatchSetRecipe) -> np.random.Generator:
     return np.random.default_rng([recipe.seed, zlib.crc32(triple.name.encode()), 2])
 
 

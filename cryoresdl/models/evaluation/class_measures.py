@@ -13,7 +13,7 @@ from ..base import accuracy_measures, resolution_terms
 from ..base.atomic_files import atomic_path
 
 METRICS, TABLE, PER_MAP = "metrics.json", "metrics.csv", "per_map.csv"
-CONFUSION, RELIABILITY = "confusion.png", "reliability.png"
+CONFUSION_TABLE, RELIABILITY = "confusion.png", "reliability.png"
 
 
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> Dict[str, Any]:
@@ -39,17 +39,17 @@ def class_table(metrics: Dict[str, Any]) -> List[Dict[str, Any]]:
     rows = []
     for name, counts in zip(names, metrics["confusion"]["matrix"]):
         row = {"class": name, **{f"predicted {n}": count for n, count in zip(names, counts)}}
-        row.update(one_vs_rest(np.array(metrics["confusion"]["matrix"]), name))
+        row.update(one_vs_rest_rows(np.array(metrics["confusion"]["matrix"]), name))
         rows.append(row)
     return rows
 
 
 MEASURES = ("sensitivity", "specificity", "PPV", "NPV")
 
-Table = List[Dict[str, Any]]
+MeasureTable = List[Dict[str, Any]]
 
 
-def one_vs_rest(matrix: np.ndarray, name: str) -> Dict[str, float | None]:
+def one_vs_rest_rows(matrix: np.ndarray, name: str) -> Dict[str, float | None]:
     """The four measures of one class in per cent; None where there is nothing to divide by."""
     names = resolution_terms.GLOBAL_CLASSES if len(matrix) == 3 else resolution_terms.LOCAL_CLASSES
     found = accuracy_measures.one_vs_rest(matrix, names)[name]
@@ -65,7 +65,7 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def write_csv(path: Path, rows: Table) -> Path:
+def write_measures(path: Path, rows: MeasureTable) -> Path:
     """Write rows as CSV, whole; columns in the order of their first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()

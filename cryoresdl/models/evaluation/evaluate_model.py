@@ -9,7 +9,7 @@ from ..base.atomic_files import write_json
 from ..networks import model_store
 from ..results.figures import accuracy_figures, drawing
 from . import class_measures
-from .class_measures import CONFUSION, METRICS, RELIABILITY
+from .class_measures import CONFUSION_TABLE, METRICS, RELIABILITY
 from .feature_set_measures import _on_features, is_feature_set
 from .map_set_measures import _on_dataset
 
@@ -30,7 +30,7 @@ def evaluate(data: str, name: str, out: Path, split: str = "test", limit: int | 
     Raises:
         InputError: the model cannot be measured on this data, or the split is empty.
     """
-    model = model_store.load(name)
+    model = model_store.load_named(name)
     metrics: Dict[str, Any] = {
         "model": {"name": model.name, "digest": model.digest},
         "data": Path(data).name,
@@ -41,7 +41,7 @@ def evaluate(data: str, name: str, out: Path, split: str = "test", limit: int | 
     else:
         found, tables = _on_dataset(model, data, split, limit)
     metrics.update(found)
-    written = [class_measures.write_csv(out / table, rows) for table, rows in tables.items() if rows]
+    written = [class_measures.write_measures(out / table, rows) for table, rows in tables.items() if rows]
     write_json(out / METRICS, metrics)
     return [out / METRICS, *written, *_figures(metrics, out)]
 
@@ -50,13 +50,13 @@ def _figures(metrics: Dict[str, Any], out: Path) -> List[Path]:
     title = f"{metrics['model']['name']} on {metrics['data']} ({metrics['split']})"
     found = metrics["confusion"]
     written = [
-        drawing.save(
-            accuracy_figures.confusion_matrix(found["matrix"], found["classes"], title), out / CONFUSION
+        drawing.save_figure(
+            accuracy_figures.confusion_matrix(found["matrix"], found["classes"], title), out / CONFUSION_TABLE
         )
     ]
     bins = (metrics.get("calibration") or {}).get("bins")
     if bins:
         sure, right, counts = ([row[key] for row in bins] for key in ("confidence", "accuracy", "count"))
         figure = accuracy_figures.reliability(sure, right, counts, metrics["calibration"]["ece"], title)
-        written.append(drawing.save(figure, out / RELIABILITY))
+        written.append(drawing.save_figure(figure, out / RELIABILITY))
     return written

@@ -17,11 +17,11 @@ def is_feature_set(path: str) -> bool:
     """Whether a file is a set of features (made for the default networks) rather than of maps."""
     import h5py
 
-    from ..datasets.feature_set_file import FORMAT
+    from ..datasets.feature_set_file import FEATURE_SET_FORMAT
 
     try:
         with h5py.File(path, "r") as handle:
-            return handle.attrs.get("format") == FORMAT
+            return handle.attrs.get("format") == FEATURE_SET_FORMAT
     except OSError as error:
         raise InputError(
             f"Cannot open the data set {shown(path)}; make it with 'cryoresdl dataset'."
@@ -47,7 +47,7 @@ def _global_features(
     from ..training import global_calibration, global_network, profile_table
 
     local = network_runners.load_model(model_store.DEFAULT_LOCAL_MODEL, "local")
-    rows = profile_table.table([path], split, local, limit, progress.note)
+    rows = profile_table.make_table([path], split, local, limit, progress.note)
     calibration = model.card.get("calibration", {})
     network = global_network.Ensemble.of(model)
     three = global_calibration.calibrated(network, rows, calibration).probabilities

@@ -94,9 +94,9 @@ def _map_predictor(model: Any) -> Any:
 def _patches(model: Any, data: Any, split: str) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     sets = patch_measures.PatchSet.of(data, split)
     predicted = patch_measures.predict_patches(model, sets.maps)
-    rows = [{"model": model.name, **patch_measures.local_metrics(predicted, sets)}]
+    rows = [{"model": model.name, **patch_measures.patch_metrics(predicted, sets)}]
     for name, constant in patch_measures.baselines(sets).items():
-        rows.append({"model": name, **patch_measures.local_metrics(constant, sets)})
+        rows.append({"model": name, **patch_measures.patch_metrics(constant, sets)})
     inside = sets.masks & resolution_terms.estimated(sets.values)
     count = len(resolution_terms.LOCAL_CLASSES)
     matrix = accuracy_measures.confusion(

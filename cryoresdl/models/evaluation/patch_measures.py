@@ -88,7 +88,7 @@ def baselines(sets: PatchSet) -> Dict[str, np.ndarray]:
     return {"majority class": majority, "one resolution per map": constant}
 
 
-def local_metrics(predicted: np.ndarray, sets: PatchSet) -> Dict[str, Any]:
+def patch_metrics(predicted: np.ndarray, sets: PatchSet) -> Dict[str, Any]:
     """The paper's metric (every voxel counts, background is class 0) and honest ones inside the mask.
 
     Angstroms of a predicted class are its centre; the means over maps have a 95 % bootstrap interval.

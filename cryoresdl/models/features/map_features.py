@@ -87,7 +87,7 @@ def _log2(x: np.ndarray) -> np.ndarray:
     return np.log2(np.maximum(x, 1e-30))
 
 
-NEAR = (8.0, 12.0, 16.0, 24.0, np.inf)
+NEAR_REGION = (8.0, 12.0, 16.0, 24.0, np.inf)
 """Voxels beyond the margin that the noise level is taken from: the first that hold enough of it."""
 ENOUGH_SAMPLES, ENOUGH_VOLUMES = 60, 200
 """Samples of a band, and volumes of half a wavelength cubed, whose mean energy is steady."""
@@ -121,7 +121,7 @@ def _noise_from_outside(point: np.ndarray, distance: np.ndarray, centre: float) 
         if outside.sum() < ENOUGH_SAMPLES:
             continue
         everywhere = _trimmed_energy(point[outside])
-        for reach in NEAR:
+        for reach in NEAR_REGION:
             near = outside & (away <= margin + reach)
             if near.sum() >= max(ENOUGH_SAMPLES, ENOUGH_VOLUMES / volume):
                 return _trimmed_energy(point[near]), everywhere

@@ -9,7 +9,7 @@ import numpy as np
 from . import band_energies
 from .band_energies import BAND_CENTRES, N_BANDS
 
-NEAR = np.arange(-4, 5) * 0.2
+NEAR_OCTAVES = np.arange(-4, 5) * 0.2
 """Octaves from the median answer at which the map's profiles are read."""
 
 
@@ -36,7 +36,7 @@ def map_inputs(summary: np.ndarray, rise: np.ndarray, median: np.ndarray, spread
     flags = summary[SUMMARY_BLOCKS * band_energies.N_BANDS :]
     frequency = np.log2(band_energies.BAND_CENTRES)
     profiles = ratios.reshape(RATIO_BLOCKS, -1)
-    near = [np.interp(-(middle + NEAR), frequency, profile) for profile in profiles]
+    near = [np.interp(-(middle + NEAR_OCTAVES), frequency, profile) for profile in profiles]
     ends = np.clip(crossings(summary) - middle, -2.0, 2.0)
     return np.concatenate([ratios, flags, answer, ends, *near, rise]).astype(np.float32)
 

@@ -29,7 +29,7 @@ WEIGHTS = "correction"
 SHIFT, WIDTH = "shift", "width"
 """The two networks: shift (octaves) and tilt (octaves per octave from the map's mean answer); log factor on widths."""
 OUTPUTS = {SHIFT: 2, WIDTH: 1}
-ALL = "all"
+ALL_SOURCES = "all"
 """Key of the factor on widths for noise sources that too few held-out maps have."""
 LIMITS = (1.0, 0.5, float(np.log(4.0)))
 """Largest shift, tilt and log factor; held-out maps ask for about a third of it."""
@@ -132,5 +132,5 @@ def corrected(
     rows = map_inputs(summary, rise, median, spread)[None]
     shift, tilt, log_factor = outputs(entry["config"], known.arrays, rows)[0]
     factors = entry["factors"]
-    factor = float(factors.get(source, factors.get(ALL, 1.0))) * np.exp(log_factor)
+    factor = float(factors.get(source, factors.get(ALL_SOURCES, 1.0))) * np.exp(log_factor)
     return shifted(median, shift, tilt), spread * np.float32(factor)

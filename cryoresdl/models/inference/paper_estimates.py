@@ -25,7 +25,9 @@ def _paper_localres(
         )
     clock = time.perf_counter()
     scaled = paper_predictors.scale01(density.data) * mask
-    network = paper_networks.from_weights(paper_networks.build(model.card["network"]), model.weights)
+    network = paper_networks.from_weights(
+        paper_networks.build_paper_network(model.card["network"]), model.weights
+    )
     timings["load"] += time.perf_counter() - clock
     clock = time.perf_counter()
     side = 16

@@ -8,7 +8,7 @@ from ..base.atomic_files import PathLike, atomic_path
 from .density_map import DensityMap
 
 
-def write(path: PathLike, data: np.ndarray, like: DensityMap) -> None:
+def write_volume(path: PathLike, data: np.ndarray, like: DensityMap) -> None:
     """Write a volume atomically on the grid of ``like``: its voxel size, origin and start indices.
 
     Args:

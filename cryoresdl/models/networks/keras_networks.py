@@ -53,7 +53,7 @@ class KerasOps:
         return self.layers.UpSampling3D(2)(x)
 
 
-def build_local(network: Dict[str, Any], keras: Any) -> Any:
+def keras_local_network(network: Dict[str, Any], keras: Any) -> Any:
     """Keras model of the local network: inputs (x, summary), output logits."""
     config = network["config"]
     x = keras.Input((None, None, None, config["inputs"]), name="x")
@@ -61,7 +61,7 @@ def build_local(network: Dict[str, Any], keras: Any) -> Any:
     return keras.Model([x, summary], forward_local(KerasOps(keras), x, summary, config))
 
 
-def build_global(network: Dict[str, Any], keras: Any, dropout: float = 0.0) -> Any:
+def keras_global_network(network: Dict[str, Any], keras: Any, dropout: float = 0.0) -> Any:
     """Keras model of one global network: input profile, output logits."""
     config = network["config"]
     profile = keras.Input((config["inputs"],), name="profile")

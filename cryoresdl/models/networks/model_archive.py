@@ -12,7 +12,6 @@ import ast
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -20,16 +19,16 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import atomic_path
+from ..base.atomic_files import PathLike, atomic_path
 from ..base.errors import InputError
 
-FORMAT = 1
+MODEL_FORMAT = 1
 """Number of the file format; a file with a higher one is refused."""
-KINDS = ("local", "global")
+MODEL_KINDS = ("local", "global")
 MAX_CARD_BYTES = 4 << 20
 MAX_WEIGHTS_BYTES = 6 << 30
 """Largest sum of unpacked arrays: six times the paper's DNN, the largest network of the project."""
@@ -61,8 +60,6 @@ _BROKEN = (
 )
 """What zipfile, zlib, json and numpy raise on damaged bytes."""
 
-PathLike = Union[str, "os.PathLike[str]"]
-
 
 @dataclass(frozen=True)
 class Model:
@@ -84,7 +81,7 @@ class Model:
         return str(self.card["kind"])
 
 
-def save(path: PathLike, card: Dict[str, Any], weights: Dict[str, np.ndarray]) -> Path:
+def save_model(path: PathLike, card: Dict[str, Any], weights: Dict[str, np.ndarray]) -> Path:
     """Write a model, whole or not at all; the same content gives the same bytes.
 
     Args:
@@ -97,7 +94,7 @@ def save(path: PathLike, card: Dict[str, Any], weights: Dict[str, np.ndarray]) -
         InputError: a card or an array that :func:`load` would refuse, or a folder that cannot be written to.
     """
     path = Path(path)
-    card = dict(card, format=FORMAT)
+    card = dict(card, format=MODEL_FORMAT)
     _check_card(card, path)
     try:
         card_bytes = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
@@ -107,7 +104,9 @@ def save(path: PathLike, card: Dict[str, Any], weights: Dict[str, np.ndarray]) -
     with atomic_path(path) as temporary, tempfile.TemporaryFile(dir=str(temporary.parent)) as packed:
         _pack_weights(weights, path, packed)
         entries = {_CARD: _entry(io.BytesIO(card_bytes)), _WEIGHTS: _entry(packed)}
-        manifest = json.dumps({"magic": _MAGIC, "format": FORMAT, "files": entries}, indent=1, sort_keys=True)
+        manifest = json.dumps(
+            {"magic": _MAGIC, "format": MODEL_FORMAT, "files": entries}, indent=1, sort_keys=True
+        )
         with zipfile.ZipFile(str(temporary), "w") as archive:
             _add(archive, _MANIFEST, io.BytesIO(manifest.encode()), zipfile.ZIP_STORED)
             _add(archive, _CARD, io.BytesIO(card_bytes), zipfile.ZIP_STORED)
@@ -135,7 +134,7 @@ def _check_card(card: Any, path: Path) -> None:
         isinstance(card, dict)
         and isinstance(card.get("name"), str)
         and _NAME.match(card["name"])
-        and card.get("kind") in KINDS
+        and card.get("kind") in MODEL_KINDS
         and isinstance(card.get("network"), dict)
         and isinstance(card["network"].get("name"), str)
     )
@@ -313,9 +312,9 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Dict[str, Any]:
     number = manifest.get("format")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise InputError(f"{path} is damaged: its format number is missing; fetch the file again.")
-    if number > FORMAT:
+    if number > MODEL_FORMAT:
         raise InputError(
-            f"{path} has format {number} but this CryoResDL reads up to {FORMAT}; update CryoResDL to use it."
+            f"{path} has format {number} but this CryoResDL reads up to {MODEL_FORMAT}; update CryoResDL to use it."
         )
     if names != {_MANIFEST, _CARD, _WEIGHTS}:
         raise InputError(f"{path} lacks parts of a model or holds foreign ones; fetch the file again.")

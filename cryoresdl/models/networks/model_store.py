@@ -21,7 +21,7 @@ from .model_archive import (
     _read_manifest,
     _unpack_weights,
     check_name,
-    save,
+    save_model,
 )
 
 MODELS_VARIABLE = "CRYORESDL_MODELS"
@@ -39,7 +39,7 @@ class Available(NamedTuple):
     source: str
 
 
-def load(name_or_path: PathLike) -> Model:
+def load_named(name_or_path: PathLike) -> Model:
     """Read a model by name or by path and check every byte of it against its digests.
 
     Raises:
@@ -135,7 +135,7 @@ def install(source: PathLike, name: str | None = None, overwrite: bool = False) 
     Raises:
         InputError: a bad file, a bad or taken name, or a folder that cannot be written to.
     """
-    model = load(source)
+    model = load_named(source)
     name = name or model.name
     check_name(name)
     if (shipped_folder() / (name + MODEL_SUFFIX)).exists():
@@ -148,4 +148,4 @@ def install(source: PathLike, name: str | None = None, overwrite: bool = False) 
     target = folder / (name + MODEL_SUFFIX)
     if target.exists() and not overwrite:
         raise InputError(f"A model named '{name}' is already installed; give another name or --overwrite.")
-    return save(target, dict(model.card, name=name), model.weights)
+    return save_model(target, dict(model.card, name=name), model.weights)

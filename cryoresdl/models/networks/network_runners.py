@@ -155,7 +155,9 @@ def _tensorflow_runner(network: Dict[str, Any], weights: Dict[str, np.ndarray], 
     _, keras = import_tensorflow()
     local = network["name"] == band_networks.LOCAL_NETWORK
     model = (
-        keras_networks.build_local(network, keras) if local else keras_networks.build_global(network, keras)
+        keras_networks.keras_local_network(network, keras)
+        if local
+        else keras_networks.keras_global_network(network, keras)
     )
     keras_networks.set_weights(model, weights)
     names = ["x", "summary"] if local else ["profile"]
@@ -269,7 +271,7 @@ def load_model(name_or_path: Any, kind: str) -> Any:
     """
     path = str(model_store.resolve(name_or_path))
     if path not in _LOADED:
-        loaded = model_store.load(path)
+        loaded = model_store.load_named(path)
         band_networks.check_features(loaded.card, path)
         _LOADED[path] = loaded
     model = _LOADED[path]

@@ -16,10 +16,10 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
-from .tensorflow_import import import_keras
+from .tensorflow_import import import_tensorflow
 
 DNN, CNN, UNET, DNN_LOW_RANK = "paper-dnn", "paper-cnn", "paper-unet", "paper-dnn-lowrank"
-NAMES = (DNN, CNN, UNET, DNN_LOW_RANK)
+PAPER_NETWORKS = (DNN, CNN, UNET, DNN_LOW_RANK)
 MAP_SIDE = 64
 """Side of the global classifiers' input in voxels, whatever the voxel size (paper, section 4.1)."""
 PATCH_SIDE = 16
@@ -32,7 +32,7 @@ _UNET_ROOT = (1024, 1024)
 _UNET_RIGHT = (512, 256, 128, 64)
 
 
-def describe(name: str, width: float = 1.0, side: int | None = None) -> Dict[str, Any]:
+def describe_network(name: str, width: float = 1.0, side: int | None = None) -> Dict[str, Any]:
     """The dictionary that stands for a network in a card.
 
     Args:
@@ -107,7 +107,7 @@ def parameter_count(network: Dict[str, Any]) -> int:
     return sum(int(np.prod(shape)) for shape in weight_shapes(network).values())
 
 
-def build(network: Dict[str, Any], bfloat16: bool = False) -> Any:
+def build_paper_network(network: Dict[str, Any], bfloat16: bool = False) -> Any:
     """Build a network with fresh weights as a Keras model.
 
     The DNN and the CNN take (batch, z, y, x) float32 and give (batch, 3) logits; the U-Net takes
@@ -120,7 +120,7 @@ def build(network: Dict[str, Any], bfloat16: bool = False) -> Any:
     Raises:
         InputError: a network that this version does not know.
     """
-    keras = import_keras()
+    _, keras = import_tensorflow()
     if network.get("name") not in (DNN, CNN, UNET):
         raise InputError(
             f"This version cannot build a network named '{network.get('name')}'; update CryoResDL."
@@ -236,9 +236,9 @@ def _scaled(number: int, width: float) -> int:
 
 def keras_parameter_count(network: Dict[str, Any]) -> int:
     """What Keras itself counts for a network, without allocating its variables."""
-    keras = import_keras()
+    _, keras = import_tensorflow()
     with keras.StatelessScope(initialize_variables=False):
-        return int(build(network).count_params())
+        return int(build_paper_network(network).count_params())
 
 
 def layer_table(network: Dict[str, Any]) -> List[Tuple[str, Tuple[int, ...], int]]:

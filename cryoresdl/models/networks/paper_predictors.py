@@ -8,7 +8,7 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.resolution_terms import GLOBAL_CLASSES
-from .paper_networks import CNN, DNN, DNN_LOW_RANK, MAP_SIDE, build, from_weights
+from .paper_networks import CNN, DNN, DNN_LOW_RANK, MAP_SIDE, build_paper_network, from_weights
 
 if TYPE_CHECKING:
     from .model_archive import Model
@@ -92,7 +92,7 @@ def _classifier(model: Model) -> Any:
         return _LowRank(network["config"], model.weights)
     if network["name"] == DNN:
         return _Dense(model.weights)
-    keras_model = from_weights(build(network), model.weights)
+    keras_model = from_weights(build_paper_network(network), model.weights)
     return lambda maps: np.asarray(keras_model(maps, training=False))
 
 

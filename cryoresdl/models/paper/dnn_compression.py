@@ -7,11 +7,11 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from ..networks import paper_networks, paper_predictors
-from .examples import Source, blocks
+from .examples import ExampleSource, blocks
 
 
 def compress_dnn(
-    weights: Dict[str, np.ndarray], train: Source, side: int, rank: int = 64, cosines: int = 40
+    weights: Dict[str, np.ndarray], train: ExampleSource, side: int, rank: int = 64, cosines: int = 40
 ) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     """A small stand-in for a trained DNN: its first layer through few smooth patterns.
 

@@ -24,8 +24,8 @@ from ..base import progress
 from ..base.atomic_files import atomic_path
 from ..base.errors import InputError
 from ..networks import paper_networks, paper_predictors
-from .epoch_loop import Recipe
-from .examples import Source, batches, blocks, epoch_order, labels_of
+from .epoch_loop import EpochRecipe
+from .examples import ExampleSource, blocks, epoch_order, example_batches, example_labels
 
 PRODUCTS = "products.npz"
 ORIENTATIONS = (1, 4, 12, 24)
@@ -67,9 +67,9 @@ class GramStepper:
 
     def __init__(
         self,
-        train: Source,
-        validation: Source,
-        recipe: Recipe,
+        train: ExampleSource,
+        validation: ExampleSource,
+        recipe: EpochRecipe,
         seed: int,
         network: Dict[str, Any],
         orientations: int = 1,
@@ -100,14 +100,14 @@ class GramStepper:
         self.group = rotations(orientations)
         self.quotient = quotients(self.group)
         self.start = initial_dnn(network, seed)
-        self.labels = np.repeat(labels_of(train), len(self.group))
-        self.validation_labels = labels_of(validation)
+        self.labels = np.repeat(example_labels(train), len(self.group))
+        self.validation_labels = example_labels(validation)
         self.products = self._cached_products(validation, cache, json.dumps(identity, sort_keys=True))
         self.small = {name: value.copy() for name, value in self.start.items() if name != "dense1/kernel"}
         self.small["a"] = np.zeros((len(self.labels), self.start["dense1/kernel"].shape[1]), np.float32)
 
     def _cached_products(
-        self, validation: Source, cache: Path | None, identity: str
+        self, validation: ExampleSource, cache: Path | None, identity: str
     ) -> Dict[str, np.ndarray]:
         if cache is not None and cache.exists():
             try:
@@ -142,7 +142,7 @@ class GramStepper:
             progress.note(f"inner products: {columns.stop} of {count} maps")
         return {"gram": gram, "offset": offset.reshape(count * size, -1)}
 
-    def against_train(self, source: Source) -> Tuple[np.ndarray, np.ndarray]:
+    def against_train(self, source: ExampleSource) -> Tuple[np.ndarray, np.ndarray]:
         """Products of other maps with all training examples (n, N G), and with the first kernel (n, units)."""
         size = len(self.group)
         gram = np.empty((len(source), len(self.train), size), np.float32)
@@ -164,7 +164,7 @@ class GramStepper:
         """One pass over the training examples; mean loss and accuracy during it."""
         order = epoch_order(len(self.labels), self.seed, epoch)
         loss = correct = 0.0
-        for batch in batches(order, self.recipe.batch):
+        for batch in example_batches(order, self.recipe.batch):
             logits, cache = self._forward(self._rows(batch), self.products["offset"][batch])
             labels = self.labels[batch]
             probabilities = paper_predictors.softmax(logits)

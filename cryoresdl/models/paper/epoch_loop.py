@@ -20,13 +20,13 @@ import numpy as np
 from ..base.atomic_files import atomic_path
 from ..base.errors import InputError
 from ..networks import paper_networks
-from ..training.run_files import CHECKPOINT, COLUMNS, HISTORY, History, write_history
+from ..training.run_files import CHECKPOINT, HISTORY, HISTORY_COLUMNS, History, write_history
 
 _META = "meta.json"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EpochRecipe:
     """How a network is fitted.
 
     ``patience`` is the number of epochs without a lower validation loss after which training stops (None:
@@ -41,9 +41,9 @@ class Recipe:
 
 
 PAPER_RECIPES = {
-    paper_networks.DNN: Recipe("sgd", 0.01, 150, 1000, 50),
-    paper_networks.CNN: Recipe("sgd", 0.01, 75, 1500, None),
-    paper_networks.UNET: Recipe("adam", 0.001, 32, 5000, 1000),
+    paper_networks.DNN: EpochRecipe("sgd", 0.01, 150, 1000, 50),
+    paper_networks.CNN: EpochRecipe("sgd", 0.01, 75, 1500, None),
+    paper_networks.UNET: EpochRecipe("adam", 0.001, 32, 5000, 1000),
 }
 """The paper's hyper-parameters (sections 4.3-4.5). It gives no cap for the DNN (stopped after 90 epochs) and
 the U-Net (1172 and 1060); 1000 and 5000 are ours and lie beyond where early stopping acts."""
@@ -67,7 +67,7 @@ class Stepper(Protocol):
 
 def run_epochs(
     stepper: Stepper,
-    recipe: Recipe,
+    recipe: EpochRecipe,
     folder: Path,
     identity: Dict[str, Any],
     resume: bool = False,
@@ -108,7 +108,9 @@ def run_epochs(
         epoch = len(history.rows) + 1
         loss, accuracy = stepper.train_epoch(epoch)
         val_loss, val_accuracy = stepper.validate()
-        row = dict(zip(COLUMNS, (epoch, float(loss), float(accuracy), float(val_loss), float(val_accuracy))))
+        row = dict(
+            zip(HISTORY_COLUMNS, (epoch, float(loss), float(accuracy), float(val_loss), float(val_accuracy)))
+        )
         if not np.isfinite([loss, val_loss]).all():
             raise InputError(
                 f"The loss is not a finite number in epoch {epoch}; lower the learning rate and start again."
@@ -127,7 +129,7 @@ def run_epochs(
     return history, best
 
 
-def _finished(history: History, recipe: Recipe) -> str:
+def _finished(history: History, recipe: EpochRecipe) -> str:
     """Why training is over; empty while it is not."""
     epochs = len(history.rows)
     if epochs >= recipe.epochs:
@@ -137,7 +139,7 @@ def _finished(history: History, recipe: Recipe) -> str:
     return ""
 
 
-def _progress(history: History, recipe: Recipe, seconds: float) -> str:
+def _progress(history: History, recipe: EpochRecipe, seconds: float) -> str:
     row, epochs = history.rows[-1], len(history.rows)
     last = recipe.epochs
     if recipe.patience is not None:
@@ -192,6 +194,6 @@ def _load_checkpoint(
     return arrays["state"], arrays["best"], history
 
 
-def recipe_card(recipe: Recipe) -> Dict[str, Any]:
+def recipe_card(recipe: EpochRecipe) -> Dict[str, Any]:
     """The recipe as a card shows it."""
     return asdict(recipe)

@@ -8,7 +8,7 @@ from typing import Iterator, Protocol, Tuple
 import numpy as np
 
 
-class Source(Protocol):
+class ExampleSource(Protocol):
     """Examples that can be read by number: maps (n, z, y, x) float32 and integer labels."""
 
     def __len__(self) -> int:
@@ -38,24 +38,24 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, 1]).permutation(count)
 
 
-def labels_of(source: Source) -> np.ndarray:
+def example_labels(source: ExampleSource) -> np.ndarray:
     """All labels of a source; without reading the maps where it can tell them apart."""
     if isinstance(source, Arrays):
         return np.asarray(source.labels, np.int64)
     if hasattr(source, "data") and hasattr(source, "rows"):
         return source.data.column("labels")[source.rows].astype(np.int64)
-    parts = [source.take(rows)[1] for rows in batches(np.arange(len(source)), 256)]
+    parts = [source.take(rows)[1] for rows in example_batches(np.arange(len(source)), 256)]
     return np.concatenate(parts).astype(np.int64)
 
 
-def blocks(source: Source, first: int = 0, size: int = 512) -> Iterator[Tuple[slice, np.ndarray]]:
+def blocks(source: ExampleSource, first: int = 0, size: int = 512) -> Iterator[Tuple[slice, np.ndarray]]:
     """Examples from number ``first`` on as flat rows, ``size`` at a time."""
     for start in range(first, len(source), size):
         rows = np.arange(start, min(start + size, len(source)))
         yield slice(start, start + len(rows)), source.take(rows)[0].reshape(len(rows), -1)
 
 
-def batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def example_batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Pieces of ``order``, ``size`` long but for the last."""
     for start in range(0, len(order), size):
         yield np.asarray(order[start : start + size])

@@ -8,15 +8,21 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..networks import paper_networks, tensorflow_import
-from .epoch_loop import Recipe
-from .examples import Source, batches, epoch_order
+from .epoch_loop import EpochRecipe
+from .examples import ExampleSource, epoch_order, example_batches
 
 
 class KerasStepper:
     """Mini-batch training of a Keras model; examples are read batch by batch."""
 
     def __init__(
-        self, model: Any, train: Source, validation: Source, recipe: Recipe, seed: int, logits: bool
+        self,
+        model: Any,
+        train: ExampleSource,
+        validation: ExampleSource,
+        recipe: EpochRecipe,
+        seed: int,
+        logits: bool,
     ) -> None:
         """Compile the model.
 
@@ -28,7 +34,7 @@ class KerasStepper:
             seed: of the order of examples and of dropout.
             logits: the model gives logits rather than probabilities.
         """
-        keras = tensorflow_import.import_keras()
+        _, keras = tensorflow_import.import_tensorflow()
         optimizers = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
         if recipe.optimizer not in optimizers:
             raise InputError(f"'{recipe.optimizer}' is not an optimiser; choose sgd or adam.")
@@ -53,14 +59,16 @@ class KerasStepper:
         """Mean loss and accuracy on the validation examples."""
         return self.evaluate(self.validation)
 
-    def evaluate(self, source: Source) -> Tuple[float, float]:
+    def evaluate(self, source: ExampleSource) -> Tuple[float, float]:
         """Mean loss and accuracy on any examples."""
         return self._mean(self.model.test_on_batch, source, np.arange(len(source)))
 
-    def _mean(self, step: Callable[..., Any], source: Source, order: np.ndarray) -> Tuple[float, float]:
+    def _mean(
+        self, step: Callable[..., Any], source: ExampleSource, order: np.ndarray
+    ) -> Tuple[float, float]:
         """Run ``step`` over batches; figures of batches are averaged here, by their numbers of examples."""
         loss = accuracy = 0.0
-        for indices in batches(order, self.recipe.batch):
+        for indices in example_batches(order, self.recipe.batch):
             # Keras versions differ in whether a step's figures include the steps before it.
             self.model.reset_metrics()
             logs = step(*source.take(indices), return_dict=True)

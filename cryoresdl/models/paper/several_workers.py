@@ -17,8 +17,8 @@ import numpy as np
 
 from ..base.errors import CryoResError, InputError
 from ..networks import tensorflow_import
-from .epoch_loop import Recipe
-from .examples import Source, batches, epoch_order
+from .epoch_loop import EpochRecipe
+from .examples import ExampleSource, epoch_order, example_batches
 from .keras_stepper import KerasStepper
 
 
@@ -60,9 +60,9 @@ class DistributedStepper(KerasStepper):
         self,
         cluster: Cluster,
         build: Callable[[], Any],
-        train: Source,
-        validation: Source,
-        recipe: Recipe,
+        train: ExampleSource,
+        validation: ExampleSource,
+        recipe: EpochRecipe,
         seed: int,
         logits: bool,
     ) -> None:
@@ -77,8 +77,7 @@ class DistributedStepper(KerasStepper):
             seed: of the order of examples and of dropout.
             logits: the model gives logits rather than probabilities.
         """
-        keras = tensorflow_import.import_keras()
-        import tensorflow as tf
+        tf, keras = tensorflow_import.import_tensorflow()
 
         task = {"type": "worker", "index": cluster.index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(cluster.workers)}, "task": task})
@@ -119,7 +118,7 @@ class DistributedStepper(KerasStepper):
         self._seed_dropout(epoch)
         order = epoch_order(len(self.train), self.seed, epoch)
         loss = right = 0.0
-        for batch in batches(order, self.recipe.batch):
+        for batch in example_batches(order, self.recipe.batch):
             mine = batch[self.cluster.index :: len(self.cluster.workers)]
             weight = np.ones(max(len(mine), 1), np.float32) * (len(mine) > 0)
             # A last batch may be too short for everyone: who has nothing computes with weight zero.
@@ -134,10 +133,10 @@ class DistributedStepper(KerasStepper):
                 ) from error
         return loss / len(order), right / len(order)
 
-    def evaluate(self, source: Source) -> Tuple[float, float]:
+    def evaluate(self, source: ExampleSource) -> Tuple[float, float]:
         """Mean loss and accuracy on any examples; every worker computes all of it, without talking."""
         loss = right = 0.0
-        for indices in batches(np.arange(len(source)), self.recipe.batch):
+        for indices in example_batches(np.arange(len(source)), self.recipe.batch):
             x, y = source.take(indices)
             scores = self.model(x, training=False)
             loss += float(np.mean(self.losses(y, scores))) * len(indices)

@@ -18,17 +18,17 @@ from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
 from ..datasets.map_set_file import DatasetFile
 from ..networks import model_archive, paper_networks, paper_predictors, tensorflow_import
 from ..training import run_files
-from ..training.run_files import CARD, CONFUSION, CURVES, MODEL, SMALL_MODEL
+from ..training.run_files import CARD, CONFUSION_FIGURE, CURVES_FIGURE, MODEL, SMALL_MODEL
 from . import dnn_compression, dnn_dual_solver, epoch_loop, keras_stepper, several_workers
 
-KINDS = {"dnn": paper_networks.DNN, "cnn": paper_networks.CNN, "unet": paper_networks.UNET}
+PAPER_KINDS = {"dnn": paper_networks.DNN, "cnn": paper_networks.CNN, "unet": paper_networks.UNET}
 SOLVERS = ("gram", "keras")
 RANK, COSINES = 64, 40
 """Of the compressed DNN: patterns, and cosine coefficients per axis."""
 
 
 @dataclass(frozen=True)
-class Options:
+class PaperTrainingOptions:
     """What the user may choose; None takes the paper's value."""
 
     kind: str
@@ -52,14 +52,14 @@ class Options:
     overwrite: bool = False
 
     @property
-    def recipe(self) -> epoch_loop.Recipe:
+    def recipe(self) -> epoch_loop.EpochRecipe:
         """The paper's recipe with the user's changes."""
         names = ("epochs", "batch", "learning_rate", "optimizer", "patience")
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return replace(epoch_loop.PAPER_RECIPES[KINDS[self.kind]], **changes)
+        return replace(epoch_loop.PAPER_RECIPES[PAPER_KINDS[self.kind]], **changes)
 
 
-def train(options: Options) -> Path:
+def train(options: PaperTrainingOptions) -> Path:
     """Train, and write ``model.cryoresdl``, ``history.csv``, ``card.json`` and figures.
 
     The DNN also gets ``model-small.cryoresdl``, its compressed form. The test split is looked at once, at the
@@ -87,7 +87,9 @@ def train(options: Options) -> Path:
         (folder / run_files.CHECKPOINT).unlink(missing_ok=True)
     started = time.monotonic()
     with DatasetFile(options.data) as data:
-        network = paper_networks.describe(KINDS[options.kind], options.width, _check_data(data, options))
+        network = paper_networks.describe_network(
+            PAPER_KINDS[options.kind], options.width, _check_data(data, options)
+        )
         stepper = _stepper(options, network, data)
         history, best = epoch_loop.run_epochs(
             stepper,
@@ -105,7 +107,7 @@ def train(options: Options) -> Path:
         return _finish(folder, card, stepper, best, data, history)
 
 
-def _check_data(data: DatasetFile, options: Options) -> int:
+def _check_data(data: DatasetFile, options: PaperTrainingOptions) -> int:
     """Side of the maps, if the data set suits the network."""
     wanted = "local" if options.kind == "unet" else "global"
     if data.info.get("kind") != wanted:
@@ -131,7 +133,7 @@ def _check_data(data: DatasetFile, options: Options) -> int:
     return side.pop()
 
 
-def _stepper(options: Options, network: Dict[str, Any], data: DatasetFile) -> Any:
+def _stepper(options: PaperTrainingOptions, network: Dict[str, Any], data: DatasetFile) -> Any:
     train_set, validation = data.subset("train"), data.subset("validation")
     machine.require_memory(_memory(options, network, train_set), f"Training {network['name']}")
     if options.kind == "dnn" and options.solver == "gram":
@@ -152,22 +154,22 @@ def _stepper(options: Options, network: Dict[str, Any], data: DatasetFile) -> An
     if options.cluster is not None:
         return several_workers.DistributedStepper(
             options.cluster,
-            lambda: paper_networks.build(network, options.bfloat16),
+            lambda: paper_networks.build_paper_network(network, options.bfloat16),
             train_set,
             validation,
             options.recipe,
             options.seed,
             logits=options.kind != "unet",
         )
-    keras = tensorflow_import.import_keras()
+    _, keras = tensorflow_import.import_tensorflow()
     keras.utils.set_random_seed(options.seed % 2**32)
-    model = paper_networks.build(network, options.bfloat16)
+    model = paper_networks.build_paper_network(network, options.bfloat16)
     return keras_stepper.KerasStepper(
         model, train_set, validation, options.recipe, options.seed, logits=options.kind != "unet"
     )
 
 
-def _memory(options: Options, network: Dict[str, Any], examples: Any) -> int:
+def _memory(options: PaperTrainingOptions, network: Dict[str, Any], examples: Any) -> int:
     """Bytes that training takes at its peak, roughly; said before it is too late."""
     weights = 4 * paper_networks.parameter_count(network)
     batch = options.recipe.batch * 4 * network["config"]["side"] ** 3
@@ -179,7 +181,7 @@ def _memory(options: Options, network: Dict[str, Any], examples: Any) -> int:
     return int(weights * (5 if options.recipe.optimizer == "adam" else 4) + batch * (1 + feature_maps))
 
 
-def _identity(options: Options, network: Dict[str, Any], data: DatasetFile) -> Dict[str, Any]:
+def _identity(options: PaperTrainingOptions, network: Dict[str, Any], data: DatasetFile) -> Dict[str, Any]:
     recipe = options.recipe
     return {
         "network": network,
@@ -195,7 +197,11 @@ def _identity(options: Options, network: Dict[str, Any], data: DatasetFile) -> D
 
 
 def _card(
-    options: Options, network: Dict[str, Any], data: DatasetFile, history: run_files.History, seconds: float
+    options: PaperTrainingOptions,
+    network: Dict[str, Any],
+    data: DatasetFile,
+    history: run_files.History,
+    seconds: float,
 ) -> Dict[str, Any]:
     from ... import __version__
 
@@ -249,20 +255,20 @@ def _finish(
 
     weights = stepper.weights(best)
     test = data.subset("test")
-    matrix = confusion(card["network"], weights, test)
+    matrix = test_confusion(card["network"], weights, test)
     if matrix.sum():
         card["metrics"]["test"] = test_metrics(matrix)
-    path = model_archive.save(folder / MODEL, card, weights)
+    path = model_archive.save_model(folder / MODEL, card, weights)
     if card["network"]["name"] == paper_networks.DNN:
         _save_small(folder, card, weights, data, test)
     write_json(folder / CARD, card)
     title = f"{card['name']}: best epoch {history.best_epoch} of {len(history.rows)}"
-    drawing.save(accuracy_figures.training_curves(history.columns(), title), folder / CURVES)
+    drawing.save_figure(accuracy_figures.training_curves(history.columns(), title), folder / CURVES_FIGURE)
     if matrix.sum():
         names = GLOBAL_CLASSES if card["kind"] == "global" else LOCAL_CLASSES
-        drawing.save(
+        drawing.save_figure(
             accuracy_figures.confusion_matrix(matrix.tolist(), names, f"{card['name']}, test split"),
-            folder / CONFUSION,
+            folder / CONFUSION_FIGURE,
         )
     return path
 
@@ -273,15 +279,15 @@ def _save_small(
     side = card["network"]["config"]["side"]
     network, small = dnn_compression.compress_dnn(weights, data.subset("train"), side, RANK, COSINES)
     metrics = dict(card["metrics"], full_network=card["metrics"].get("test"))
-    matrix = confusion(network, small, test)
+    matrix = test_confusion(network, small, test)
     if matrix.sum():
         metrics["test"] = test_metrics(matrix)
     compressed = dict(card, network=network, metrics=metrics, compressed_from=card["network"])
     compressed["parameters"] = int(sum(value.size for value in small.values()))
-    model_archive.save(folder / SMALL_MODEL, compressed, small)
+    model_archive.save_model(folder / SMALL_MODEL, compressed, small)
 
 
-def confusion(
+def test_confusion(
     network: Dict[str, Any], weights: Dict[str, np.ndarray], source: Any, batch: int = 64
 ) -> np.ndarray:
     """Counts of (label, predicted class) over examples; of voxels for the U-Net.

@@ -108,7 +108,7 @@ AGREEMENT = {
 """Measures of ``comparison.json`` that the agreement figure shows, and what they are called."""
 
 
-def agreement(comparison: Mapping[str, Any], measure: str) -> Tuple[List[str], List[List[float]]]:
+def volumes_agreement(comparison: Mapping[str, Any], measure: str) -> Tuple[List[str], List[List[float]]]:
     """Names and square matrix of one ``measure`` of ``comparison.json``; empty when it has none."""
     pairs = comparison.get("pairs")
     if not isinstance(pairs, list):

@@ -17,7 +17,16 @@ from ..maps.density_map import DensityMap
 
 ATTRIBUTE = "local_resolution"
 INTERVAL_ATTRIBUTE = "local_resolution_interval"
-COLUMNS = ("chain", "number", "name", "atoms", "atoms_estimated", "resolution_A", "class", "interval_A")
+RESIDUE_COLUMNS = (
+    "chain",
+    "number",
+    "name",
+    "atoms",
+    "atoms_estimated",
+    "resolution_A",
+    "class",
+    "interval_A",
+)
 MISSING_PART = 0.5
 """Fewer of the atoms than this inside the box: the model was not fitted to this map."""
 
@@ -79,7 +88,7 @@ def sample(volume: DensityMap, xyz: np.ndarray, holes: bool = True) -> np.ndarra
     return np.where(good, total / np.where(good, weights, 1), np.nan)
 
 
-def table(
+def residue_table(
     atoms: Any, volume: DensityMap, interval: DensityMap | None = None
 ) -> tuple[list[Residue], list[str]]:
     """Means per residue.
@@ -175,11 +184,11 @@ def chains(rows: Sequence[Residue]) -> list[dict[str, Any]]:
     return found
 
 
-def write_csv(path: PathLike, rows: Sequence[Residue]) -> None:
+def write_residues(path: PathLike, rows: Sequence[Residue]) -> None:
     """One line per residue (`COLUMNS`), atomically."""
     text = io.StringIO()
     lines = csv.writer(text)
-    lines.writerow(COLUMNS)
+    lines.writerow(RESIDUE_COLUMNS)
     for row in rows:
         value = row.resolution_A
         number = "" if value is None else int(class_of(np.array([value]))[0])

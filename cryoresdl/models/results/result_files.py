@@ -45,10 +45,10 @@ class LocalVolumes(Protocol):
 def write_local(result: LocalVolumes, density: DensityMap, folder: PathLike) -> None:
     """Write the four volumes and then the JSON of a local resolution; the JSON's presence means all are whole."""
     folder = Path(folder)
-    mrc_writer.write(folder / LOCAL_RESOLUTION, result.resolution, density)
-    mrc_writer.write(folder / LOCAL_CLASS, result.classes, density)
-    mrc_writer.write(folder / LOCAL_INTERVAL, result.halfwidth, density)
-    mrc_writer.write(folder / MASK_USED, result.mask.astype(np.int8), density)
+    mrc_writer.write_volume(folder / LOCAL_RESOLUTION, result.resolution, density)
+    mrc_writer.write_volume(folder / LOCAL_CLASS, result.classes, density)
+    mrc_writer.write_volume(folder / LOCAL_INTERVAL, result.halfwidth, density)
+    mrc_writer.write_volume(folder / MASK_USED, result.mask.astype(np.int8), density)
     write_json(folder / LOCAL_JSON, result.info)
 
 

@@ -26,7 +26,7 @@ CARD_JSON = "card.json"
 TRAINED = "model.cryoresdl"
 SIMULATION_JSON = "simulation.json"
 SIMULATED_MAP = "map.mrc"
-TRUTH = "truth.mrc"
+TRUTH_VOLUME = "truth.mrc"
 
 _MAPPED_MODES = (0, 1, 2, 6, 12)
 

@@ -44,7 +44,7 @@ def parse(word: str) -> tuple[str, str]:
     return path, name
 
 
-def load(words: Sequence[str], like: DensityMap | None = None) -> tuple[list[Estimate], DensityMap]:
+def load_volumes(words: Sequence[str], like: DensityMap | None = None) -> tuple[list[Estimate], DensityMap]:
     """Read the volumes of a comparison.
 
     Args:
@@ -150,7 +150,7 @@ def disagreement(volumes: Sequence[np.ndarray], mask: np.ndarray | None = None) 
     return np.where(known, high - np.where(known, low, 0), 0).astype(np.float32)
 
 
-def write(
+def write_comparison(
     folder: PathLike,
     estimates: Sequence[Estimate],
     mask: np.ndarray | None,
@@ -171,6 +171,6 @@ def write(
     if mask_path is not None:
         result["mask"] = os.path.abspath(density_map.plain_path(str(mask_path)))
     spread = disagreement([item.data for item in estimates], mask)
-    mrc_writer.write(folder / result_files.DISAGREEMENT, spread, like)
+    mrc_writer.write_volume(folder / result_files.DISAGREEMENT, spread, like)
     write_json(folder / result_files.COMPARISON_JSON, result)
     return result

@@ -29,7 +29,7 @@ _CHUNK = 4096
 _BLOCK = 256
 _SMALLEST_TILE = 8
 
-Source = Union[Atoms, Tuple[np.ndarray, np.ndarray], Tuple[np.ndarray, np.ndarray, np.ndarray]]
+AtomSource = Union[Atoms, Tuple[np.ndarray, np.ndarray], Tuple[np.ndarray, np.ndarray, np.ndarray]]
 Profile = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Distances (k, m) in voxels along one axis and the rows (k,) of the atoms -> values (k, m)."""
 
@@ -48,7 +48,7 @@ class Fit:
 
 
 def pdb2mrc(
-    source: Source,
+    source: AtomSource,
     resolution: float,
     box: int | None = None,
     voxel_size: float = 1.0,
@@ -327,7 +327,7 @@ def eman2_box(xyz: np.ndarray, resolution: float, voxel_size: float) -> int:
     return max(int(1.9 * extent / voxel_size + 2.0 * resolution / voxel_size), 1)
 
 
-def _unpack(source: Source) -> Tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _unpack(source: AtomSource) -> Tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     if isinstance(source, Atoms):
         return source.xyz, source.z_number.astype(np.float64), source.b_factor
     xyz = np.asarray(source[0], dtype=np.float64).reshape(-1, 3)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass
-class Options:
+class ImagingConditions:
     """Everything about a realistic map that is not its structure; drawn by :func:`random_options` for training.
 
     The defaults are those of a map of 3 A (:func:`plain_options` for others).
@@ -64,17 +64,19 @@ def _b_scale(resolution: float) -> float:
     return (max(resolution, 2.0) / 3.0) ** 2
 
 
-def plain_options(resolution: float) -> Options:
+def plain_options(resolution: float) -> ImagingConditions:
     """The options of a map as it comes from the reconstruction, in white noise: the defaults of ``simulate``.
 
     Args:
         resolution: angstroms; B-factors grow with its square (``docs/simulation.md``).
     """
     scale = _b_scale(resolution)
-    return Options(b_base=Options.b_base * scale, b_range=Options.b_range * scale)
+    return ImagingConditions(
+        b_base=ImagingConditions.b_base * scale, b_range=ImagingConditions.b_range * scale
+    )
 
 
-def random_options(rng: np.random.Generator, resolution: float) -> Options:
+def random_options(rng: np.random.Generator, resolution: float) -> ImagingConditions:
     """Draw options across what users have; the spread of the training set (``docs/simulation.md``)."""
     scale = _b_scale(resolution)
     weighting = bool(rng.random() < 0.35)
@@ -84,7 +86,7 @@ def random_options(rng: np.random.Generator, resolution: float) -> Options:
         sharpen = -float(rng.uniform(0.3, 1.6)) * 40.0 * scale
     elif kind < 0.45:
         sharpen = float(rng.uniform(0.2, 1.5)) * 40.0 * scale
-    return Options(
+    return ImagingConditions(
         b_base=float(rng.uniform(0.1, 1.5)) * 40.0 * scale,
         b_range=float(np.exp(rng.normal(0.0, 0.7))) * 50.0 * scale,
         b_source=str(rng.choice(["field", "file", "radial", "none"], p=[0.72, 0.1, 0.12, 0.06])),

@@ -11,7 +11,7 @@ from scipy import ndimage
 from ..base.errors import InputError
 from ..maps.fourier_shells import frequency_grid
 from ..structures.atoms import Atoms, random_rotation
-from .imaging_conditions import Options
+from .imaging_conditions import ImagingConditions
 
 _B_STEPS = 5
 PROTEIN_DENSITY = 0.81
@@ -59,7 +59,11 @@ def smooth_noise(shape: Sequence[int], length: float, rng: np.random.Generator) 
 
 
 def flexibility(
-    xyz: np.ndarray, b_factor: np.ndarray, chain: np.ndarray, options: Options, rng: np.random.Generator
+    xyz: np.ndarray,
+    b_factor: np.ndarray,
+    chain: np.ndarray,
+    options: ImagingConditions,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """B-factor of every atom in square angstroms: a base plus what the options' source says.
 
@@ -155,7 +159,7 @@ def _solvent_transform(
     return sf.rfftn(envelope) * edge * np.float32(level)
 
 
-def _molecule(atoms: Atoms, options: Options, rng: np.random.Generator) -> Tuple[np.ndarray, ...]:
+def _molecule(atoms: Atoms, options: ImagingConditions, rng: np.random.Generator) -> Tuple[np.ndarray, ...]:
     """Coordinates (centred), weights, B-factors and chains of the molecule, its symmetry copies and orientation."""
     weights = atoms.z_number * np.where(atoms.occupancy > 0, np.minimum(atoms.occupancy, 1.0), 0.0)
     keep = (atoms.z_number > 1) & (weights > 0) & np.isfinite(atoms.xyz).all(1)

@@ -26,7 +26,7 @@ from ..features.band_energies import cells_of_mask
 from ..maps import automatic_mask, density_map
 from ..maps.fourier_shells import first_crossing, frequency_grid, half_map_fsc, shell_power, soft_edge
 from ..structures.atoms import Atoms
-from .imaging_conditions import Options, plain_options
+from .imaging_conditions import ImagingConditions, plain_options
 from .known_local_resolution import TRUTH_TOP, local_truth
 from .molecule_signal import _molecule, flexibility, mask_around, signal_volume, smooth_noise
 from .reconstruction_noise import (
@@ -66,7 +66,7 @@ def simulate(
     box: Optional[int] = None,
     voxel_size: float = 1.0,
     seed: int = 0,
-    options: Optional[Options] = None,
+    options: Optional[ImagingConditions] = None,
     truth_stride: int = 1,
     crop: bool = False,
 ) -> RealisticMap:
@@ -130,7 +130,7 @@ def _reconstruct(
     resolution: float,
     voxel_size: float,
     seed: int,
-    options: Options,
+    options: ImagingConditions,
     truth_stride: int,
     rng: np.random.Generator,
 ) -> RealisticMap:
@@ -209,7 +209,7 @@ def _post_process(
     frequency: np.ndarray,
     expected: np.ndarray,
     voxel_size: float,
-    options: Options,
+    options: ImagingConditions,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Weight, sharpen, filter and mask the mean of the half maps as the options say; unit variance, float32."""

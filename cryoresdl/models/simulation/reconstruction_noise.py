@@ -8,11 +8,11 @@ import numpy as np
 import scipy.fft as sf
 
 from ..maps.fourier_shells import shell_power
-from .imaging_conditions import Options
+from .imaging_conditions import ImagingConditions
 from .known_local_resolution import SSNR_THRESHOLD
 
 
-def noise_spectrum(f: np.ndarray, options: Options) -> np.ndarray:
+def noise_spectrum(f: np.ndarray, options: ImagingConditions) -> np.ndarray:
     """Relative noise power at frequencies ``f`` (cycles per voxel), without the band limit."""
     height, centre = options.noise_bump
     return ((f + 0.02) / 0.3) ** options.noise_slope * np.exp(
@@ -28,7 +28,7 @@ def band_limit_filter(f: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _masked_noise_power(
-    weight: np.ndarray, f: np.ndarray, limit: np.ndarray, options: Options, n_shells: int
+    weight: np.ndarray, f: np.ndarray, limit: np.ndarray, options: ImagingConditions, n_shells: int
 ) -> np.ndarray:
     """Expected power per shell of noise of scale 1 after multiplication with ``weight`` (mask and spatial profile).
 
@@ -60,7 +60,7 @@ def _noise(
     shape: Sequence[int],
     f: np.ndarray,
     limit: np.ndarray,
-    options: Options,
+    options: ImagingConditions,
     profile: Optional[np.ndarray],
     scale: float,
     rng: np.random.Generator,

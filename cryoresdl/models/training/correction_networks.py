@@ -9,7 +9,7 @@ import numpy as np
 
 from ..base.atomic_files import PathLike
 from ..base.errors import InputError
-from ..datasets.feature_set_file import CLEAN, KNOWN, Item, iterate_items, load_split
+from ..datasets.feature_set_file import CLEAN, KNOWN, FeatureItem, iterate_items, load_split
 from ..features import network_inputs
 from ..inference import map_corrections
 from ..networks import band_networks, keras_networks, network_runners, resolution_bins
@@ -27,7 +27,7 @@ CROP = 32
 """Edge in cells of the part of a training map whose residuals are taken: whole maps would take several times as long."""
 SAMPLES = 200
 """Cells of every map that the fit sees."""
-MEMBERS = 5
+CORRECTION_MEMBERS = 5
 LEAST_WIDTH, LEAST_RATIO = 1e-3, 1e-3
 """Smaller half-widths (octaves), and smaller errors over half-widths, are as good as none."""
 
@@ -78,7 +78,7 @@ class Residuals:
     kinds: np.ndarray
 
 
-def calibrate(
+def calibrate_corrections(
     model: Any,
     data: Any,
     limit: Optional[int] = None,
@@ -125,7 +125,7 @@ def calibrate(
     return map_corrections.Corrections(calibration, arrays)
 
 
-def _fresh_items(paths: Sequence[PathLike]) -> Iterator[Item]:
+def _fresh_items(paths: Sequence[PathLike]) -> Iterator[FeatureItem]:
     """Training maps one after the other: thousands would fill the memory."""
     for path in paths:
         for item in iterate_items(path, "train"):
@@ -136,24 +136,24 @@ def _fresh_items(paths: Sequence[PathLike]) -> Iterator[Item]:
             yield item
 
 
-def _variants(item: Item) -> Iterator[str]:
+def _variants(item: FeatureItem) -> Iterator[str]:
     yield "single"
     if item.has_half_maps("halves"):
         yield "halves"
 
 
-def _central_part(item: Item, edge: int) -> Item:
+def _central_part(item: FeatureItem, edge: int) -> FeatureItem:
     """At most ``edge`` cells along each axis, around the middle of the truth."""
     window = []
     for places, length in zip(np.nonzero(item.truth), item.truth.shape):
         start = int(np.clip(np.ceil(np.median(places)) - edge // 2, 0, max(0, length - edge)))
         window.append(slice(start, start + edge))
     local = {v: values[(slice(None), *window)] for v, values in item.local.items()}
-    return Item(local, item.summary, item.rise, item.truth[tuple(window)], item.info)
+    return FeatureItem(local, item.summary, item.rise, item.truth[tuple(window)], item.info)
 
 
 def residuals(
-    model: Any, calibration: Dict[str, Any], items: Iterable[Item], edge: Optional[int] = None
+    model: Any, calibration: Dict[str, Any], items: Iterable[FeatureItem], edge: Optional[int] = None
 ) -> Residuals:
     """Truth and answers of cells drawn at random, a row for every map and variant.
 
@@ -208,7 +208,7 @@ def fit_corrections(
     Raises:
         ValueError: fewer than two members.
     """
-    members = members or MEMBERS
+    members = members or CORRECTION_MEMBERS
     if members < 2:
         raise ValueError("The members leave out maps for each other: at least two are needed.")
     _, keras = import_tensorflow()
@@ -270,7 +270,7 @@ def _fit(
     loss: Callable[[Any, Any, Any], Any],
 ) -> Dict[str, np.ndarray]:
     """Arrays of one member, fitted to standardised rows."""
-    model = keras_networks.build_global({"config": config}, keras, recipe.dropout)
+    model = keras_networks.keras_global_network({"config": config}, keras, recipe.dropout)
     inputs = keras.Input(rows.shape[1:])
     noisy = keras.Model(inputs, model(keras.layers.GaussianNoise(recipe.noise)(inputs)))
     steps = recipe.epochs * -(-len(rows) // recipe.batch)
@@ -300,7 +300,7 @@ def scale_by_source(
     """
     outputs = map_corrections.outputs(config, arrays, left.rows)
     ratios = log_ratios(left.cells, outputs) - outputs[:, 2:]
-    found = {map_corrections.ALL: _factor(ratios, left.kinds)}
+    found = {map_corrections.ALL_SOURCES: _factor(ratios, left.kinds)}
     for source in np.unique(left.sources):
         chosen = left.sources == source
         if chosen.sum() >= LEAST_MAPS:

@@ -7,11 +7,11 @@ from typing import Any, Iterator, Sequence, Tuple
 
 import numpy as np
 
-from ..datasets.feature_set_file import Item
+from ..datasets.feature_set_file import FeatureItem
 
 
 @dataclass
-class LocalRecipe:
+class LocalNetworkRecipe:
     """Hyper-parameters of one local training.
 
     Attributes:
@@ -37,7 +37,7 @@ class LocalRecipe:
     bfloat16: bool = True
 
 
-def draw_crop(item: Item, variant: str, size: int, rng: np.random.Generator) -> Tuple[np.ndarray, ...]:
+def draw_crop(item: FeatureItem, variant: str, size: int, rng: np.random.Generator) -> Tuple[np.ndarray, ...]:
     """A random crop around a masked cell, randomly mirrored and turned: (features, truth, summary, voxel size)."""
     local, truth = item.local[variant], item.truth
     used = np.flatnonzero(truth)
@@ -60,8 +60,8 @@ def draw_crop(item: Item, variant: str, size: int, rng: np.random.Generator) -> 
     return np.moveaxis(x, 0, -1), t, item.summary[variant], item.info["voxel_size_A"]
 
 
-def batches(
-    items: Sequence[Item], recipe: LocalRecipe, first_step: int = 0
+def crop_batches(
+    items: Sequence[FeatureItem], recipe: LocalNetworkRecipe, first_step: int = 0
 ) -> Iterator[Tuple[np.ndarray, ...]]:
     """Endless training batches; step ``k`` is the same whether or not the run was resumed before it."""
     step = first_step

@@ -14,22 +14,22 @@ from ..datasets.feature_set_file import _as_list, kept_apart
 from ..features import network_inputs
 from ..inference import answers, global_resolution
 from ..networks import network_runners
-from .profile_table import Table, _is_map_set
+from .profile_table import ProfileTable, _is_map_set
 
 
-def calibrated(model: Any, rows: Table, calibration: Dict[str, Any]) -> answers.GlobalAnswers:
+def calibrated(model: Any, rows: ProfileTable, calibration: Dict[str, Any]) -> answers.GlobalAnswers:
     """What users would be told of every row."""
     return global_resolution.global_answers(
         model.network, model.weights, rows.profile, rows.voxel_size, calibration
     )
 
 
-def true_classes(rows: Table) -> np.ndarray:
+def true_classes(rows: ProfileTable) -> np.ndarray:
     """Class index 0..2 of every row's true resolution; both edges are medium."""
     return resolution_terms.global_class_of(2.0**rows.log2_voxels * rows.voxel_size)
 
 
-def measure(model: Any, rows: Table, calibration: Dict[str, Any]) -> Dict[str, Any]:
+def measure(model: Any, rows: ProfileTable, calibration: Dict[str, Any]) -> Dict[str, Any]:
     """Accuracy, error and calibration of the global network on a table."""
     told, truth = calibrated(model, rows, calibration), true_classes(rows)
     three = told.probabilities
@@ -47,7 +47,7 @@ LEAST_ROWS = 30
 """Half maps get a calibration of their own from so many held-out rows on."""
 
 
-def calibrate(model: Any, rows: Table) -> Dict[str, Any]:
+def calibrate_global(model: Any, rows: ProfileTable) -> Dict[str, Any]:
     """Temperature and spread on held-out maps, for one map and (``half_maps``) for half maps; one distance limit."""
     halves = network_inputs.has_half_maps(rows.profile)
     noisy = np.array(["clean" not in kind for kind in rows.kind])
@@ -63,14 +63,16 @@ def calibrate(model: Any, rows: Table) -> Dict[str, Any]:
     return {**_calibrate_kind(model, rows_of(rows, alone)), **found}
 
 
-def rows_of(rows: Table, chosen: np.ndarray) -> Table:
+def rows_of(rows: ProfileTable, chosen: np.ndarray) -> ProfileTable:
     """The rows of a table where ``chosen`` (bool) says so."""
     kinds = [kind for kind, kept in zip(rows.kind, chosen) if kept]
     expected = None if rows.expected is None else rows.expected[chosen]
-    return Table(rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], kinds, expected)
+    return ProfileTable(
+        rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], kinds, expected
+    )
 
 
-def _calibrate_kind(model: Any, rows: Table) -> Dict[str, float]:
+def _calibrate_kind(model: Any, rows: ProfileTable) -> Dict[str, float]:
     """Temperature of the least Brier score of the classes, and the spread of 68.3 % coverage.
 
     The Brier score, because a handful of maps far off would alone decide a temperature by log loss.
@@ -88,7 +90,7 @@ def _calibrate_kind(model: Any, rows: Table) -> Dict[str, float]:
     return {"temperature": best, "spread": float(np.quantile(np.abs(gap) / np.maximum(side, 1e-4), 0.683))}
 
 
-def _doubt(model: Any, rows: Table, calibration: Dict[str, float]) -> float:
+def _doubt(model: Any, rows: ProfileTable, calibration: Dict[str, float]) -> float:
     """Share of the network's distribution in the class probabilities of half maps that scores best on held-out ones."""
     doubts = np.linspace(0.02, 1.0, 50)
     scores = [
@@ -98,7 +100,7 @@ def _doubt(model: Any, rows: Table, calibration: Dict[str, float]) -> float:
     return float(doubts[int(np.argmin(scores))])
 
 
-def _kept_apart(test: Table, data: Any) -> str:
+def _kept_apart(test: ProfileTable, data: Any) -> str:
     """What the card says of the test maps."""
     kinds = [kind.split()[0] for kind in test.kind]
     for path in _as_list(data):

@@ -16,9 +16,9 @@ from ..features import network_inputs
 from ..networks import band_networks, keras_networks, model_archive, model_store, network_runners
 from ..networks.model_archive import MODEL_SUFFIX
 from ..networks.tensorflow_import import import_tensorflow
-from .global_calibration import _kept_apart, calibrate, calibrated, measure, rows_of, true_classes
+from .global_calibration import _kept_apart, calibrate_global, calibrated, measure, rows_of, true_classes
 from .probability_score import _loss_of
-from .profile_table import Table
+from .profile_table import ProfileTable
 from .run_files import HISTORY, _leave_card, _run_name
 
 
@@ -52,7 +52,7 @@ def train_global(
         profile_table.cached_table(out / f"table-{split}.npz", data, split, local_model, resume, report)
         for split in ("train", "validation", "test")
     ]
-    recipe = GlobalRecipe(seed=seed)
+    recipe = GlobalNetworkRecipe(seed=seed)
     recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
     model = train_members(tables[0], tables[1], recipe, report, out / HISTORY)
     path = out / ("model" + MODEL_SUFFIX)
@@ -63,7 +63,7 @@ def train_global(
 
 
 @dataclass
-class GlobalRecipe:
+class GlobalNetworkRecipe:
     """Hyper-parameters of the global network.
 
     Attributes:
@@ -89,7 +89,7 @@ class GlobalRecipe:
     seed: int = 0
 
 
-MEMBERS = 6
+GLOBAL_MEMBERS = 6
 """Networks trained from different seeds, whose distributions are averaged."""
 
 
@@ -107,12 +107,12 @@ class Ensemble:
 
 
 def train_members(
-    train: Table,
-    check: Table,
-    recipe: GlobalRecipe,
+    train: ProfileTable,
+    check: ProfileTable,
+    recipe: GlobalNetworkRecipe,
     report: Any = print,
     history_path: Optional[PathLike] = None,
-    members: int = MEMBERS,
+    members: int = GLOBAL_MEMBERS,
 ) -> Ensemble:
     """Fit the members, each with its own seed.
 
@@ -136,9 +136,9 @@ def train_members(
 
 
 def fit_global(
-    train: Table,
-    check: Table,
-    recipe: GlobalRecipe,
+    train: ProfileTable,
+    check: ProfileTable,
+    recipe: GlobalNetworkRecipe,
     report: Any = print,
     history_path: Optional[PathLike] = None,
     append_history: bool = False,
@@ -157,7 +157,7 @@ def fit_global(
     keras.utils.set_random_seed(recipe.seed)
     keras.mixed_precision.set_global_policy("float32")
     mean, scale = train.profile.mean(0), train.profile.std(0) + 1e-3
-    model = keras_networks.build_global(
+    model = keras_networks.keras_global_network(
         band_networks.global_network(train.profile.shape[1], recipe.widths), keras, recipe.dropout
     )
 
@@ -207,16 +207,16 @@ def _with_noise(keras: Any, model: Any, noise: float) -> Any:
 
 def save_global(
     model: Ensemble,
-    check: Table,
-    test: Table,
+    check: ProfileTable,
+    test: ProfileTable,
     path: PathLike,
     name: str,
-    recipe: GlobalRecipe,
+    recipe: GlobalNetworkRecipe,
     data: Any,
     local_model: Any,
 ) -> Dict[str, Any]:
     """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
-    calibration: Dict[str, Any] = dict(calibrate(model, check))
+    calibration: Dict[str, Any] = dict(calibrate_global(model, check))
     metrics: Dict[str, Any] = {"split": _kept_apart(test, data)}
     metrics["all"] = measure(model, test, calibration)
     for kind in sorted(set(test.kind)):
@@ -237,5 +237,5 @@ def save_global(
         "calibration": calibration,
     }
     halved = {k: v.astype(np.float16) if k.endswith("kernel") else v for k, v in model.weights.items()}
-    model_archive.save(path, card, halved)
+    model_archive.save_model(path, card, halved)
     return card

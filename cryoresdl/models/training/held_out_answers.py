@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ..datasets.feature_set_file import Item
+from ..datasets.feature_set_file import FeatureItem
 from ..inference import map_corrections
 from ..networks import band_networks
 
@@ -17,7 +17,7 @@ def pad_to_four(local: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.pad(local.astype(np.float32), pads), 0, -1)[None]
 
 
-def predict_item(model: Any, item: Item, variant: str) -> np.ndarray:
+def predict_item(model: Any, item: FeatureItem, variant: str) -> np.ndarray:
     """Bin probabilities (cells inside the mask, bins) of one item, float32."""
     x = pad_to_four(item.local[variant])
     logits = np.asarray(model([x, item.summary[variant][None]], training=False), np.float32)[0]
@@ -28,7 +28,7 @@ def predict_item(model: Any, item: Item, variant: str) -> np.ndarray:
 
 
 def validate_local(
-    model: Any, items: Sequence[Item], known: Optional[map_corrections.Corrections] = None
+    model: Any, items: Sequence[FeatureItem], known: Optional[map_corrections.Corrections] = None
 ) -> Dict[str, float]:
     """Mean over maps of the MAE (A), Spearman and within-one-class share, per variant.
 

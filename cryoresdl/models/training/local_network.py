@@ -31,7 +31,7 @@ from ..inference import map_corrections
 from ..networks import band_networks, keras_networks
 from ..networks.model_archive import MODEL_SUFFIX
 from ..networks.tensorflow_import import import_tensorflow
-from .crop_batches import LocalRecipe, _prefetch, batches
+from .crop_batches import LocalNetworkRecipe, _prefetch, crop_batches
 from .held_out_answers import inference_model, validate_local
 from .probability_score import _loss
 from .run_files import (
@@ -55,7 +55,7 @@ VALIDATION_MAPS = 30
 def fit_local(
     data: Any,
     out: PathLike,
-    recipe: Optional[LocalRecipe] = None,
+    recipe: Optional[LocalNetworkRecipe] = None,
     resume: bool = False,
     start: Optional[Dict[str, np.ndarray]] = None,
     report: Any = print,
@@ -77,14 +77,14 @@ def fit_local(
     Returns:
         the best weights by name.
     """
-    recipe = recipe or LocalRecipe()
+    recipe = recipe or LocalNetworkRecipe()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     tf, keras = import_tensorflow()
     keras.utils.set_random_seed(recipe.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if recipe.bfloat16 else "float32")
     network = band_networks.local_network(recipe.channels)
-    model = keras_networks.build_local(network, keras)
+    model = keras_networks.keras_local_network(network, keras)
     if start is not None:
         keras_networks.set_weights(model, start)
     train_items, check_items = load_split(data, "train"), load_split(data, "validation", VALIDATION_MAPS)
@@ -114,7 +114,7 @@ def fit_local(
             variable.assign_sub(rate * tf.cast(change, variable.dtype))
         return loss, error
 
-    stream = _prefetch(batches(train_items, recipe, first))
+    stream = _prefetch(crop_batches(train_items, recipe, first))
     begun, losses, errors = time.time(), [], []
     for number in range(first + 1, recipe.steps + 1):
         warm = min(1.0, number / 300)
@@ -152,7 +152,7 @@ def save_local(
     data: Any,
     path: PathLike,
     name: str,
-    recipe: LocalRecipe,
+    recipe: LocalNetworkRecipe,
     training: Dict[str, Any],
     limit: Optional[int] = None,
 ) -> Dict[str, Any]:
@@ -182,7 +182,7 @@ def save_local(
         "calibration": known.calibration,
         "metrics": metrics,
     }
-    model_archive.save(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
+    model_archive.save_model(path, card, {k: v.astype(np.float16) for k, v in weights.items()})
     return card
 
 
@@ -199,7 +199,7 @@ def _held_out(
     """
     from . import correction_networks
 
-    known = correction_networks.calibrate(model, data, limit, **how)
+    known = correction_networks.calibrate_corrections(model, data, limit, **how)
     try:
         items = load_split(data, "test", limit)
     except EmptySplitError:
@@ -246,7 +246,7 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     weights = {k: v for k, v in model.weights.items() if not k.startswith(map_corrections.WEIGHTS + "/")}
     arrays = {f"{map_corrections.WEIGHTS}/{k}": v.astype(np.float16) for k, v in known.arrays.items()}
     card = {**model.card, "calibration": calibration, "metrics": metrics}
-    model_archive.save(path, card, {**weights, **arrays})
+    model_archive.save_model(path, card, {**weights, **arrays})
     _leave_card(Path(out), card)
     return path
 
@@ -255,7 +255,7 @@ def _local_start(start: str) -> Any:
     """The default local model of that name or file, to go on from."""
     from ..networks import model_store
 
-    model = model_store.load(start)
+    model = model_store.load_named(start)
     if model.card["network"]["name"] != band_networks.LOCAL_NETWORK:
         raise InputError(f"{start} is no default local model; start from one, or from 'none'.")
     band_networks.check_features(model.card, start)
@@ -318,7 +318,7 @@ def train_local(
     if start is None:
         start = "none" if labels == TRUTH else "truth"
     weights = None
-    recipe = LocalRecipe(seed=seed, batch=batch or LocalRecipe.batch)
+    recipe = LocalNetworkRecipe(seed=seed, batch=batch or LocalNetworkRecipe.batch)
     if start != "none":
         first = _local_start(start)
         weights = dict(first.weights)

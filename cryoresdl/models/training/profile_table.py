@@ -14,7 +14,7 @@ from ..base.atomic_files import PathLike, atomic_path
 from ..base.errors import InputError
 from ..base.run_record import stamp
 from ..datasets import map_set_file
-from ..datasets.feature_set_file import VARIANTS, EmptySplitError, Item, _as_list, load_split
+from ..datasets.feature_set_file import VARIANTS, EmptySplitError, FeatureItem, _as_list, load_split
 from ..features import map_features, network_inputs
 from ..inference import cell_estimates, map_corrections
 from ..maps import automatic_mask, density_map
@@ -22,7 +22,7 @@ from ..networks import model_store
 
 
 @dataclass
-class Table:
+class ProfileTable:
     """Inputs and targets of the global network, one row per map and variant.
 
     Attributes:
@@ -48,7 +48,7 @@ class Table:
         return np.where(network_inputs.has_half_maps(self.profile), self.expected, self.log2_voxels)
 
 
-def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
+def profile_of(item: FeatureItem, variant: str, local_model: Any) -> np.ndarray:
     """The global network's input for one item of a feature set."""
     inside = item.truth > 0
     found = map_features.Features(
@@ -63,7 +63,9 @@ def profile_of(item: Item, variant: str, local_model: Any) -> np.ndarray:
     return network_inputs.global_profile(item.summary[variant], median[inside], spread[inside], cutoff)
 
 
-def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, report: Any = None) -> Table:
+def make_table(
+    data: Any, split: str, local_model: Any, limit: Optional[int] = None, report: Any = None
+) -> ProfileTable:
     """Profiles and true global resolutions of one split.
 
     Args:
@@ -95,13 +97,13 @@ def table(data: Any, split: str, local_model: Any, limit: Optional[int] = None, 
     log2_voxels, log2_expected = (
         np.log2(np.asarray(values) / voxel_size).astype(np.float32) for values in (resolutions, expected)
     )
-    return Table(np.stack(profiles), log2_voxels, voxel_size, list(kinds), log2_expected)
+    return ProfileTable(np.stack(profiles), log2_voxels, voxel_size, list(kinds), log2_expected)
 
 
 def _is_map_set(path: PathLike) -> bool:
     try:
         with h5py.File(path, "r") as handle:
-            return handle.attrs.get("format") == map_set_file.FORMAT
+            return handle.attrs.get("format") == map_set_file.MAP_SET_FORMAT
     except OSError as error:
         raise InputError(f"Cannot read {path} as HDF5; give a file made by `cryoresdl dataset`.") from error
 
@@ -119,7 +121,7 @@ def _item_rows(
             yield profile, _known_resolution(item), voxel, f"{kind} {variant}", expected
 
 
-def _measured_in_mask(item: Item) -> float:
+def _measured_in_mask(item: FeatureItem) -> float:
     """FSC 0.143 of the half maps in the mask of the item, in angstroms; 0 where an older set did not keep it.
 
     The FSC inside the molecule would stand for it only where that is the mask: elsewhere it is the answer.
@@ -129,7 +131,7 @@ def _measured_in_mask(item: Item) -> float:
     return float(item.info.get("measured_fsc0143_given_mask_A", inside))
 
 
-def _known_resolution(item: Item) -> float:
+def _known_resolution(item: FeatureItem) -> float:
     """What the map's resolution would be called: FSC 0.143 measured between its half maps inside the molecule.
 
     Maps without half maps have the resolution that they were given.
@@ -171,7 +173,7 @@ def _map_rows(
 
 def cached_table(
     path: Path, data: Any, split: str, local_model: Any, resume: bool, report: Any = None
-) -> Table:
+) -> ProfileTable:
     """The table of a split, read from ``path`` when a run is resumed, else made and kept there."""
     # Sets are large: size and time of change must do to tell whether they are the same.
     made_of = [[str(Path(one).resolve()), stamp(one, digest=False)] for one in _as_list(data)]
@@ -179,14 +181,14 @@ def cached_table(
     if resume and path.exists():
         with np.load(path) as stored:
             if str(stored["digest"]) == digest and "expected" in stored.files:
-                return Table(
+                return ProfileTable(
                     stored["profile"],
                     stored["log2_voxels"],
                     stored["voxel_size"],
                     list(stored["kind"]),
                     stored["expected"],
                 )
-    made = table(data, split, local_model, report=report)
+    made = make_table(data, split, local_model, report=report)
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         np.savez(
             handle,

@@ -85,7 +85,7 @@ def _leave_card(folder: Path, card: Dict[str, Any]) -> None:
 
     atomic_files.write_json(folder / CARD, card)
     if (folder / HISTORY).exists():
-        drawing.save(figure_catalogue.from_folder("curves", folder), folder / CURVES)
+        drawing.save_figure(figure_catalogue.from_folder("curves", folder), folder / CURVES_FIGURE)
 
 
 def _run_name(out: Path, otherwise: str) -> str:
@@ -97,11 +97,16 @@ def _run_name(out: Path, otherwise: str) -> str:
 
 
 BEST, CHECKPOINT, HISTORY = "best.npz", "checkpoint.npz", "history.csv"
-MODEL, CARD, CURVES, CONFUSION = "model" + MODEL_SUFFIX, "card.json", "training.png", "confusion.png"
+MODEL, CARD, CURVES_FIGURE, CONFUSION_FIGURE = (
+    "model" + MODEL_SUFFIX,
+    "card.json",
+    "training.png",
+    "confusion.png",
+)
 SMALL_MODEL = "model-small" + MODEL_SUFFIX
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass
@@ -119,16 +124,16 @@ class History:
 
     def columns(self) -> Dict[str, List[float]]:
         """The history as columns, as the figures take it."""
-        return {name: [row[name] for row in self.rows] for name in COLUMNS}
+        return {name: [row[name] for row in self.rows] for name in HISTORY_COLUMNS}
 
 
 def write_history(path: Path, history: History) -> None:
     """Write ``history.csv`` (epoch, loss, accuracy, val_loss, val_accuracy), whole."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(HISTORY_COLUMNS)
     for row in history.rows:
-        writer.writerow([int(row["epoch"]), *(f"{row[name]:.8g}" for name in COLUMNS[1:])])
+        writer.writerow([int(row["epoch"]), *(f"{row[name]:.8g}" for name in HISTORY_COLUMNS[1:])])
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
 
@@ -142,10 +147,10 @@ def read_history(path: Path) -> Dict[str, List[float]]:
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        return {name: [float(row[name]) for row in rows] for name in COLUMNS}
+        return {name: [float(row[name]) for row in rows] for name in HISTORY_COLUMNS}
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}; train a model there first.") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is not a training history; it needs columns {', '.join(COLUMNS)}."
+            f"{path} is not a training history; it needs columns {', '.join(HISTORY_COLUMNS)}."
         ) from error

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from ..datasets.feature_set_file import Item
+from ..datasets.feature_set_file import FeatureItem
 from ..features import network_inputs
 from ..networks.resolution_bins import quantile
 from .held_out_answers import predict_item
@@ -18,7 +18,7 @@ WIDTH_BINS = 8
 """Groups of equal weight, by predicted width, that get calibration factors of their own."""
 
 
-def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
+def calibrate_local(model: Any, items: Sequence[FeatureItem]) -> Dict[str, Any]:
     """Factors on the spread that give 68.3 % coverage on held-out maps, every map counting the same.
 
     Returns:
@@ -30,7 +30,7 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
         for is partly chance: of n maps fewer than that the factor is their own to the power of n / ``LEAST_MAPS``, and the
         same for all widths.
     """
-    kinds: Dict[str, List[Item]] = {network_inputs.BACKGROUND: [], network_inputs.NO_BACKGROUND: []}
+    kinds: Dict[str, List[FeatureItem]] = {network_inputs.BACKGROUND: [], network_inputs.NO_BACKGROUND: []}
     for item in items:
         kinds[network_inputs.noise_source(item.summary["single"])].append(item)
     if min(len(kind) for kind in kinds.values()) < LEAST_MAPS:
@@ -46,7 +46,7 @@ def calibrate_local(model: Any, items: Sequence[Item]) -> Dict[str, Any]:
     return found
 
 
-def _calibrate_variant(model: Any, items: Sequence[Item], variant: str) -> Dict[str, Any]:
+def _calibrate_variant(model: Any, items: Sequence[FeatureItem], variant: str) -> Dict[str, Any]:
     ratios, weights, widths, before = [], [], [], []
     for item in items:
         u = np.log2(item.truth[item.truth > 0] / item.info["voxel_size_A"])

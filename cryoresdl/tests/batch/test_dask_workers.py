@@ -12,7 +12,7 @@ from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.written_maps import write_map
 
 pytestmark = pytest.mark.usefixtures("instant_engine")
-OPTIONS = validation_jobs.Options(report=False)
+OPTIONS = validation_jobs.ValidationOptions(report=False)
 
 
 def test_without_dask_the_remedy_is_named(monkeypatch, tmp_path):

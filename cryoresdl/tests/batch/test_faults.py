@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base import output_folder
-from cryoresdl.models.batch import jobs, results_ledger, validate_map
+from cryoresdl.models.batch import jobs, results_ledger
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.networks import model_store
@@ -74,7 +74,7 @@ class TestKills:
             if out.exists():
                 check_whole(out)
         subprocess.run(words, check=True, capture_output=True, timeout=60)
-        assert (out / validate_map.VALIDATION_JSON).exists()
+        assert (out / result_files.VALIDATION_JSON).exists()
         for name in VOLUMES:
             assert mrc_reader.read_values(out / name).data.shape == (24, 24, 24)
         assert not list(out.glob(".part-*"))
@@ -159,7 +159,7 @@ class TestDisks:
             and "too large" in done.stderr
             and "Traceback" not in done.stderr
         )
-        assert not list(out.glob("*.mrc")) and not (out / validate_map.VALIDATION_JSON).exists()
+        assert not list(out.glob("*.mrc")) and not (out / result_files.VALIDATION_JSON).exists()
         assert not list(out.glob(".part-*"))
 
     def test_a_full_file_system(self, quick, tmp_path, small_disk):
@@ -172,7 +172,7 @@ class TestDisks:
         subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
         again = subprocess.run([*words, "--resume"], capture_output=True, text=True)
         assert again.returncode == 0, again.stderr
-        assert (disk / "out" / validate_map.VALIDATION_JSON).exists()
+        assert (disk / "out" / result_files.VALIDATION_JSON).exists()
 
     def test_a_disk_that_fills_up_stops_a_list_which_then_goes_on(self, quick, tmp_path, small_disk):
         """The rest of the list is not burned through as failed rows that a resume would keep."""

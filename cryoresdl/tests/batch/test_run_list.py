@@ -24,7 +24,7 @@ from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
 from cryoresdl.tests.helpers.written_maps import write_map
 
-OPTIONS = jobs.Options(report=False)
+OPTIONS = jobs.ValidationOptions(report=False)
 
 
 pytestmark = pytest.mark.usefixtures("instant_engine")
@@ -70,7 +70,7 @@ class TestOneMap:
             result_files.LOCAL_INTERVAL,
             result_files.MASK_USED,
             result_files.LOCAL_JSON,
-            validate_map.VALIDATION_JSON,
+            result_files.VALIDATION_JSON,
         ):
             assert (out / name).is_file()
         volume = mrc_reader.read_values(out / result_files.LOCAL_RESOLUTION)
@@ -94,7 +94,7 @@ class TestOneMap:
         path = write_map(tmp_path / "a.mrc")
         values = np.where(automatic_mask.auto_mask(mrc_reader.read(path))[0], 5.5, 0).astype(np.float32)
         for name in ("mono.mrc", "res.mrc"):
-            mrc_writer.write(tmp_path / name, values, density_map.DensityMap(values, 1.0))
+            mrc_writer.write_volume(tmp_path / name, values, density_map.DensityMap(values, 1.0))
         job = replace(
             job_list.jobs_of([path], OPTIONS)[0],
             monores=str(tmp_path / "mono.mrc"),
@@ -133,7 +133,7 @@ class TestList:
         (tmp_path / "c.mrc").write_bytes(b"not a map")
         inside = np.zeros((12, 12, 12), np.float32)
         inside[3:9, 3:9, 3:9] = 1
-        mrc_writer.write(tmp_path / "mask.mrc", inside, density_map.DensityMap(inside, 1.5))
+        mrc_writer.write_volume(tmp_path / "mask.mrc", inside, density_map.DensityMap(inside, 1.5))
         listed = [
             {"map": "b.mrc", "claimed": "4.0", "lab": "north", "class": "mine"},
             {"map": "c.mrc", "lab": "so,uth"},
@@ -444,12 +444,12 @@ class TestScale:
         from cryoresdl.models.networks import model_store, network_runners
 
         loaded, built = [], []
-        load, runner = model_store.load, network_runners.runner
-        monkeypatch.setattr(model_store, "load", lambda name: loaded.append(name) or load(name))
+        load, runner = model_store.load_named, network_runners.runner
+        monkeypatch.setattr(model_store, "load_named", lambda name: loaded.append(name) or load(name))
         monkeypatch.setattr(network_runners, "runner", lambda *words: built.append(1) or runner(*words))
         for cache in ("_LOADED", "_RUNNERS"):
             monkeypatch.setattr(network_runners, cache, {})
-        options = jobs.Options(report=False)
+        options = jobs.ValidationOptions(report=False)
         for number in range(3):
             job = job_list.jobs_of([write_map(tmp_path / f"m{number}.mrc", number, 24)], options)[0]
             assert validate_map.run_job(job, options, tmp_path)["status"] == "done"
@@ -533,7 +533,7 @@ class TestCommand:
         path = write_map(tmp_path / "a.mrc")
         bare = np.zeros((12, 12, 12), np.float32)
         bare[3:9, 3:9, 3:9] = 1
-        mrc_writer.write(tmp_path / "b.mrc", bare, density_map.DensityMap(bare, 1.0))
+        mrc_writer.write_volume(tmp_path / "b.mrc", bare, density_map.DensityMap(bare, 1.0))
         with mrcfile.open(tmp_path / "b.mrc", "r+") as stream:
             stream.voxel_size = 0
         options = OPTIONS

@@ -149,10 +149,10 @@ def test_localres_with_a_network_of_the_paper(tmp_path):
     pytest.importorskip("tensorflow")
     from cryoresdl.models.networks import paper_networks
 
-    network = paper_networks.describe(paper_networks.UNET, 1 / 64)
-    weights = paper_networks.to_weights(paper_networks.build(network))
+    network = paper_networks.describe_network(paper_networks.UNET, 1 / 64)
+    weights = paper_networks.to_weights(paper_networks.build_paper_network(network))
     card = {"kind": "local", "name": "tiny-unet", "network": network}
-    path = model_archive.save(tmp_path / "tiny.cryoresdl", card, weights)
+    path = model_archive.save_model(tmp_path / "tiny.cryoresdl", card, weights)
     words = ["localres", sample("map"), "--mask", sample("mask"), "--model", str(path)]
     assert command_line.main([*words, "--out", str(tmp_path / "out"), "--quiet"]) == 0
     info = json.loads((tmp_path / "out" / result_files.LOCAL_JSON).read_text())
@@ -162,7 +162,7 @@ def test_localres_with_a_network_of_the_paper(tmp_path):
     inside = mrc_reader.read_mask(sample("mask"), density)
     assert (values[inside] >= 2 * density.voxel_size - 1e-5).all() and not values[~inside].any()
     other = {**card, "name": "odd", "network": {"name": "unheard-of", "config": {}}}
-    odd = model_archive.save(tmp_path / "odd.cryoresdl", other, weights)
+    odd = model_archive.save_model(tmp_path / "odd.cryoresdl", other, weights)
     with pytest.raises(errors.InputError, match="unheard-of"):
         local_resolution.localres(density, mask=inside, model=str(odd))
 

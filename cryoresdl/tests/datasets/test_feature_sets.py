@@ -57,7 +57,7 @@ def small_boxes():
 @pytest.fixture(scope="module")
 def built(structures, tmp_path_factory):
     out = tmp_path_factory.mktemp("sets") / "set.h5"
-    outcome = feature_set_builder.build(structures, out, COUNTS, seed=5)
+    outcome = feature_set_builder.build_feature_set(structures, out, COUNTS, seed=5)
     return out, outcome
 
 
@@ -102,7 +102,7 @@ def test_a_set_holds_what_it_says(built):
 def test_two_workers_write_the_same(built, structures, tmp_path):
     """Workers are new processes: they get the recipe, and nothing of this one's settings."""
     out, _ = built
-    feature_set_builder.build(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
+    feature_set_builder.build_feature_set(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
     assert content(tmp_path / "two.h5") == content(out)
 
 
@@ -117,13 +117,13 @@ def test_a_killed_worker_is_said_and_costs_no_finished_map(built, structures, tm
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
     with pytest.raises(CryoResError, match="worker was killed.*fewer --workers"):
-        feature_set_builder.build(structures, out, {"train": 8}, seed=5)
+        feature_set_builder.build_feature_set(structures, out, {"train": 8}, seed=5)
     assert len(feature_set_file.read_items(out, "train")) == 2
     assert dict(os.environ) == before
 
 
 def test_another_seed_writes_something_else(built, structures, tmp_path):
-    feature_set_builder.build(structures, tmp_path / "other.h5", {"validation": 1}, seed=6)
+    feature_set_builder.build_feature_set(structures, tmp_path / "other.h5", {"validation": 1}, seed=6)
     other, same = content(tmp_path / "other.h5"), content(built[0])
     assert other["validation", "000000", "single"] != same["validation", "000000", "single"]
 
@@ -137,12 +137,12 @@ def test_a_torn_item_is_made_again_and_whole_ones_are_kept(built, structures, tm
         del handle["validation"]
         handle["train/000000"].attrs["mark"] = 1
     assert len(feature_set_file.read_items(out, "train")) == 1
-    outcome = feature_set_builder.build(structures, out, COUNTS, seed=5)
+    outcome = feature_set_builder.build_feature_set(structures, out, COUNTS, seed=5)
     assert outcome["made"] == 2
     assert content(out) == content(built[0])
     with h5py.File(out, "r") as handle:
         assert "mark" in handle["train/000000"].attrs
-    assert feature_set_builder.build(structures, out, COUNTS, seed=5)["made"] == 0
+    assert feature_set_builder.build_feature_set(structures, out, COUNTS, seed=5)["made"] == 0
 
 
 def test_a_larger_set_begins_with_the_smaller_one(structures, built):
@@ -176,13 +176,13 @@ def test_some_maps_are_plain(structures):
 
 def test_clean_maps_have_one_truth(structures):
     rows = input_lists.read_manifest(structures, "train")
-    options = imaging_conditions.Options(mask_margin=3.0)
-    recipe = feature_set_recipes.Recipe(rows[0]["path"], "s0", "train", 6.0, 1.0, 48, 7, options, "clean")
+    options = imaging_conditions.ImagingConditions(mask_margin=3.0)
+    recipe = feature_set_recipes.MapRecipe(rows[0]["path"], "s0", "train", 6.0, 1.0, 48, 7, options, "clean")
     item = feature_set_builder.make_item(recipe)
     assert set(np.unique(item["truth"])) == {0.0, 6.0}
     assert item["info"]["global_fsc0143_A"] == 6.0 and item["info"]["kind"] == "clean"
     beyond = feature_set_builder.make_item(
-        feature_set_recipes.Recipe(rows[0]["path"], "s0", "train", 1.5, 1.0, 48, 7, options, "clean")
+        feature_set_recipes.MapRecipe(rows[0]["path"], "s0", "train", 1.5, 1.0, 48, 7, options, "clean")
     )
     assert beyond["truth"].max() == 2.0  # a map cannot show more than its voxels
 
@@ -191,7 +191,7 @@ def test_maps_that_cannot_be_made_are_skipped_with_a_reason(tmp_path):
     (tmp_path / "pdb").mkdir()
     write_pdb(tmp_path / "pdb" / "tiny.pdb.gz", ball(2, 3.0, seed=0))
     (tmp_path / "manifest.csv").write_text("id,split,max_extent_A\ntiny,train,24.0\n")
-    outcome = feature_set_builder.build(tmp_path, tmp_path / "none.h5", {"train": 1}, seed=5)
+    outcome = feature_set_builder.build_feature_set(tmp_path, tmp_path / "none.h5", {"train": 1}, seed=5)
     assert (
         outcome["made"] == 0
         and "tiny: " in outcome["skipped"][0]
@@ -201,7 +201,7 @@ def test_maps_that_cannot_be_made_are_skipped_with_a_reason(tmp_path):
 
 def test_sets_and_manifests_that_are_not(tmp_path, structures):
     with pytest.raises(InputError, match=r"manifest\.csv"):
-        feature_set_builder.build(tmp_path, tmp_path / "x.h5", {"train": 1})
+        feature_set_builder.build_feature_set(tmp_path, tmp_path / "x.h5", {"train": 1})
     with pytest.raises(InputError, match="no structure of the split"):
         (tmp_path / "manifest.csv").write_text("id,split\na,train\n")
         input_lists.read_manifest(tmp_path, "test")
@@ -242,11 +242,13 @@ def triples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("triples")
     found = []
     for k in range(5):
-        result = realistic_map.simulate(ball(250, 9.0, seed=k), 4.0, 36, 1.2, k, imaging_conditions.Options())
+        result = realistic_map.simulate(
+            ball(250, 9.0, seed=k), 4.0, 36, 1.2, k, imaging_conditions.ImagingConditions()
+        )
         like = DensityMap(result.map, 1.2)
         for name in ("map", "mask", "truth"):
             data = getattr(result, name)
-            mrc_writer.write(
+            mrc_writer.write_volume(
                 folder / f"{k}_{name}.mrc", data.astype(np.int8) if name == "mask" else data, like
             )
         paths = {
@@ -267,7 +269,7 @@ def test_labels_stay_with_their_voxels_when_a_region_is_cut_out(tmp_path):
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     like = DensityMap(noise, 1.2)
     for name, data in (("map", noise), ("label", label), ("mask", mask.astype(np.int8))):
-        mrc_writer.write(tmp_path / f"{name}.mrc", data, like)
+        mrc_writer.write_volume(tmp_path / f"{name}.mrc", data, like)
     paths = {name: str(tmp_path / f"{name}.mrc") for name in ("map", "label", "mask")}
     triple = Triple(name="far", voxel_size=1.2, split="train", **paths)
     cells = band_energies.cells_of_mask(mask)
@@ -280,7 +282,7 @@ def test_a_set_of_another_version_is_not_continued(structures, tmp_path):
     with h5py.File(out, "w") as handle:
         handle.attrs["format"] = "cryoresdl-feature-set-0"
     with pytest.raises(InputError, match="another version.*delete it"):
-        feature_set_builder.build(structures, out, COUNTS, seed=5)
+        feature_set_builder.build_feature_set(structures, out, COUNTS, seed=5)
 
 
 def test_triples_become_a_set(triples, tmp_path):
@@ -312,7 +314,9 @@ def own(triples, tmp_path_factory):
 
 
 def test_a_set_says_what_its_labels_are(own, built, tmp_path):
-    assert feature_set_file.labels_in(own) == feature_set_file.describe(own)["labels"] == ["monores"]
+    assert (
+        feature_set_file.labels_in(own) == feature_set_file.describe_feature_set(own)["labels"] == ["monores"]
+    )
     assert feature_set_file.labels_in(built[0]) == ["truth"]
     older = tmp_path / "older.h5"
     older.write_bytes(own.read_bytes())
@@ -369,7 +373,7 @@ def test_a_set_goes_on_only_with_what_began_it(own, triples, tmp_path):
 
 def test_simulated_maps_are_not_added_to_a_users_set(own, structures):
     with pytest.raises(InputError, match="labels monores, and truth would be added"):
-        feature_set_builder.build(structures, own, COUNTS, seed=3)
+        feature_set_builder.build_feature_set(structures, own, COUNTS, seed=3)
 
 
 def test_a_longer_list_adds_its_maps_and_moves_none(own, triples, tmp_path):
@@ -400,7 +404,7 @@ def test_an_empty_split_says_what_is_there_and_what_to_do(own, tmp_path):
 
 def test_a_triple_without_estimates_is_left_out(triples, tmp_path):
     like = mrc_reader.read(triples[0].map, 1.2)
-    mrc_writer.write(tmp_path / "empty.mrc", np.full(like.data.shape, 100, np.float32), like)
+    mrc_writer.write_volume(tmp_path / "empty.mrc", np.full(like.data.shape, 100, np.float32), like)
     bad = [t for t in triples[:2]]
     bad[1] = type(bad[1])(**{**vars(bad[1]), "label": str(tmp_path / "empty.mrc"), "split": "train"})
     outcome = feature_set_builder.build_from_triples(bad, tmp_path / "own.h5", "resmap")

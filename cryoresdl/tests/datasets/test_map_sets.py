@@ -235,12 +235,12 @@ def all_structures(tmp_path_factory):
     return folder
 
 
-RECIPE = global_map_set.GlobalRecipe(box=48, orientations=2)
+RECIPE = global_map_set.GlobalSetRecipe(box=48, orientations=2)
 
 
 def test_global_set_has_every_map_scaled_centred_and_labelled(structures_folder, tmp_path):
     entries = input_lists.find_structures(structures_folder)
-    made = global_map_set.build_global(entries, tmp_path / "g.h5", RECIPE)
+    made = global_map_set.build_global_set(entries, tmp_path / "g.h5", RECIPE)
     # Training structures in two orientations, the others in one, at three resolutions each.
     assert made["items"] == (3 * 2 + 3) * 3 and made["sources"] == 6
     assert set(made["skipped"]) == {"small", "wide", "broken"}
@@ -273,7 +273,7 @@ def test_global_set_has_every_map_scaled_centred_and_labelled(structures_folder,
 def test_fragments_of_training_structures_are_further_training_structures(structures_folder, tmp_path):
     entries = input_lists.find_structures(structures_folder)
     recipe = global_map_set.dataclasses.replace(RECIPE, orientations=1, fragments=2, kda=(5.0, 200.0))
-    made = global_map_set.build_global(entries, tmp_path / "f.h5", recipe)
+    made = global_map_set.build_global_set(entries, tmp_path / "f.h5", recipe)
     pieces = {f"p{n}-part{k}" for n in range(3) for k in (1, 2)} | {"wide-part1", "wide-part2"}
     with DatasetFile(tmp_path / "f.h5") as data:
         sources = {source["id"]: source for source in data.sources()}
@@ -288,7 +288,7 @@ def test_fragments_of_training_structures_are_further_training_structures(struct
         for row in data.rows("validation").tolist() + data.rows("test").tolist():
             assert "-part" not in names[data.column("source")[row]]
     with pytest.raises(InputError, match="--split cluster"):
-        global_map_set.build_global(
+        global_map_set.build_global_set(
             entries, tmp_path / "p.h5", global_map_set.dataclasses.replace(recipe, split="paper")
         )
 
@@ -303,8 +303,8 @@ def test_same_seed_same_bytes_on_one_and_two_workers_and_another_seed_not(struct
     entries = input_lists.find_structures(structures_folder)
     digests = []
     for number, (workers, seed) in enumerate([(1, 0), (2, 0), (1, 1)]):
-        recipe = global_map_set.GlobalRecipe(box=48, orientations=2, seed=seed, split="paper")
-        global_map_set.build_global(
+        recipe = global_map_set.GlobalSetRecipe(box=48, orientations=2, seed=seed, split="paper")
+        global_map_set.build_global_set(
             list(reversed(entries))[:: 1 - 2 * (number % 2)], tmp_path / f"{number}.h5", recipe, workers
         )
         digests.append(hashlib.sha256((tmp_path / f"{number}.h5").read_bytes()).hexdigest())
@@ -313,8 +313,8 @@ def test_same_seed_same_bytes_on_one_and_two_workers_and_another_seed_not(struct
 
 def test_paper_filters_take_single_chains_as_deposited(structures_folder, tmp_path):
     entries = input_lists.find_structures(structures_folder)
-    recipe = global_map_set.GlobalRecipe(box=48, chain="single", split="paper", turn_to_fit=False)
-    made = global_map_set.build_global(entries, tmp_path / "p.h5", recipe)
+    recipe = global_map_set.GlobalSetRecipe(box=48, chain="single", split="paper", turn_to_fit=False)
+    made = global_map_set.build_global_set(entries, tmp_path / "p.h5", recipe)
     assert made["items"] == 15 and "single-chain" in made["skipped"]["pair"]
     with DatasetFile(tmp_path / "p.h5") as data:
         assert np.bincount(data.splits).tolist() == [9, 3, 3]
@@ -325,7 +325,7 @@ def test_turning_makes_a_rod_fit(tmp_path):
     lines = [atom(xyz=(row * 0.09, 0, 0), n=row % 99999, number=row // 5 + 1) for row in range(700)]
     (tmp_path / "rod.pdb").write_text("\n".join(lines) + "\nEND\n")
     entry = input_lists.Entry("rod", str(tmp_path / "rod.pdb"), "rod", "train")
-    recipe = global_map_set.GlobalRecipe(box=58, resolutions=(2.5,), kda=(1.0, 100.0))
+    recipe = global_map_set.GlobalSetRecipe(box=58, resolutions=(2.5,), kda=(1.0, 100.0))
     arrays, _ = global_map_set.simulate_entry(entry, recipe)
     assert not np.allclose(arrays["rotation"][0], np.eye(3))
     with pytest.raises(InputError, match="does not fit"):
@@ -425,8 +425,8 @@ def test_existing_results_other_options_and_locked_folders(structures_folder, tm
     out = tmp_path / "g.h5"
     out.write_bytes(b"old")
     with pytest.raises(InputError, match="already there"):
-        global_map_set.build_global(entries, out, RECIPE)
-    global_map_set.build_global(entries, out, RECIPE, overwrite=True)
+        global_map_set.build_global_set(entries, out, RECIPE)
+    global_map_set.build_global_set(entries, out, RECIPE, overwrite=True)
     assert len(DatasetFile(out)) == 6
     parts = map_set_file.Parts(tmp_path / "h.h5", {"a": 1})
     with pytest.raises(InputError, match="already there"):
@@ -451,7 +451,7 @@ def test_files_that_are_not_data_sets(tmp_path):
         DatasetFile(tmp_path / "other.h5")
     with h5py.File(tmp_path / "newer.h5", "w") as handle:
         handle["maps"] = [1]
-        handle.attrs["format"], handle.attrs["format_version"] = map_set_file.FORMAT, 99
+        handle.attrs["format"], handle.attrs["format_version"] = map_set_file.MAP_SET_FORMAT, 99
     with pytest.raises(InputError, match="newer"):
         DatasetFile(tmp_path / "newer.h5")
 
@@ -462,7 +462,7 @@ def test_files_that_are_not_data_sets(tmp_path):
 @pytest.fixture(scope="module")
 def global_file(all_structures, tmp_path_factory):
     place = tmp_path_factory.mktemp("global") / "g.h5"
-    global_map_set.build_global(input_lists.find_structures(all_structures), place, RECIPE)
+    global_map_set.build_global_set(input_lists.find_structures(all_structures), place, RECIPE)
     return place
 
 
@@ -483,15 +483,6 @@ def test_batches_visit_every_item_once_in_a_seeded_order(global_file):
         np.testing.assert_array_equal(in_order, every)
 
 
-def test_tensorflow_reads_ahead(global_file):
-    pytest.importorskip("tensorflow")
-    source = map_set_file.tf_dataset(global_file, "train", 8, seed=0)
-    passes = [[(x.numpy(), y.numpy()) for x, y in source] for _ in range(2)]
-    assert [x.shape for x, _ in passes[0]] == [(8, 48, 48, 48, 1), (8, 48, 48, 48, 1), (2, 48, 48, 48, 1)]
-    assert sorted(np.concatenate([y for _, y in passes[0]])) == sorted([0, 1, 2] * 6)
-    assert not np.array_equal(passes[0][0][0], passes[1][0][0])
-
-
 def test_card_counts_what_is_there(global_file):
     card = map_set_card.write_card(global_file)
     stored = json.loads((global_file.with_name("g.card.json")).read_text())
@@ -505,7 +496,7 @@ def test_card_counts_what_is_there(global_file):
     assert card["sha256"] == hashlib.sha256(global_file.read_bytes()).hexdigest()
     assert sum(card["density_histogram"]["counts"]) == 27 * 48**3
     assert (global_file.with_name("g.card.png")).read_bytes()[:4] == b"\x89PNG"
-    left, middle, right = map_set_card.draw(card).axes
+    left, middle, right = map_set_card.draw_map_set(card).axes
     assert [text.get_text() for text in left.get_xticklabels()] == ["high", "medium", "low"]
     assert [bar.get_height() for bar in left.patches][:3] == [6, 6, 6]
     assert middle.get_xlabel() == "density" and right.get_xlabel() == "mass (kDa)"
@@ -518,7 +509,7 @@ def write_triple(folder, name, seed, voxel=1.2):
     density, values, mask = volumes(seed=seed)
     grid = density_map.DensityMap(density, voxel)
     for kind, volume in (("map", density), ("label", values), ("mask", mask)):
-        mrc_writer.write(folder / f"{name}_{kind}.mrc", volume, grid)
+        mrc_writer.write_volume(folder / f"{name}_{kind}.mrc", volume, grid)
     return f"{name}_map.mrc,{name}_label.mrc,{name}_mask.mrc"
 
 
@@ -578,8 +569,8 @@ def test_splits_and_voxel_sizes_of_the_table_are_kept(tmp_path):
     lines = [write_triple(tmp_path, f"m{number}", number) for number in range(2)]
     table = tmp_path / "t.csv"
     table.write_text(f"map,label,mask,voxel_size,split\n{lines[0]},2.5,test\n{lines[1]},,train\n")
-    recipe = patch_set.LocalRecipe(patch=16)
-    patch_set.build_local(input_lists.read_triples(table), tmp_path / "l.h5", recipe)
+    recipe = patch_set.PatchSetRecipe(patch=16)
+    patch_set.build_patch_set(input_lists.read_triples(table), tmp_path / "l.h5", recipe)
     with DatasetFile(tmp_path / "l.h5") as data:
         for number, (split, voxel) in enumerate(((2, 2.5), (0, 1.2))):
             rows = data.column("source") == number
@@ -605,15 +596,15 @@ def test_bad_tables_of_triples(tmp_path, text, says):
 
 def test_unreadable_triples_are_skipped_with_the_reason(tmp_path):
     good = write_triple(tmp_path, "m0", 0)
-    mrc_writer.write(
+    mrc_writer.write_volume(
         tmp_path / "box.mrc", np.ones((8, 8, 8), np.float32), density_map.DensityMap(np.zeros(1), 1.0)
     )
     table = tmp_path / "t.csv"
     table.write_text(
         f"name,map,label,mask\ngood,{good}\nbox,m0_map.mrc,box.mrc,m0_mask.mrc\nnone,x.mrc,y.mrc,z.mrc\n"
     )
-    made = patch_set.build_local(
-        input_lists.read_triples(table), tmp_path / "l.h5", patch_set.LocalRecipe(patch=16)
+    made = patch_set.build_patch_set(
+        input_lists.read_triples(table), tmp_path / "l.h5", patch_set.PatchSetRecipe(patch=16)
     )
     assert set(made["skipped"]) == {"box", "none"} and made["sources"] == 1
 
@@ -621,7 +612,7 @@ def test_unreadable_triples_are_skipped_with_the_reason(tmp_path):
 def test_shared_maps_with_their_recorded_labels(shared, tmp_path):
     found = input_lists.shared_layout(shared / "local_resolution", "resmap")
     assert len(found) == 32
-    recipe = patch_set.LocalRecipe(mode="paper", labels="resmap", patch=16)
+    recipe = patch_set.PatchSetRecipe(mode="paper", labels="resmap", patch=16)
     arrays, source = patch_set.cut_triple(found[0], recipe)
     mask = mrcfile.read(found[0].mask) > 0
     assert arrays["masks"].sum() == mask.sum()
@@ -810,7 +801,7 @@ def test_known_maps_become_items_that_only_the_global_model_may_learn_from(tmp_p
     rows = []
     for number in range(3):
         simulated = ball_map(number)
-        mrc_writer.write(tmp_path / f"m{number}.mrc", simulated.data, simulated)
+        mrc_writer.write_volume(tmp_path / f"m{number}.mrc", simulated.data, simulated)
         rows.append(f"m{number}.mrc,{4 + number},,{('train', 'validation', 'test')[number]}")
     rows.append("m0.mrc,1.0,,train")  # beyond Nyquist
     known = input_lists.read_known_maps(known_csv(tmp_path, rows))

@@ -12,13 +12,13 @@ from cryoresdl.tests.helpers.map_sets import global_set
 
 
 def constant_dnn(path, favourite):
-    network = paper_networks.describe("paper-dnn", 0.02, 8)
+    network = paper_networks.describe_network("paper-dnn", 0.02, 8)
     weights = {
         name: np.zeros(shape, np.float32) for name, shape in paper_networks.weight_shapes(network).items()
     }
     weights["logits/bias"][favourite] = 2.0
     card = {"name": "constant", "kind": "global", "network": network, "metrics": {"test": {"accuracy": 0.5}}}
-    return str(model_archive.save(path, card, weights))
+    return str(model_archive.save_model(path, card, weights))
 
 
 def test_a_constant_classifier_scores_a_third(tmp_path):
@@ -92,7 +92,7 @@ def test_resumed_training_of_the_command_line_is_the_same(tmp_path):
     assert (tmp_path / "parts" / "history.csv").read_text() == (
         tmp_path / "whole" / "history.csv"
     ).read_text()
-    first, second = (model_store.load(f"{folder}/model.cryoresdl") for folder in (whole, parts))
+    first, second = (model_store.load_named(f"{folder}/model.cryoresdl") for folder in (whole, parts))
     for name, value in first.weights.items():
         np.testing.assert_array_equal(value, second.weights[name])
 
@@ -119,12 +119,12 @@ def test_options_that_do_not_go_together(tmp_path, capsys, words, sentence):
 
 def test_models_that_do_not_fit_the_data_are_refused(tmp_path, capsys):
     data = global_set(tmp_path / "g.h5")
-    network = paper_networks.describe("paper-unet", 1 / 64)
+    network = paper_networks.describe_network("paper-unet", 1 / 64)
     weights = {
         name: np.zeros(shape, np.float32) for name, shape in paper_networks.weight_shapes(network).items()
     }
     unet = str(
-        model_archive.save(
+        model_archive.save_model(
             tmp_path / "u.cryoresdl", {"name": "u", "kind": "local", "network": network}, weights
         )
     )

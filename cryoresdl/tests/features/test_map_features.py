@@ -17,7 +17,7 @@ from cryoresdl.tests.helpers.small_maps import ball
 def noisy():
     """A molecule in white noise."""
     return realistic_map.simulate(
-        ball(500, 11.0), 3.5, 48, 1.0, 1, imaging_conditions.Options(b_base=20.0, b_range=40.0)
+        ball(500, 11.0), 3.5, 48, 1.0, 1, imaging_conditions.ImagingConditions(b_base=20.0, b_range=40.0)
     )
 
 
@@ -70,7 +70,7 @@ def test_a_steep_spectrum_does_not_leak_through_the_faces_of_the_region():
     Cut out before its spectrum is flat, the strong high bands would jump at the faces and fill the weak ones.
     """
     made = realistic_map.simulate(
-        ball(500, 9.0), 3.5, 72, 1.0, 1, imaging_conditions.Options(b_base=20.0, b_range=40.0)
+        ball(500, 9.0), 3.5, 72, 1.0, 1, imaging_conditions.ImagingConditions(b_base=20.0, b_range=40.0)
     )
     plain = map_features.compute(made.map, made.mask, 1.0)
     assert all(edge.stop - edge.start < 66 for edge in plain.region)

@@ -64,7 +64,7 @@ def seeds_model():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.cryoresdl"
         with contextlib.suppress(Exception):
-            model_archive.save(path, card, {"w": np.zeros(3, np.float32)})
+            model_archive.save_model(path, card, {"w": np.zeros(3, np.float32)})
             yield path.read_bytes()
     yield b"PK\x05\x06" + bytes(18)
 
@@ -164,9 +164,9 @@ def run_mask(path):
 def run_list(path):
     """Read a list; its jobs must have names of their own."""
     from cryoresdl.models.batch import job_list
-    from cryoresdl.models.batch.jobs import Options
+    from cryoresdl.models.batch.jobs import ValidationOptions
 
-    jobs = job_list.read_list(path, Options())
+    jobs = job_list.read_list(path, ValidationOptions())
     if len({job.folder.lower() for job in jobs}) != len(jobs) or any(os.sep in job.folder for job in jobs):
         raise ValueError("two jobs share a folder, or one leaves it")
 
@@ -174,12 +174,12 @@ def run_list(path):
 def run_ledger(path):
     """Resume from whatever is there."""
     from cryoresdl.models.batch import job_list, results_ledger
-    from cryoresdl.models.batch.jobs import Options
+    from cryoresdl.models.batch.jobs import ValidationOptions
 
     out = Path(path).parent / "out"
     out.mkdir(exist_ok=True)
     (out / results_ledger.RESULTS_JSONL).write_bytes(Path(path).read_bytes())
-    jobs = job_list.jobs_of(["a.mrc"], Options())
+    jobs = job_list.jobs_of(["a.mrc"], ValidationOptions())
     ledger = results_ledger.Ledger(out, jobs, resume=True)
     if len(ledger.left) + len(list(ledger.rows())) != 1:
         raise ValueError("a row was lost or doubled")
@@ -189,7 +189,7 @@ def run_model(path):
     """Load a model."""
     from cryoresdl.models.networks import model_store
 
-    model_store.load(path)
+    model_store.load_named(path)
 
 
 def run_structure(path):

@@ -31,11 +31,11 @@ def validation(folder, box=BOX, claim=True, compared=True):
     folder.mkdir(parents=True, exist_ok=True)
     density, mask, values, interval = volumes(box)
     like = density_map.DensityMap(density, VOXEL, ORIGIN)
-    mrc_writer.write(folder / "input.mrc", density, like)
-    mrc_writer.write(folder / result_files.LOCAL_RESOLUTION, values, like)
-    mrc_writer.write(folder / result_files.LOCAL_INTERVAL, interval, like)
-    mrc_writer.write(folder / result_files.LOCAL_CLASS, resolution_terms.class_of(values), like)
-    mrc_writer.write(folder / result_files.MASK_USED, mask.astype(np.int8), like)
+    mrc_writer.write_volume(folder / "input.mrc", density, like)
+    mrc_writer.write_volume(folder / result_files.LOCAL_RESOLUTION, values, like)
+    mrc_writer.write_volume(folder / result_files.LOCAL_INTERVAL, interval, like)
+    mrc_writer.write_volume(folder / result_files.LOCAL_CLASS, resolution_terms.class_of(values), like)
+    mrc_writer.write_volume(folder / result_files.MASK_USED, mask.astype(np.int8), like)
     summary = resolution_terms.summarize(values, mask)
     summary.update(
         voxel_size_A=VOXEL,
@@ -76,8 +76,8 @@ def validation(folder, box=BOX, claim=True, compared=True):
 def comparison(folder, values, like):
     """``comparison.json`` and its volumes beside them: MonoRes says 1 A more everywhere."""
     other = np.where(values > 0, values + 1, 0).astype(np.float32)
-    mrc_writer.write(folder / "monores.mrc", other, like)
-    mrc_writer.write(
+    mrc_writer.write_volume(folder / "monores.mrc", other, like)
+    mrc_writer.write_volume(
         folder / result_files.DISAGREEMENT, np.where(values > 0, 1.0, 0.0).astype(np.float32), like
     )
     _json(
@@ -122,8 +122,8 @@ def simulation(folder, box=BOX):
     folder.mkdir(parents=True, exist_ok=True)
     density, _, values, _ = volumes(box)
     like = density_map.DensityMap(density, VOXEL, ORIGIN)
-    mrc_writer.write(folder / "map.mrc", density, like)
-    mrc_writer.write(folder / "truth.mrc", values, like)
+    mrc_writer.write_volume(folder / "map.mrc", density, like)
+    mrc_writer.write_volume(folder / "truth.mrc", values, like)
     frequency = [0.01 * number for number in range(34)]
     curve = [1 / (1 + (one / 0.2) ** 8) for one in frequency]
     _json(

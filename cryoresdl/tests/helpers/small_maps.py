@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 
 from cryoresdl.models.datasets import feature_set_file
-from cryoresdl.models.datasets.feature_set_file import Item
+from cryoresdl.models.datasets.feature_set_file import FeatureItem
 from cryoresdl.models.features import band_energies, network_inputs
 from cryoresdl.models.networks import band_networks, model_archive, resolution_bins
 from cryoresdl.models.structures.atoms import Atoms
@@ -93,7 +93,7 @@ def save_local_model(path, channels=(8, 8, 8), seed=0, name="tiny", calibration=
         "metrics": {},
         "calibration": calibration or {"spread": 1.0},
     }
-    return model_archive.save(path, card, random_local_weights(channels, seed))
+    return model_archive.save_model(path, card, random_local_weights(channels, seed))
 
 
 def save_global_model(path, inputs, widths=(16, 8), seed=0, name="tiny-global", calibration=None):
@@ -107,7 +107,7 @@ def save_global_model(path, inputs, widths=(16, 8), seed=0, name="tiny-global", 
         "metrics": {},
         "calibration": calibration or {"spread": 1.0, "temperature": 1.0, "distance_limit": 1e9},
     }
-    return model_archive.save(path, card, random_global_weights(inputs, widths, seed))
+    return model_archive.save_model(path, card, random_global_weights(inputs, widths, seed))
 
 
 def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train", labels=None):
@@ -129,13 +129,13 @@ def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train", labels=None):
     if labels:
         info.update(kind=labels, labels=labels)
     rise = {v: np.zeros(band_energies.N_BANDS, np.float32) for v in feature_set_file.VARIANTS}
-    return Item(local, summary, rise, truth, info)
+    return FeatureItem(local, summary, rise, truth, info)
 
 
 def write_items(path, splits):
     """A feature set of those items, by split."""
     with h5py.File(path, "w") as handle:
-        handle.attrs["format"] = feature_set_file.FORMAT
+        handle.attrs["format"] = feature_set_file.FEATURE_SET_FORMAT
         handle.attrs["seed"] = 0
     for items in splits.values():
         for index, item in enumerate(items):

@@ -14,6 +14,6 @@ def blobs(count, side=8, seed=0):
 
 
 def recipe(**changes):
-    return epoch_loop.Recipe(
+    return epoch_loop.EpochRecipe(
         **{**dict(optimizer="sgd", learning_rate=0.03, batch=7, epochs=6, patience=None), **changes}
     )

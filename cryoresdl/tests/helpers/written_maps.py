@@ -11,7 +11,7 @@ def write_map(path, seed=0, box=24):
     data = np.random.default_rng(seed).normal(size=(box,) * 3).astype(np.float32)
     inner = slice(box // 4, 3 * box // 4)
     data[inner, inner, inner] += 5
-    mrc_writer.write(path, data, density_map.DensityMap(data, 1.5, (1.0, 2.0, 3.0)))
+    mrc_writer.write_volume(path, data, density_map.DensityMap(data, 1.5, (1.0, 2.0, 3.0)))
     return str(path)
 
 

@@ -61,7 +61,9 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def simulated():
-    return realistic_map.simulate(ball(500, 16.0), 5.0, 48, VOXEL, 1, imaging_conditions.Options(b_base=40.0))
+    return realistic_map.simulate(
+        ball(500, 16.0), 5.0, 48, VOXEL, 1, imaging_conditions.ImagingConditions(b_base=40.0)
+    )
 
 
 def density(data, voxel=VOXEL):

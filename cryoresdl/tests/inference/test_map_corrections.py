@@ -185,10 +185,12 @@ def test_the_profile_is_read_around_the_answer():
     for middle in (2.2, 3.0):
         median = np.full(5, middle, np.float32)
         row = network_inputs.map_inputs(summary, LEVEL, median, np.full(5, 0.1, np.float32))
-        near = row[: -band_energies.N_BANDS][-network_inputs.RATIO_BLOCKS * network_inputs.NEAR.size :][
-            : network_inputs.NEAR.size
-        ]
-        expected = np.clip(-(middle + network_inputs.NEAR), *np.log2(band_energies.BAND_CENTRES)[[0, -1]])
+        near = row[: -band_energies.N_BANDS][
+            -network_inputs.RATIO_BLOCKS * network_inputs.NEAR_OCTAVES.size :
+        ][: network_inputs.NEAR_OCTAVES.size]
+        expected = np.clip(
+            -(middle + network_inputs.NEAR_OCTAVES), *np.log2(band_energies.BAND_CENTRES)[[0, -1]]
+        )
         assert near == pytest.approx(expected, abs=1e-5)
 
 
@@ -344,7 +346,7 @@ def calibrated(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(correction_networks, "LEAST_TRAINING_MAPS", 4)
         patch.setattr(width_calibration, "LEAST_MAPS", 2)
-        patch.setattr(correction_networks, "MEMBERS", 2)
+        patch.setattr(correction_networks, "CORRECTION_MEMBERS", 2)
         for recipe in (correction_networks.SHIFT_RECIPE, correction_networks.WIDTH_RECIPE):
             patch.setattr(recipe, "epochs", 20)
         once = local_network.calibrate_again(data, str(plain), folder / "once")
@@ -352,7 +354,7 @@ def calibrated(tmp_path_factory):
     few = local_network.calibrate_again(other, str(once), folder / "few")
     none = local_network.calibrate_again(data, str(plain), folder / "none")
     made = {"once": once, "twice": twice, "few": few, "none": none}
-    return {name: model_store.load(path) for name, path in made.items()}
+    return {name: model_store.load_named(path) for name, path in made.items()}
 
 
 def test_calibrating_fits_the_corrections_to_enough_new_maps(calibrated):
@@ -390,7 +392,9 @@ def test_noiseless_maps_do_not_scale_the_widths(calibrated, tmp_path):
         for item in far_off:
             item.info["kind"] = kind
         data = write_items(tmp_path / f"{kind}.h5", {"validation": items + far_off})
-        known = correction_networks.calibrate(network, data, before=map_corrections.Corrections.of(once))
+        known = correction_networks.calibrate_corrections(
+            network, data, before=map_corrections.Corrections.of(once)
+        )
         found[kind] = known.calibration["by_map"]["factors"]["all"]
     assert (
         found["realistic"]
@@ -434,7 +438,7 @@ def test_users_get_the_corrected_answer_and_the_global_network_the_first_one(cal
     entry = {"config": config, "factors": {}, "maps": 4}
     card = {**few.card, "calibration": {**few.card["calibration"], "by_map": entry}}
     arrays = {f"{map_corrections.WEIGHTS}/{name}": value for name, value in arrays.items()}
-    moved = model_archive.save(tmp_path / "moved.cryoresdl", card, {**few.weights, **arrays})
+    moved = model_archive.save_model(tmp_path / "moved.cryoresdl", card, {**few.weights, **arrays})
     mask = np.zeros((24, 24, 24), bool)
     mask[6:18, 6:18, 6:18] = True
     data = np.random.default_rng(2).standard_normal(mask.shape).astype(np.float32) + 3 * mask

@@ -349,7 +349,7 @@ class TestGoodInput:
     def test_names(self, tmp_path, name):
         path = mrc(tmp_path / name)
         read = mrc_reader.read(path)
-        mrc_writer.write(tmp_path / ("out " + name), read.data, read)
+        mrc_writer.write_volume(tmp_path / ("out " + name), read.data, read)
         np.testing.assert_array_equal(mrc_reader.read(tmp_path / ("out " + name)).data, density())
 
     def test_position_of_the_first_voxel(self):
@@ -365,7 +365,7 @@ class TestGoodInput:
 class TestWrite:
     def test_round_trip_on_a_grid_of_its_own(self, tmp_path):
         like = density_map.DensityMap(density((6, 7, 8)), 1.234, (10.5, -3.0, 7.0), (-3, 4, 5))
-        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
+        mrc_writer.write_volume(tmp_path / "a.mrc", like.data, like)
         read = mrc_reader.read(tmp_path / "a.mrc")
         np.testing.assert_array_equal(read.data, like.data)
         assert (read.voxel_size, read.origin, read.nstart) == (1.234, like.origin, like.nstart)
@@ -376,30 +376,30 @@ class TestWrite:
     )
     def test_modes(self, tmp_path, kind, mode):
         like = density_map.DensityMap(density(), 1.0)
-        mrc_writer.write(tmp_path / "a.mrc", (density() > 0).astype(kind), like)
+        mrc_writer.write_volume(tmp_path / "a.mrc", (density() > 0).astype(kind), like)
         with mrcfile.open(str(tmp_path / "a.mrc")) as out:
             assert out.header.mode == mode
             assert out.header.ispg == 1
 
     def test_same_input_same_bytes(self, tmp_path):
         like = density_map.DensityMap(density(), 1.0)
-        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
-        mrc_writer.write(tmp_path / "b.mrc", like.data, like)
+        mrc_writer.write_volume(tmp_path / "a.mrc", like.data, like)
+        mrc_writer.write_volume(tmp_path / "b.mrc", like.data, like)
         assert (tmp_path / "a.mrc").read_bytes() == (tmp_path / "b.mrc").read_bytes()
 
     def test_a_failed_write_leaves_the_old_file_and_no_rest(self, tmp_path):
         like = density_map.DensityMap(density(), 1.0)
-        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
+        mrc_writer.write_volume(tmp_path / "a.mrc", like.data, like)
         old = (tmp_path / "a.mrc").read_bytes()
         with pytest.raises(ValueError):
-            mrc_writer.write(tmp_path / "a.mrc", np.array([["x"]]), like)
+            mrc_writer.write_volume(tmp_path / "a.mrc", np.array([["x"]]), like)
         assert (tmp_path / "a.mrc").read_bytes() == old
         assert os.listdir(tmp_path) == ["a.mrc"]
 
     def test_no_folder(self, tmp_path):
         like = density_map.DensityMap(density(), 1.0)
         with pytest.raises(InputError, match="Cannot write"):
-            mrc_writer.write(tmp_path / "none" / "a.mrc", like.data, like)
+            mrc_writer.write_volume(tmp_path / "none" / "a.mrc", like.data, like)
 
 
 class TestMasksAndValues:
@@ -591,7 +591,7 @@ class TestProperties:
                 patch(path, name, value)
         first = mrc_reader.read(path)
         np.testing.assert_array_equal(first.data, data)
-        mrc_writer.write(tmp_path / "b.mrc", first.data, first)
+        mrc_writer.write_volume(tmp_path / "b.mrc", first.data, first)
         again = mrc_reader.read(tmp_path / "b.mrc")
         np.testing.assert_array_equal(again.data, first.data)
         assert again.voxel_size == pytest.approx(voxel, rel=1e-5)

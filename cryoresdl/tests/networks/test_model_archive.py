@@ -33,12 +33,14 @@ def weights():
 
 @pytest.fixture
 def saved(tmp_path, weights):
-    return model_archive.save(tmp_path / "tiny.cryoresdl", CARD, weights)
+    return model_archive.save_model(tmp_path / "tiny.cryoresdl", CARD, weights)
 
 
 def test_round_trip_keeps_types_shapes_and_values(saved, weights):
-    model = model_store.load(saved)
-    assert model.name == "tiny" and model.kind == "global" and model.card["format"] == model_archive.FORMAT
+    model = model_store.load_named(saved)
+    assert (
+        model.name == "tiny" and model.kind == "global" and model.card["format"] == model_archive.MODEL_FORMAT
+    )
     assert set(model.weights) == set(weights)
     for name, value in weights.items():
         got = model.weights[name]
@@ -49,12 +51,12 @@ def test_round_trip_keeps_types_shapes_and_values(saved, weights):
 
 
 def test_same_content_gives_same_bytes_and_other_content_another_digest(tmp_path, saved, weights):
-    again = model_archive.save(
+    again = model_archive.save_model(
         tmp_path / "again.cryoresdl", dict(CARD), dict(reversed(list(weights.items())))
     )
     assert again.read_bytes() == saved.read_bytes()
     weights["bias"][0] += 1
-    other = model_archive.save(tmp_path / "other.cryoresdl", CARD, weights)
+    other = model_archive.save_model(tmp_path / "other.cryoresdl", CARD, weights)
     assert model_store.digest(other) != model_store.digest(saved)
 
 
@@ -64,7 +66,7 @@ def test_every_truncation_is_refused(saved, tmp_path):
     for length in list(range(0, len(data), 37)) + [len(data) - 1]:
         cut.write_bytes(data[:length])
         with pytest.raises(InputError):
-            model_store.load(cut)
+            model_store.load_named(cut)
 
 
 def test_a_flipped_bit_is_refused_or_harmless(saved, tmp_path, weights):
@@ -76,7 +78,7 @@ def test_a_flipped_bit_is_refused_or_harmless(saved, tmp_path, weights):
         changed[position] ^= 1 << (position % 8)
         flipped.write_bytes(changed)
         try:
-            model = model_store.load(flipped)
+            model = model_store.load_named(flipped)
         except InputError:
             refused += 1
             continue
@@ -123,7 +125,7 @@ def set_manifest(**values):
 def test_foreign_or_newer_files_are_refused_with_a_reason(saved, tmp_path, change, word):
     bad = rewrite(saved, tmp_path / "bad.cryoresdl", change)
     with pytest.raises(InputError, match=word):
-        model_store.load(bad)
+        model_store.load_named(bad)
     with pytest.raises(InputError):
         model_store.digest(
             rewrite(saved, tmp_path / "b.cryoresdl", lambda m: m.update({"manifest.json": b"x"}))
@@ -172,31 +174,31 @@ def test_pickles_are_never_run(tmp_path):
     loaded = npy(np.array([Exploit()], dtype=object), allow_pickle=True)
     for data in (npz(a=loaded), npz(a=pickle.dumps(Exploit())), pickle.dumps(Exploit())):
         with pytest.raises(InputError):
-            model_store.load(forge(tmp_path / "evil.cryoresdl", data))
+            model_store.load_named(forge(tmp_path / "evil.cryoresdl", data))
 
 
 def test_bombs_and_lying_headers_are_refused_before_memory_is_taken(tmp_path):
     path = tmp_path / "bomb.cryoresdl"
     with pytest.raises(InputError, match="far more"):
-        model_store.load(forge(path, npz(a=npy(np.zeros(50_000_000, np.uint8)))))
+        model_store.load_named(forge(path, npz(a=npy(np.zeros(50_000_000, np.uint8)))))
     for text in (b"(-4,)", b"(4.0,)", b"(4,", b"[4]*9**9"):
         lie = npy(np.zeros(4, np.float32)).replace(b"(4,), }" + b" " * (len(text) - 4), text + b", }")
         with pytest.raises(InputError, match="damaged"):
-            model_store.load(forge(path, npz(a=lie)))
+            model_store.load_named(forge(path, npz(a=lie)))
     header = npy(np.zeros((4,), np.float32))
     huge = header.replace(b"(4,), }            ", b"(4000000000000,), }")
     assert huge != header and len(huge) == len(header)
     with pytest.raises(InputError, match="damaged"):
-        model_store.load(forge(path, npz(a=huge)))
+        model_store.load_named(forge(path, npz(a=huge)))
 
 
 def test_paths_inside_are_refused(tmp_path):
     good = npy(np.zeros(3, np.float32))
     for name in ("..__..__evil", "__etc__passwd", "a__..__b"):
         with pytest.raises(InputError, match="name"):
-            model_store.load(forge(tmp_path / "paths.cryoresdl", npz(**{name: good})))
+            model_store.load_named(forge(tmp_path / "paths.cryoresdl", npz(**{name: good})))
     with pytest.raises(InputError):
-        model_archive.save(tmp_path / "x.cryoresdl", CARD, {"../x": np.zeros(2)})
+        model_archive.save_model(tmp_path / "x.cryoresdl", CARD, {"../x": np.zeros(2)})
     assert [path.name for path in tmp_path.iterdir()] == ["paths.cryoresdl"]
 
 
@@ -205,7 +207,7 @@ def test_other_files_are_refused(tmp_path, data):
     path = tmp_path / "a b;c%.cryoresdl"
     path.write_bytes(data)
     with pytest.raises(InputError, match="not a CryoResDL model"):
-        model_store.load(path)
+        model_store.load_named(path)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_other_files_are_refused(tmp_path, data):
 )
 def test_bad_cards_are_not_saved(tmp_path, change):
     with pytest.raises(InputError):
-        model_archive.save(tmp_path / "x.cryoresdl", dict(CARD, **change), {})
+        model_archive.save_model(tmp_path / "x.cryoresdl", dict(CARD, **change), {})
     assert not list(tmp_path.iterdir())
 
 
@@ -238,8 +240,8 @@ def test_names_find_shipped_before_installed(tmp_path, saved, monkeypatch):
         model_store.install(saved)
     model_store.install(saved, overwrite=True)
     model_store.install(saved, "second")
-    assert model_store.load("second").name == "second"
-    model_archive.save(shipped / "tiny.cryoresdl", CARD, {})
+    assert model_store.load_named("second").name == "second"
+    model_archive.save_model(shipped / "tiny.cryoresdl", CARD, {})
     (installed / "broken.cryoresdl").write_bytes(b"junk")
     assert [(one.name, one.source) for one in model_store.available()] == [
         ("tiny", "shipped"),
@@ -264,4 +266,4 @@ def test_read_card_does_not_touch_the_weights(saved, tmp_path):
     )
     assert model_store.read_card(broken)["name"] == "tiny"
     with pytest.raises(InputError, match="digest"):
-        model_store.load(broken)
+        model_store.load_named(broken)

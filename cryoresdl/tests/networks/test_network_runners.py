@@ -100,7 +100,7 @@ def test_keras_weights_go_out_and_in(local):
     import keras
 
     network, weights, _ = local
-    model = keras_networks.build_local(network, keras)
+    model = keras_networks.keras_local_network(network, keras)
     keras_networks.set_weights(model, weights)
     back = keras_networks.weights_of(model)
     assert back.keys() == weights.keys()

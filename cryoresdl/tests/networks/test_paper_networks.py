@@ -20,12 +20,12 @@ def model_of(network, weights):
     "name, count", [("paper-dnn", 262_245_403), ("paper-cnn", 68_404_163), ("paper-unet", 127_895_498)]
 )
 def test_parameter_counts_are_the_papers(name, count):
-    assert paper_networks.parameter_count(paper_networks.describe(name)) == count
+    assert paper_networks.parameter_count(paper_networks.describe_network(name)) == count
 
 
 def test_keras_counts_the_same_without_allocating():
     for name, count in (("paper-dnn", 262_245_403), ("paper-cnn", 68_404_163), ("paper-unet", 127_895_498)):
-        assert paper_networks.keras_parameter_count(paper_networks.describe(name)) == count
+        assert paper_networks.keras_parameter_count(paper_networks.describe_network(name)) == count
 
 
 def test_importing_the_module_does_not_import_tensorflow():
@@ -40,7 +40,7 @@ def test_importing_the_module_does_not_import_tensorflow():
 
 @pytest.fixture(scope="module")
 def keras():
-    return tensorflow_import.import_keras()
+    return tensorflow_import.import_tensorflow()[1]
 
 
 def layers_of(model, kind):
@@ -48,8 +48,8 @@ def layers_of(model, kind):
 
 
 def test_cnn_layers(keras):
-    network = paper_networks.describe("paper-cnn", 1 / 16, 16)
-    model = paper_networks.build(network)
+    network = paper_networks.describe_network("paper-cnn", 1 / 16, 16)
+    model = paper_networks.build_paper_network(network)
     convolutions = layers_of(model, "Conv3D")
     assert [layer.filters for layer in convolutions] == [2, 4, 8]
     assert [layer.kernel_size[0] for layer in convolutions] == [7, 5, 5]
@@ -64,7 +64,7 @@ def test_cnn_layers(keras):
 
 
 def test_dnn_layers(keras):
-    model = paper_networks.build(paper_networks.describe("paper-dnn", 0.1, 8))
+    model = paper_networks.build_paper_network(paper_networks.describe_network("paper-dnn", 0.1, 8))
     assert [(layer.units, layer.activation.__name__) for layer in layers_of(model, "Dense")] == [
         (100, "relu"),
         (10, "relu"),
@@ -73,8 +73,8 @@ def test_dnn_layers(keras):
 
 
 def test_unet_layers(keras):
-    network = paper_networks.describe("paper-unet", 1 / 32)
-    model = paper_networks.build(network)
+    network = paper_networks.describe_network("paper-unet", 1 / 32)
+    model = paper_networks.build_paper_network(network)
     assert model.input_shape == (None, 16, 16, 16) and model.output_shape == (None, 16, 16, 16, 10)
     filters = {
         layer.name: layer.filters * 32 for layer in layers_of(model, "Conv3D") if layer.name != "classes"
@@ -107,11 +107,11 @@ def test_unet_layers(keras):
 
 
 def test_weights_travel_and_foreign_ones_are_refused(keras):
-    network = paper_networks.describe("paper-cnn", 1 / 16, 8)
-    model = paper_networks.build(network)
+    network = paper_networks.describe_network("paper-cnn", 1 / 16, 8)
+    model = paper_networks.build_paper_network(network)
     weights = paper_networks.to_weights(model)
     assert {name: value.shape for name, value in weights.items()} == paper_networks.weight_shapes(network)
-    other = paper_networks.from_weights(paper_networks.build(network), weights)
+    other = paper_networks.from_weights(paper_networks.build_paper_network(network), weights)
     maps = np.random.default_rng(0).random((2, 8, 8, 8), np.float32)
     np.testing.assert_allclose(other(maps), model(maps), rtol=1e-6)
     with pytest.raises(InputError, match="missing or foreign"):
@@ -123,7 +123,9 @@ def test_weights_travel_and_foreign_ones_are_refused(keras):
 
 
 def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(keras):
-    model = paper_networks.build(paper_networks.describe("paper-cnn", 1 / 16, 8), bfloat16=True)
+    model = paper_networks.build_paper_network(
+        paper_networks.describe_network("paper-cnn", 1 / 16, 8), bfloat16=True
+    )
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert model.get_layer("conv1").variable_dtype == "float32"
     assert np.asarray(model(np.zeros((1, 8, 8, 8), np.float32))).dtype == np.float32
@@ -134,14 +136,14 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32(keras):
 )
 def test_bad_descriptions(name, width, side):
     with pytest.raises(InputError):
-        paper_networks.describe(name, width, side)
+        paper_networks.describe_network(name, width, side)
 
 
 def test_sides_must_divide():
     with pytest.raises(InputError, match="multiple of 16"):
-        paper_networks.describe("paper-unet", 1, 24)
+        paper_networks.describe_network("paper-unet", 1, 24)
     with pytest.raises(InputError, match="build"):
-        paper_networks.build({"name": "transformer", "config": {"width": 1, "side": 8}})
+        paper_networks.build_paper_network({"name": "transformer", "config": {"width": 1, "side": 8}})
 
 
 def test_scale01():
@@ -181,8 +183,8 @@ def test_cosines_are_orthonormal_and_ordered():
 
 
 def test_numpy_dnn_equals_keras(keras):
-    network = paper_networks.describe("paper-dnn", 0.1, 8)
-    built = paper_networks.build(network)
+    network = paper_networks.describe_network("paper-dnn", 0.1, 8)
+    built = paper_networks.build_paper_network(network)
     random = np.random.default_rng(0)
     weights = {
         n: random.normal(size=v.shape).astype(np.float32) for n, v in paper_networks.to_weights(built).items()
@@ -198,8 +200,8 @@ def test_numpy_dnn_equals_keras(keras):
 
 
 def test_cnn_predicts_through_keras(keras):
-    network = paper_networks.describe("paper-cnn", 1 / 16, 8)
-    built = paper_networks.build(network)
+    network = paper_networks.describe_network("paper-cnn", 1 / 16, 8)
+    built = paper_networks.build_paper_network(network)
     maps = np.random.default_rng(0).random((3, 8, 8, 8), np.float32)
     got = paper_predictors.paper_predict(
         model_of(network, paper_networks.to_weights(built, np.float16)), maps
@@ -213,7 +215,7 @@ def test_cnn_predicts_through_keras(keras):
 def test_local_models_do_not_classify():
     with pytest.raises(InputError, match="not a global classifier"):
         paper_predictors.paper_predict(
-            model_of(paper_networks.describe("paper-unet", 1 / 32), {}), [np.zeros((4, 4, 4))]
+            model_of(paper_networks.describe_network("paper-unet", 1 / 32), {}), [np.zeros((4, 4, 4))]
         )
 
 

@@ -19,22 +19,22 @@ from cryoresdl.tests.helpers.small_training import blobs, recipe
 
 
 def dual(seed=3, **changes):
-    network = paper_networks.describe(paper_networks.DNN, 0.1, 8)
+    network = paper_networks.describe_network(paper_networks.DNN, 0.1, 8)
     return dnn_dual_solver.GramStepper(blobs(33), blobs(12, seed=1), recipe(**changes), seed, network)
 
 
 def test_paper_recipes():
-    assert epoch_loop.PAPER_RECIPES["paper-dnn"] == epoch_loop.Recipe("sgd", 0.01, 150, 1000, 50)
-    assert epoch_loop.PAPER_RECIPES["paper-cnn"] == epoch_loop.Recipe("sgd", 0.01, 75, 1500, None)
+    assert epoch_loop.PAPER_RECIPES["paper-dnn"] == epoch_loop.EpochRecipe("sgd", 0.01, 150, 1000, 50)
+    assert epoch_loop.PAPER_RECIPES["paper-cnn"] == epoch_loop.EpochRecipe("sgd", 0.01, 75, 1500, None)
     unet = epoch_loop.PAPER_RECIPES["paper-unet"]
     assert (unet.optimizer, unet.learning_rate, unet.batch, unet.patience) == ("adam", 0.001, 32, 1000)
 
 
 def test_gram_descent_is_the_descent_of_keras(tmp_path):
     stepper = dual()
-    network = paper_networks.describe(paper_networks.DNN, 0.1, 8)
+    network = paper_networks.describe_network(paper_networks.DNN, 0.1, 8)
     model = paper_networks.from_weights(
-        paper_networks.build(network), dnn_dual_solver.initial_dnn(network, 3)
+        paper_networks.build_paper_network(network), dnn_dual_solver.initial_dnn(network, 3)
     )
     keras_stepper = KerasStepper(model, blobs(33), blobs(12, seed=1), recipe(), 3, logits=True)
     start = stepper.weights(stepper.state())["dense1/kernel"]
@@ -56,7 +56,7 @@ def test_turned_maps_are_as_good_as_written_out(count):
     assert len({matrix.tobytes() for matrix in group}) == count and (group[0] == np.eye(3)).all()
     turned = np.stack([dnn_dual_solver.turn(few.maps, matrix) for matrix in group], 1).reshape(-1, 8, 8, 8)
     written = examples.Arrays(turned, np.repeat(few.labels, count))
-    network, chosen = paper_networks.describe(paper_networks.DNN, 0.1, 8), recipe(batch=20)
+    network, chosen = paper_networks.describe_network(paper_networks.DNN, 0.1, 8), recipe(batch=20)
     one = dnn_dual_solver.GramStepper(few, validation, chosen, 1, network, count)
     other = dnn_dual_solver.GramStepper(written, validation, chosen, 1, network)
     for epoch in (1, 2, 3):
@@ -77,7 +77,7 @@ def test_turning_a_cube_moves_voxels_as_the_matrix_says():
 
 
 def test_products_are_kept_for_a_resumed_run(tmp_path, monkeypatch):
-    network, cache = paper_networks.describe(paper_networks.DNN, 0.1, 8), tmp_path / "products.npz"
+    network, cache = paper_networks.describe_network(paper_networks.DNN, 0.1, 8), tmp_path / "products.npz"
     arguments = (blobs(9), blobs(6, seed=1), recipe(), 1, network, 4, cache)
     first = dnn_dual_solver.GramStepper(*arguments, identity=[1]).train_epoch(1)
     with monkeypatch.context() as patch:
@@ -173,7 +173,7 @@ import numpy as np
 from cryoresdl.models.networks import paper_networks, tensorflow_import
 from cryoresdl.models.paper import epoch_loop, keras_stepper
 from cryoresdl.tests.helpers.small_training import blobs, recipe
-keras = tensorflow_import.import_keras()
+_, keras = tensorflow_import.import_tensorflow()
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 keras.utils.set_random_seed(5)
@@ -217,7 +217,7 @@ def test_kill_9_and_resume_give_the_same_history(tmp_path):
     first = run_files.read_history(tmp_path / "whole" / "history.csv")
     second = run_files.read_history(tmp_path / "killed" / "history.csv")
     assert second["epoch"] == first["epoch"] == list(range(1, 11))
-    for name in run_files.COLUMNS[1:]:
+    for name in run_files.HISTORY_COLUMNS[1:]:
         np.testing.assert_allclose(second[name], first[name], rtol=1e-5)
     assert not list((tmp_path / "killed").glob(".part-*.npz")) or len(history["epoch"]) > 0
 
@@ -229,7 +229,7 @@ def test_compressed_dnn_answers_like_the_full_one():
     waves = random.normal(size=(60, 3, 3, 3)).astype(np.float32)
     maps = np.einsum("nabc,ax,by,cz->nxyz", waves, basis, basis, basis)
     source = examples.Arrays(maps, np.arange(60) % 3)
-    network = paper_networks.describe(paper_networks.DNN, 0.1, 8)
+    network = paper_networks.describe_network(paper_networks.DNN, 0.1, 8)
     weights = dnn_dual_solver.initial_dnn(network, 1)
     small, arrays = dnn_compression.compress_dnn(weights, source, 8, rank=27, cosines=8)
     from cryoresdl.models.networks.model_archive import Model

@@ -57,7 +57,7 @@ def test_two_workers_train_as_one_and_survive_a_kill(tmp_path):
         assert (process.communicate(timeout=300), process.returncode)[1] == 0
     one = run_files.read_history(tmp_path / "alone" / "history.csv")
     two = run_files.read_history(tmp_path / "together" / "history.csv")
-    for name in run_files.COLUMNS:
+    for name in run_files.HISTORY_COLUMNS:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4, err_msg=name)
 
     chief, other = start_two(data, tmp_path / "killed", 2000)

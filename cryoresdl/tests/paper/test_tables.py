@@ -28,24 +28,24 @@ def read(path):
 
 
 def tiny_unet(folder, name, seed):
-    network = paper_networks.describe("paper-unet", 1 / 64)
+    network = paper_networks.describe_network("paper-unet", 1 / 64)
     random = np.random.default_rng(seed)
     shapes = paper_networks.weight_shapes(network)
     weights = {n: random.normal(0, 0.1, shape).astype(np.float32) for n, shape in shapes.items()}
     path = folder / f"{name}.cryoresdl"
-    model_archive.save(path, {"name": name, "kind": "local", "network": network}, weights)
+    model_archive.save_model(path, {"name": name, "kind": "local", "network": network}, weights)
     return str(path)
 
 
 def tiny_dnn(folder, favourite=1, history=None):
     """A DNN that always says one class."""
-    network = paper_networks.describe("paper-dnn", 0.002)
+    network = paper_networks.describe_network("paper-dnn", 0.002)
     weights = {
         name: np.zeros(shape, np.float32) for name, shape in paper_networks.weight_shapes(network).items()
     }
     weights["logits/bias"][favourite] = 5
     card = {"name": "tiny", "kind": "global", "network": network, "history": history}
-    return str(model_archive.save(folder / "tiny.cryoresdl", card, weights))
+    return str(model_archive.save_model(folder / "tiny.cryoresdl", card, weights))
 
 
 def test_printed_tables_agree_with_each_other():
@@ -122,7 +122,7 @@ def test_table2_and_3_use_maps_at_hand(tmp_path):
     folder.mkdir()
     data = np.random.default_rng(0).random((20, 22, 24)).astype(np.float32)
     density = density_map.DensityMap(data, 2.0)
-    mrc_writer.write(folder / "emd_5101.mrc", data, density)
+    mrc_writer.write_volume(folder / "emd_5101.mrc", data, density)
     (folder / "emd_1601.map").write_bytes(b"no map")
     context = Context(models={"DNN": tiny_dnn(tmp_path)}, maps=folder)
     rows = {row["emdb"]: row for row in read(global_tables.table2(tmp_path, context)[0])}
@@ -160,13 +160,13 @@ def patches(tmp_path):
         mask[2:38, 2:38, 2:38] = 1
         volumes = {"map": random.random(mask.shape), "mask": mask, "label": (3.5 + number) * mask}
         for name, data in volumes.items():
-            mrc_writer.write(
+            mrc_writer.write_volume(
                 folder / f"{name}.mrc", data.astype(np.float32), density_map.DensityMap(mask, 1.0)
             )
         files = [str(folder / f"{name}.mrc") for name in ("map", "label", "mask")]
         triples.append(input_lists.Triple(f"m{number}", *files, voxel_size=1.0, split="train"))
     path = tmp_path / "patches.h5"
-    patch_set.build_local(triples, path, patch_set.LocalRecipe("paper", "monores", 16, 0))
+    patch_set.build_patch_set(triples, path, patch_set.PatchSetRecipe("paper", "monores", 16, 0))
     return str(path)
 
 
@@ -216,14 +216,14 @@ def test_figures_come_from_a_card_or_a_run(tmp_path):
     assert len(rows) == 1 and float(rows[0]["val_accuracy"]) == 0.25
     with pytest.raises(InputError, match="history"):
         training_curves.fig2(tmp_path, Context(models={"DNN": tiny_dnn(tmp_path)}))
-    figure = training_curves.curves_figure(history, printed_results.CURVES["fig2"], "t")
+    figure = training_curves.curves_figure(history, printed_results.PRINTED_CURVES["fig2"], "t")
     assert figure.axes[1].get_lines()[2].get_ydata()[0] == 0.19
 
 
 def test_command_line(tmp_path, capsys):
     from cryoresdl.models.cli.commands import reproduce
 
-    assert set(reproduce.NAMES) == set(all_tables.ALL)
+    assert set(reproduce.RESULT_NAMES) == set(all_tables.ALL)
     matrix = tmp_path / "m.csv"
     matrix.write_text("1,0,0\n0,1,0\n0,0,1\n")
     words = ["reproduce", "table5", "--matrix", str(matrix), "--out", str(tmp_path / "out"), "--quiet"]

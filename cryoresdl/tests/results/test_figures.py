@@ -159,15 +159,15 @@ def test_volumes_without_a_common_voxel_are_said_to_have_none():
     )
 
 
-@pytest.mark.parametrize("kind", figure_catalogue.KINDS)
+@pytest.mark.parametrize("kind", figure_catalogue.FIGURE_KINDS)
 def test_every_kind_says_what_is_missing_and_never_raises(kind, tmp_path):
     assert "does not exist yet" in words(figure_catalogue.from_folder(kind, tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     text = words(figure_catalogue.from_folder(kind, tmp_path / "empty"))
-    assert figure_catalogue.KINDS[kind].needs[0] in text and "is not in" in text
+    assert figure_catalogue.FIGURE_KINDS[kind].needs[0] in text and "is not in" in text
 
 
-@pytest.mark.parametrize("kind", figure_catalogue.KINDS)
+@pytest.mark.parametrize("kind", figure_catalogue.FIGURE_KINDS)
 @pytest.mark.parametrize("content", ["", "[3]", '{"volumes": 3, "pairs": 4, "fsc": {"a": 1}}'])
 def test_every_kind_survives_damaged_files_and_files_of_other_versions(kind, content, folder):
     for path in folder.glob("*.json"):
@@ -215,9 +215,9 @@ def test_disagreement_and_agreement_come_from_the_comparison(folder):
     titles = ["Map", "cryoresdl", "MonoRes", "Disagreement: largest - smallest"]
     assert [layer.title for layer in layers] == titles
     comparison = json.loads((folder / "comparison.json").read_text())
-    names, matrix = compared_results.agreement(comparison, "kappa")
+    names, matrix = compared_results.volumes_agreement(comparison, "kappa")
     assert names == ["cryoresdl", "MonoRes"] and matrix[0][1] == matrix[1][0] == 0.25
-    names, apart = compared_results.agreement(comparison, "mae_A")
+    names, apart = compared_results.volumes_agreement(comparison, "mae_A")
     assert apart == [[0, 1], [1, 0]]
     titles = [
         ax.get_title() for ax in figure_catalogue.from_folder("agreement", folder).axes if ax.get_title()
@@ -293,7 +293,9 @@ def test_inside_a_mask_the_value_of_the_background_is_an_estimate_like_any_other
     inside = values.copy()
     inside[mask & (values > 5)] = 8.86  # as RELION says where the local is the global value
     like = density_map.DensityMap(values, made_results.VOXEL, made_results.ORIGIN)
-    mrc_writer.write(folder / "relion.mrc", np.where(mask, inside, np.float32(8.86)).astype(np.float32), like)
+    mrc_writer.write_volume(
+        folder / "relion.mrc", np.where(mask, inside, np.float32(8.86)).astype(np.float32), like
+    )
     words_ = [f"{folder / result_files.LOCAL_RESOLUTION}=net", f"{folder / 'relion.mrc'}=RELION"]
     given = ["--mask", str(folder / result_files.MASK_USED), "--out", str(tmp_path / "a")]
     assert command_line.main(["compare", *words_, *given]) == 0
@@ -374,7 +376,7 @@ def test_every_axis_of_every_figure_has_its_unit(folder, tmp_path):
     evaluated = made_results.training(tmp_path / "t")
     (evaluated / "card.json").write_text('{"metrics": {"confusion": [[3, 1, 0], [0, 4, 0], [0, 0, 2]]}}')
     plain = ("voxels", "class", "loss", "epoch", "step", "density", "correlation", "n per point", "accuracy")
-    for kind in figure_catalogue.KINDS:
+    for kind in figure_catalogue.FIGURE_KINDS:
         figure = figure_catalogue.from_folder(kind, evaluated if kind in ("curves", "confusion") else folder)
         for ax in figure.axes:
             for label in (ax.get_xlabel(), ax.get_ylabel()):
@@ -397,9 +399,10 @@ def test_write_standard_draws_what_is_there(folder):
 
 
 def test_saved_figures_are_the_same_bytes_every_time(folder):
-    first = drawing.save(figure_catalogue.from_folder("slices", folder), folder / "a.png").read_bytes()
+    first = drawing.save_figure(figure_catalogue.from_folder("slices", folder), folder / "a.png").read_bytes()
     assert (
-        drawing.save(figure_catalogue.from_folder("slices", folder), folder / "b.png").read_bytes() == first
+        drawing.save_figure(figure_catalogue.from_folder("slices", folder), folder / "b.png").read_bytes()
+        == first
     )
 
 

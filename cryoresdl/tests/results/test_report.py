@@ -21,7 +21,7 @@ from cryoresdl.tests.helpers.needs import missing
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = made_results.validation(tmp_path_factory.mktemp("report") / "run")
-    build_report.build(folder)
+    build_report.write_report(folder)
     return folder
 
 
@@ -134,7 +134,7 @@ def test_hostile_names_and_reasons_are_text(tmp_path):
     comparison = json.loads((folder / result_files.COMPARISON_JSON).read_text())
     comparison["volumes"][0]["name"] = comparison["pairs"][0]["names"][0] = text + "$\\frac"
     (folder / result_files.COMPARISON_JSON).write_text(json.dumps(comparison))
-    html = build_report.build(folder).read_text(encoding="utf-8")
+    html = build_report.write_report(folder).read_text(encoding="utf-8")
     for piece in texts[:3]:
         assert piece not in html
     assert texts[3] in html and "1337" not in re.sub(r"data:[^\"]*", "", html)
@@ -144,7 +144,7 @@ def test_reports_of_damaged_and_partial_folders_say_what_is_missing(tmp_path):
     folder = made_results.validation(tmp_path / "run")
     (folder / result_files.LOCAL_RESOLUTION).unlink()
     (folder / result_files.LOCAL_JSON).write_text("{broken")
-    html = build_report.build(folder).read_text(encoding="utf-8")
+    html = build_report.write_report(folder).read_text(encoding="utf-8")
     assert "local_resolution.mrc is not in" in html and "is not valid JSON" in html
     assert 'id="browser"' not in html and "Claimed 3.2" in html
 
@@ -181,7 +181,7 @@ def test_results_of_different_maps_are_said_to_be(tmp_path, name):
     said = page["problems"][0]
     assert "/data/another.mrc" in said and str(folder / "input.mrc") in said and "--overwrite" in said
     assert page["headline"] == build_report.MIXED and page["tone"] == "unsure" and not page["verdict"]
-    html = build_report.build(folder).read_text(encoding="utf-8")
+    html = build_report.write_report(folder).read_text(encoding="utf-8")
     assert html.index("/data/another.mrc") < html.index("The map is sharpened.")
 
 
@@ -214,13 +214,13 @@ def test_names_of_one_map(one, other, same):
 
 def test_a_folder_of_many_maps_becomes_a_table(tmp_path):
     (tmp_path / result_files.RESULTS_CSV).write_text("map,class\na.mrc,high\nb.mrc,low\n")
-    html = build_report.build(tmp_path).read_text(encoding="utf-8")
+    html = build_report.write_report(tmp_path).read_text(encoding="utf-8")
     assert "2 maps" in html and "<td>b.mrc</td><td>low</td>" in html
 
 
 def test_the_pdf_of_many_maps_stays_short(tmp_path):
     (tmp_path / result_files.RESULTS_CSV).write_text("map,class\n" + "m.mrc,high\n" * 500)
-    html = build_report.build(tmp_path).read_text(encoding="utf-8")
+    html = build_report.write_report(tmp_path).read_text(encoding="utf-8")
     assert html.count("<td>m.mrc</td>") == 500
     assert len(re.findall(rb"/Type /Page\b", (tmp_path / pdf_pages.REPORT_PDF).read_bytes())) <= 5
 

@@ -70,7 +70,7 @@ class TestSample:
 class TestCommand:
     def run(self, tmp_path, atoms=ATOMS, volume=None, *more):
         volume = volume or ramp()
-        mrc_writer.write(tmp_path / "r.mrc", volume.data, volume)
+        mrc_writer.write_volume(tmp_path / "r.mrc", volume.data, volume)
         words = [
             "residues",
             str(tmp_path / "r.mrc"),
@@ -83,7 +83,7 @@ class TestCommand:
     def test_tables(self, tmp_path, capsys):
         half = ramp()
         half.data = np.full_like(half.data, 0.5)
-        mrc_writer.write(tmp_path / "i.mrc", half.data, half)
+        mrc_writer.write_volume(tmp_path / "i.mrc", half.data, half)
         code, out = self.run(tmp_path, ATOMS, None, "--interval", str(tmp_path / "i.mrc"))
         assert code == 0
         with open(out / "residues.csv", newline="") as stream:
@@ -138,7 +138,7 @@ class TestCommand:
 
     def test_monores_takes_the_maps_grid(self, tmp_path):
         volume = ramp()
-        mrc_writer.write(tmp_path / "map.mrc", volume.data, volume)
+        mrc_writer.write_volume(tmp_path / "map.mrc", volume.data, volume)
         bare = density_map.DensityMap(volume.data, 1.0)
         code, out = self.run(tmp_path, ATOMS, bare, "--map", str(tmp_path / "map.mrc"))
         assert code == 0 and "A,1,ALA,1,1,5.100" in (out / "residues.csv").read_text()
@@ -159,12 +159,12 @@ class TestCommand:
             warnings=[],
             path="m.pdb",
         )
-        rows, warnings = residue_resolution.table(atoms, volume)
+        rows, warnings = residue_resolution.residue_table(atoms, volume)
         assert any("Most atoms" in text for text in warnings)
         assert [row.resolution_A is None for row in rows] == [False, True, True, False, True]
         with pytest.raises(InputError):
             atoms.xyz = xyz + 1e4
-            residue_resolution.table(atoms, volume)
+            residue_resolution.residue_table(atoms, volume)
 
 
 def test_intervals_at_the_border_of_the_mask_are_not_averaged_with_nothing(tmp_path):
@@ -172,6 +172,6 @@ def test_intervals_at_the_border_of_the_mask_are_not_averaged_with_nothing(tmp_p
     volume.data[:], interval.data[:] = 5, 1
     volume.data[:, :, 10:] = interval.data[:, :, 10:] = 0
     atoms = structure_reader.read_structure(pdb(tmp_path / "a.pdb", [("A", 1, 9.4, 5, 5), ("A", 2, 5, 5, 5)]))
-    rows, _ = residue_resolution.table(atoms, volume, interval)
+    rows, _ = residue_resolution.residue_table(atoms, volume, interval)
     assert [row.resolution_A for row in rows] == pytest.approx([5, 5])
     assert [row.interval_A for row in rows] == pytest.approx([1, 1])

@@ -107,12 +107,12 @@ class TestWords:
 class TestCommand:
     def write(self, tmp_path):
         like = density_map.DensityMap(volumes(), 1.5, (3.0, 4.0, 5.0))
-        mrc_writer.write(tmp_path / "map.mrc", volumes(5), like)
-        mrc_writer.write(tmp_path / "a.mrc", like.data, like)
-        mrc_writer.write(tmp_path / "b.mrc", like.data + 1, density_map.DensityMap(like.data, 1.0))
+        mrc_writer.write_volume(tmp_path / "map.mrc", volumes(5), like)
+        mrc_writer.write_volume(tmp_path / "a.mrc", like.data, like)
+        mrc_writer.write_volume(tmp_path / "b.mrc", like.data + 1, density_map.DensityMap(like.data, 1.0))
         mask = np.zeros(SHAPE, bool)
         mask[2:5] = True
-        mrc_writer.write(tmp_path / "mask.mrc", mask, like)
+        mrc_writer.write_volume(tmp_path / "mask.mrc", mask, like)
         return [str(tmp_path / name) for name in ("a.mrc", "b.mrc", "mask.mrc", "map.mrc")]
 
     def test_writes_everything(self, tmp_path, capsys):
@@ -144,14 +144,14 @@ class TestCommand:
             found = json.loads((tmp_path / "out" / result_files.COMPARISON_JSON).read_text())
             assert [one["name"] for one in found["volumes"]] == ["a", more[1][-1]]
         like = mrc_reader.read_values(a)
-        mrc_writer.write(tmp_path / "a.mrc", like.data + 2, like)
+        mrc_writer.write_volume(tmp_path / "a.mrc", like.data + 2, like)
         assert command_line.main([*words, *more]) == 0 and "already" not in capsys.readouterr().out
         assert command_line.main([*words, *more]) == 0 and "already complete" in capsys.readouterr().out
 
     def test_bad_words(self, tmp_path, capsys):
         a, b, mask, density = self.write(tmp_path)
         other = density_map.DensityMap(np.ones((5, 5, 5), np.float32), 1.0)
-        mrc_writer.write(tmp_path / "small.mrc", other.data, other)
+        mrc_writer.write_volume(tmp_path / "small.mrc", other.data, other)
         small = str(tmp_path / "small.mrc")
         for words in (
             [a],
@@ -170,7 +170,7 @@ class TestCommand:
         folder = shared / "maps"
         words = [f"{folder}/relion_betagal_{kind}.gz" for kind in ("locres.map", "monores.mrc", "resmap.map")]
         density = mrc_reader.read(folder / "relion_betagal.map.gz")
-        estimates, _ = volume_comparison.load(words, density)
+        estimates, _ = volume_comparison.load_volumes(words, density)
         mask = mrc_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
         pairs = volume_comparison.compare(estimates, mask)["pairs"]
         assert pairs[0]["spearman"] == pytest.approx(0.68, abs=0.03)

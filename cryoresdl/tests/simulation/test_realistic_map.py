@@ -18,7 +18,7 @@ from cryoresdl.models.simulation import (
     realistic_map,
     reconstruction_noise,
 )
-from cryoresdl.models.simulation.imaging_conditions import Options
+from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
 from cryoresdl.models.structures import atoms
 from cryoresdl.tests.helpers.small_maps import atoms_at, ball
 
@@ -28,7 +28,7 @@ WHITE = np.ones_like
 
 def quick(atoms=None, resolution=4.0, box=40, voxel_size=1.0, seed=1, **options):
     atoms = ball(400, 11.0) if atoms is None else atoms
-    return realistic_map.simulate(atoms, resolution, box, voxel_size, seed, Options(**options))
+    return realistic_map.simulate(atoms, resolution, box, voxel_size, seed, ImagingConditions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,12 @@ def test_signal_on_white_noise_crosses_where_its_spectrum_does():
 @pytest.mark.parametrize("resolution", [3.0, 4.0, 5.0])
 def test_a_homogeneous_map_has_the_global_resolution_everywhere(resolution):
     result = realistic_map.simulate(
-        ball(2000, 17.0), resolution, 56, 1.0, 1, Options(60.0, b_source="none", solvent=0.0, mask_margin=2.0)
+        ball(2000, 17.0),
+        resolution,
+        56,
+        1.0,
+        1,
+        ImagingConditions(60.0, b_source="none", solvent=0.0, mask_margin=2.0),
     )
     core = (
         ndimage.distance_transform_edt(result.mask) > 4
@@ -260,7 +265,7 @@ def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monke
 @pytest.mark.parametrize("slope,limit", [(0.0, 0.87), (1.2, 0.87), (-0.6, 0.3)])
 def test_masked_noise_has_the_power_that_the_fsc_assumes(slope, limit):
     shape = (32, 32, 32)
-    options = Options(noise_slope=slope, band_limit=limit)
+    options = ImagingConditions(noise_slope=slope, band_limit=limit)
     f = fourier_shells.frequency_grid(shape)
     edge = reconstruction_noise.band_limit_filter(f, limit)
     z, y, x = np.indices(shape) - 16
@@ -280,7 +285,7 @@ def test_masked_noise_has_the_power_that_the_fsc_assumes(slope, limit):
 def test_the_fsc_at_the_band_limit_is_what_is_expected_there(asked):
     atoms = ball(1200, 15.0)
     made = [
-        realistic_map.simulate(atoms, asked, 48, 1.0, k, Options(band_limit=0.3, b_base=20.0))
+        realistic_map.simulate(atoms, asked, 48, 1.0, k, ImagingConditions(band_limit=0.3, b_base=20.0))
         for k in range(6)
     ]
     for one in made:
@@ -498,13 +503,13 @@ def test_file_b_factors_order_the_truth():
     atoms = ball(900, 13.0)
     atoms.b_factor[:] = np.where(atoms.xyz[:, 0] > 0, 10.0, 200.0)
     rigid = molecule_signal.flexibility(
-        atoms.xyz, atoms.b_factor, atoms.chain, Options(b_source="file"), np.random.default_rng(0)
+        atoms.xyz, atoms.b_factor, atoms.chain, ImagingConditions(b_source="file"), np.random.default_rng(0)
     )
     assert rigid[atoms.xyz[:, 0] > 0].max() < rigid[atoms.xyz[:, 0] < 0].min()
     field = molecule_signal.flexibility(
-        atoms.xyz, atoms.b_factor, atoms.chain, Options(), np.random.default_rng(0)
+        atoms.xyz, atoms.b_factor, atoms.chain, ImagingConditions(), np.random.default_rng(0)
     )
-    assert (field >= Options().b_base).all() and np.ptp(field) > 30
+    assert (field >= ImagingConditions().b_base).all() and np.ptp(field) > 30
     # Smooth: neighbours differ far less than strangers.
     distance = np.linalg.norm(atoms.xyz[:, None] - atoms.xyz[None], axis=-1)
     gap = np.abs(field[:, None] - field[None])
@@ -513,7 +518,7 @@ def test_file_b_factors_order_the_truth():
 
 def test_stride_gives_the_same_truth_on_a_coarser_grid():
     fine = quick()
-    coarse = realistic_map.simulate(ball(400, 11.0), 4.0, 40, 1.0, 1, Options(), truth_stride=2)
+    coarse = realistic_map.simulate(ball(400, 11.0), 4.0, 40, 1.0, 1, ImagingConditions(), truth_stride=2)
     assert coarse.truth.shape == (20, 20, 20)
     assert np.array_equal(coarse.truth > 0, band_energies.cells_of_mask(fine.mask, 2))
     blocks = fine.truth.reshape(20, 2, 20, 2, 20, 2)
@@ -529,14 +534,16 @@ def test_random_rotation_is_a_rotation():
 
 
 def test_b_factors_of_plain_maps_grow_with_the_square_of_the_resolution():
-    assert imaging_conditions.plain_options(3.0) == Options()
+    assert imaging_conditions.plain_options(3.0) == ImagingConditions()
     coarse = imaging_conditions.plain_options(9.0)
-    assert coarse == Options(b_base=9 * Options.b_base, b_range=9 * Options.b_range)
+    assert coarse == ImagingConditions(
+        b_base=9 * ImagingConditions.b_base, b_range=9 * ImagingConditions.b_range
+    )
     assert imaging_conditions.plain_options(1.0) == imaging_conditions.plain_options(
         2.0
     )  # nothing is sharper than this
     made = realistic_map.simulate(ball(400, 11.0), 6.0, 40, 1.5, 1)
-    assert made.info["options"]["b_base"] == 4 * Options.b_base
+    assert made.info["options"]["b_base"] == 4 * ImagingConditions.b_base
 
 
 def test_drawn_options_are_valid_and_varied():
@@ -589,13 +596,15 @@ def test_structures_without_atoms_are_refused():
 
 
 def test_a_training_map_may_be_a_piece_of_a_large_molecule():
-    result = realistic_map.simulate(ball(3000, 30.0), 4.0, 40, 1.0, 1, Options(), truth_stride=2, crop=True)
+    result = realistic_map.simulate(
+        ball(3000, 30.0), 4.0, 40, 1.0, 1, ImagingConditions(), truth_stride=2, crop=True
+    )
     assert result.map.shape == (40, 40, 40) and result.truth.shape == (20, 20, 20)
     assert result.mask.mean() > 0.3
 
 
 def test_the_box_is_chosen_to_fit_when_none_is_given():
-    result = realistic_map.simulate(ball(200, 9.0), 4.0, None, 1.0, 1, Options())
+    result = realistic_map.simulate(ball(200, 9.0), 4.0, None, 1.0, 1, ImagingConditions())
     edge = result.map.shape[0]
     assert edge >= 32 and edge == sf.next_fast_len(edge, real=True)
     assert not result.mask[[0, -1]].any() and not result.mask[:, [0, -1]].any()

@@ -29,10 +29,10 @@ from cryoresdl.models.training import (
     profile_table,
     run_files,
 )
-from cryoresdl.models.training.crop_batches import LocalRecipe
+from cryoresdl.models.training.crop_batches import LocalNetworkRecipe
 from cryoresdl.tests.helpers.small_maps import make_item, random_global_weights, write_items
 
-TINY = LocalRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
+TINY = LocalNetworkRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def profile_rows(count, seed, halves):
     model = global_network.Ensemble(
         band_networks.global_network(inputs, (4,)), random_global_weights(inputs, (4,), 3)
     )
-    rows = profile_table.Table(profile, np.zeros(count), np.ones(count), ["x"] * count)
+    rows = profile_table.ProfileTable(profile, np.zeros(count), np.ones(count), ["x"] * count)
     middle = global_calibration.calibrated(model, rows, {}).middle
     return model, replace(rows, log2_voxels=middle + rng.normal(0, np.where(halves, 0.1, 0.8), count))
 
@@ -92,12 +92,12 @@ def profile_rows(count, seed, halves):
 def test_half_maps_are_calibrated_apart_from_single_maps():
     halves = np.arange(200) % 2 == 0
     model, rows = profile_rows(200, 5, halves)
-    found = global_calibration.calibrate(model, rows)
+    found = global_calibration.calibrate_global(model, rows)
     assert found["half_maps"]["spread"] < found["spread"] / 2
     for kind in (halves, ~halves):
         measured = global_calibration.measure(model, global_calibration.rows_of(rows, kind), found)
         assert measured["coverage68"] == pytest.approx(0.683, abs=0.02)
-    few = global_calibration.calibrate(model, global_calibration.rows_of(rows, np.arange(200) < 40))
+    few = global_calibration.calibrate_global(model, global_calibration.rows_of(rows, np.arange(200) < 40))
     assert "half_maps" not in few and few["spread"] > 0
 
 
@@ -140,9 +140,9 @@ def test_crops_keep_features_and_truth_together():
 
 def test_batches_do_not_depend_on_where_a_run_began():
     items = [make_item(k) for k in range(3)]
-    whole = crop_batches.batches(items, TINY)
+    whole = crop_batches.crop_batches(items, TINY)
     first = [next(whole) for _ in range(4)]
-    later = crop_batches.batches(items, TINY, 2)
+    later = crop_batches.crop_batches(items, TINY, 2)
     for a, b in zip(first[2:], later):
         assert all(np.array_equal(u, v) for u, v in zip(a, b))
     assert not np.array_equal(first[0][0], first[1][0])
@@ -157,8 +157,8 @@ def test_both_variants_are_drawn_by_their_share():
     item.local["halves"] = item.local["halves"] + np.float16(0)
     item.local["halves"][1] = 7
     item.local["single"][1] = -7
-    always = crop_batches.batches([item], LocalRecipe(crop=8, batch=4, halves_share=1.0))
-    never = crop_batches.batches([item], LocalRecipe(crop=8, batch=4, halves_share=0.0))
+    always = crop_batches.crop_batches([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=1.0))
+    never = crop_batches.crop_batches([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=0.0))
     assert next(always)[0][..., 1].max() == 7 and next(never)[0][..., 1].min() == -7
 
 
@@ -222,7 +222,7 @@ def test_the_global_model_says_which_split_is_empty(tmp_path):
     with pytest.raises(
         InputError, match="few.h5 holds no complete map of the split 'test', only train 1; make"
     ):
-        profile_table.table(data, "test", None)
+        profile_table.make_table(data, "test", None)
 
 
 def test_a_training_is_called_like_its_folder(tmp_path):
@@ -383,7 +383,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
 
 def test_training_learns(tf, data, tmp_path):
     """The truth lies in the first feature: fifty steps must find some of it."""
-    recipe = LocalRecipe((8, 8), crop=8, batch=4, steps=50, rate=1e-2, seed=0, bfloat16=False)
+    recipe = LocalNetworkRecipe((8, 8), crop=8, batch=4, steps=50, rate=1e-2, seed=0, bfloat16=False)
     local_network.fit_local(data, tmp_path, recipe, report=lambda _: None, validate_every=25)
     with open(tmp_path / "history.csv", newline="") as handle:
         errors = [float(r["log2_error"]) for r in csv.DictReader(handle)]
@@ -398,7 +398,9 @@ def test_a_model_for_other_features_is_no_start(data, tmp_path):
         "calibration": {"spread": 1.0},
     }
     card["network"]["config"]["features"] = 0
-    path = model_archive.save(tmp_path / "old.cryoresdl", card, {"logits/bias": np.zeros(2, np.float32)})
+    path = model_archive.save_model(
+        tmp_path / "old.cryoresdl", card, {"logits/bias": np.zeros(2, np.float32)}
+    )
     with pytest.raises(InputError, match="version 0.*train it again"):
         local_network.train_local(data, tmp_path / "out", start=str(path))
     with pytest.raises(InputError, match="old.cryoresdl was trained on features of version 0"):
@@ -409,7 +411,7 @@ def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_pat
     _, weights = uninterrupted
     path = tmp_path / "model.cryoresdl"
     card = local_network.save_local(weights, data, path, "mine", TINY, {"labels": "truth"})
-    model = model_store.load(path)
+    model = model_store.load_named(path)
     assert model.card["name"] == "mine" and model.card["kind"] == "local"
     assert card["metrics"]["maps"] == 1 and card["calibration"]["spread"] > 0
     assert card["data"]["maps"] == {"train": 3, "validation": 1, "test": 1}
@@ -438,7 +440,7 @@ def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
     first = tmp_path / "first.cryoresdl"
     local_network.save_local(weights, data, first, "mine", TINY, {"labels": "truth"})
     path = local_network.calibrate_again(data, str(first), tmp_path / "again")
-    again, before = model_store.load(path), model_store.load(first)
+    again, before = model_store.load_named(path), model_store.load_named(first)
     assert again.card["calibration"]["data"]["sets"] == [data.name]
     was = before.card["calibration"]
     assert again.card["calibration"]["profile"] == {k: v for k, v in was.items() if k.startswith("spread")}
@@ -498,9 +500,9 @@ def test_a_run_keeps_its_labels_when_it_is_resumed(tuned_folder, tmp_path):
 def test_fine_tuning_takes_the_width_of_its_start(tuned_folder, data, tmp_path):
     """The shipped model is wider than the recipe's default."""
     path = tuned_folder / "model.cryoresdl"
-    tuned, start = model_store.load(path), model_store.load("truth")
+    tuned, start = model_store.load_named(path), model_store.load_named("truth")
     channels = [model.card["network"]["config"]["channels"] for model in (tuned, start)]
-    assert channels[0] == channels[1] != list(crop_batches.LocalRecipe.channels)
+    assert channels[0] == channels[1] != list(crop_batches.LocalNetworkRecipe.channels)
     with pytest.raises(InputError, match="no default local model"):
         local_network.train_local(data, tmp_path / "other", start="paper-cnn")
 
@@ -510,13 +512,13 @@ def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):
     from cryoresdl.models.training import global_network, profile_table
 
     rng = np.random.default_rng(0)
-    rows = profile_table.Table(
+    rows = profile_table.ProfileTable(
         rng.normal(size=(12, 5)).astype(np.float32),
         rng.uniform(1.5, 3, 12).astype(np.float32),
         np.ones(12, np.float32),
         ["realistic single"] * 12,
     )
-    recipe = global_network.GlobalRecipe(widths=(4,), epochs=2, batch=6, seed=5)
+    recipe = global_network.GlobalNetworkRecipe(widths=(4,), epochs=2, batch=6, seed=5)
     for _ in range(2):
         global_network.train_members(rows, rows, recipe, lambda _: None, tmp_path / "history.csv", members=2)
         with open(tmp_path / "history.csv", newline="") as handle:
@@ -543,9 +545,9 @@ def test_a_resumed_global_training_reads_its_table_of_the_same_data_only(tmp_pat
 
     def table(data, *_, **__):
         made.append(data)
-        return profile_table.Table(np.zeros((2, 4)), np.ones(2), np.ones(2), ["realistic single"] * 2)
+        return profile_table.ProfileTable(np.zeros((2, 4)), np.ones(2), np.ones(2), ["realistic single"] * 2)
 
-    monkeypatch.setattr(profile_table, "table", table)
+    monkeypatch.setattr(profile_table, "make_table", table)
     sets = [write_items(tmp_path / f"{count}.h5", {"train": [make_item(count)] * count}) for count in (1, 2)]
     for data, resume, times in (
         (sets[0], False, 1),

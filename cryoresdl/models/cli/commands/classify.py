@@ -78,7 +78,7 @@ def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     from ...base.errors import InputError
     from ...inference import global_resolution
     from ...maps import mrc_reader
-    from ..program_endings import BAD_INPUT, say
+    from ..program_endings import EXIT_BAD_INPUT, say
 
     try:
         density = mrc_reader.read(path, args.voxel_size)
@@ -92,7 +92,7 @@ def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     except InputError as error:
         if len(args.maps) == 1:
             raise
-        say(str(error), BAD_INPUT)
+        say(str(error), EXIT_BAD_INPUT)
         return None
 
 

@@ -15,7 +15,7 @@ from ...results import result_files
 
 HELP = "measure how far local-resolution volumes agree"
 EXAMPLE = "cryoresdl compare locres.mrc=network monores.mrc=MonoRes --mask mask.mrc --out agreement"
-FIGURES = ("agreement", "disagreement", "scatter", "histogram")
+COMPARISON_FIGURES = ("agreement", "disagreement", "scatter", "histogram")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{atomic_files.shown(out)} is already complete.")
         return
     like = mrc_reader.read(args.map) if args.map else None
-    estimates, grid = volume_comparison.load(args.volumes, like)
+    estimates, grid = volume_comparison.load_volumes(args.volumes, like)
     mask = mrc_reader.read_mask(args.mask, grid) if args.mask else None
     output_folder.prepare_out(
         out, [result_files.COMPARISON_JSON, result_files.DISAGREEMENT], args.overwrite, args.resume
@@ -47,9 +47,9 @@ def run(args: argparse.Namespace) -> None:
     for estimate in estimates:
         estimate.path = os.path.abspath(estimate.path)
     with made.writing():
-        result = volume_comparison.write(out, estimates, mask, grid, args.mask)
-        draw(out)
-    for line in lines(result):
+        result = volume_comparison.write_comparison(out, estimates, mask, grid, args.mask)
+        draw_comparison(out)
+    for line in comparison_lines(result):
         print(line)
     print(f"results: {atomic_files.shown(out)}")
 
@@ -68,18 +68,18 @@ def _made(args: argparse.Namespace) -> Any:
     return run_record.Run(args.out, request, inputs)
 
 
-def draw(out: Path) -> None:
+def draw_comparison(out: Path) -> None:
     """The figures of a comparison, into ``figures`` of the results folder."""
     from ...results import results_folder
     from ...results.figures import drawing, figure_catalogue
 
     results = results_folder.ResultsFolder(out)
     (out / "figures").mkdir(exist_ok=True)
-    for kind in FIGURES:
-        drawing.save(figure_catalogue.from_folder(kind, results), out / "figures" / f"{kind}.png")
+    for kind in COMPARISON_FIGURES:
+        drawing.save_figure(figure_catalogue.from_folder(kind, results), out / "figures" / f"{kind}.png")
 
 
-def lines(result: dict[str, Any]) -> list[str]:
+def comparison_lines(result: dict[str, Any]) -> list[str]:
     """The comparison as lines of text."""
     text = []
     for pair in result["pairs"]:

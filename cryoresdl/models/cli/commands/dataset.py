@@ -166,7 +166,7 @@ def _global(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
     entries = input_lists.find_structures(_structures(args), args.manifest, args.clusters)
     if args.paper and len(entries) > 1 and not _non_redundant(args):
         raise InputError("--paper wants structures below 40 % identity: give --clusters or --manifest.")
-    recipe = global_map_set.GlobalRecipe(
+    recipe = global_map_set.GlobalSetRecipe(
         resolutions=tuple(_value(args, "resolutions")),
         box=_value(args, "box"),
         voxel_size=_value(args, "voxel_size"),
@@ -179,7 +179,7 @@ def _global(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
         half=bool(_value(args, "half")),
         seed=args.seed,
     )
-    return global_map_set.build_global(entries, out, recipe, args.workers, args.resume, args.overwrite)
+    return global_map_set.build_global_set(entries, out, recipe, args.workers, args.resume, args.overwrite)
 
 
 def _structures(args: argparse.Namespace) -> str:
@@ -223,8 +223,8 @@ def _local(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
     if args.paper and patch & (patch - 1):
         raise InputError("--paper cuts power-of-two cubes: --patch must be 8, 16, 32, ...")
     mode = "paper" if args.paper else "default"
-    recipe = patch_set.LocalRecipe(mode=mode, labels=labels, patch=patch, seed=args.seed)
-    return patch_set.build_local(triples, out, recipe, args.workers, args.resume, args.overwrite)
+    recipe = patch_set.PatchSetRecipe(mode=mode, labels=labels, patch=patch, seed=args.seed)
+    return patch_set.build_patch_set(triples, out, recipe, args.workers, args.resume, args.overwrite)
 
 
 def _features(args: argparse.Namespace, out: Path) -> None:
@@ -249,13 +249,15 @@ def _features(args: argparse.Namespace, out: Path) -> None:
         if sources[0] == "structures":
             counts = dict(zip(("train", "validation", "test"), args.maps))
             wanted = {split: number for split, number in counts.items() if number > 0}
-            made = feature_set_builder.build(args.structures, out, wanted, args.seed, args.workers, step)
+            made = feature_set_builder.build_feature_set(
+                args.structures, out, wanted, args.seed, args.workers, step
+            )
         else:
             rows, labels = _users_maps(args)
             made = feature_set_builder.build_from_triples(rows, out, labels, args.seed, step)
     for reason in made["skipped"][:10]:
         progress.note(f"  skipped {reason}")
-    card = feature_set_file.describe(out)
+    card = feature_set_file.describe_feature_set(out)
     if not card["splits"] and made["skipped"]:
         raise InputError(f"None of the maps could be used; the first reason: {made['skipped'][0]}")
     atomic_files.write_json(out.with_suffix(".json"), {**card, "skipped": made["skipped"]})

@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> None:
         return
     if args.name:
         card = model_store.read_card(args.name)
-        text = json.dumps(card, indent=1, ensure_ascii=False) if args.json else describe(args.name, card)
+        text = (
+            json.dumps(card, indent=1, ensure_ascii=False) if args.json else describe_models(args.name, card)
+        )
         print(text)
         return
     rows = [(one, model_store.read_card(one.path)) for one in model_store.available()]
@@ -64,7 +66,7 @@ def headline(card: Dict[str, Any]) -> str:
     return ""
 
 
-def describe(name: str, card: Dict[str, Any]) -> str:
+def describe_models(name: str, card: Dict[str, Any]) -> str:
     """A card as indented text; long lists are summed up."""
     from ...networks import model_store
 

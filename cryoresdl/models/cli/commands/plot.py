@@ -20,11 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         volume_slices,  # half a second: only when this command runs
     )
 
-    kinds = "\n".join(f"  {name:14s} {kind.help}" for name, kind in figure_catalogue.KINDS.items())
+    kinds = "\n".join(f"  {name:14s} {kind.help}" for name, kind in figure_catalogue.FIGURE_KINDS.items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = f"{HELP}; KIND is one of\n{kinds}"
     parser.add_argument(
-        "kind", metavar="KIND", choices=[*figure_catalogue.KINDS, "all"], help="what to draw, or all"
+        "kind", metavar="KIND", choices=[*figure_catalogue.FIGURE_KINDS, "all"], help="what to draw, or all"
     )
     parser.add_argument("folder", metavar="DIR", help="the results folder of another command")
     parser.add_argument("--format", choices=drawing.FORMATS, default="png", help="file format (default: png)")
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     # With --resume, too: what is in the folder may have changed, and this takes seconds.
     for kind, name in zip(kinds, names):
         figure = figure_catalogue.from_folder(kind, opened, args.axis, index, args.pair)
-        print(drawing.save(figure, out / name, args.dpi))
+        print(drawing.save_figure(figure, out / name, args.dpi))
 
 
 def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:

@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> None:
     target = folder / result_files.REPORT_HTML
     output_folder.prepare_out(folder, [result_files.REPORT_HTML], args.overwrite, args.resume)
     # With --resume, too: what is in the folder may have changed, and this takes seconds.
-    build_report.build(folder)
+    build_report.write_report(folder)
     print(target)

@@ -14,7 +14,19 @@ from pathlib import Path
 HELP = "make the tables and figures of the paper with our models"
 EXAMPLE = "cryoresdl reproduce table5 --out paper"
 
-NAMES = ("table1", "table2", "table3", "table4", "table5", "table6", "table7", "fig2", "fig3", "fig4", "fig5")
+RESULT_NAMES = (
+    "table1",
+    "table2",
+    "table3",
+    "table4",
+    "table5",
+    "table6",
+    "table7",
+    "fig2",
+    "fig3",
+    "fig4",
+    "fig5",
+)
 _MODELS = {
     "dnn": "DNN",
     "cnn": "CNN",
@@ -26,7 +38,7 @@ _MODELS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    parser.add_argument("what", choices=NAMES, help="which table or figure")
+    parser.add_argument("what", choices=RESULT_NAMES, help="which table or figure")
     parser.add_argument(
         "--shared", metavar="DIR", help="the project's shared data (default: $CRYORESDL_SHARED)"
     )

@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> None:
     volume = mrc_reader.read_values(args.volume, mrc_reader.read(args.map) if args.map else None)
     interval = mrc_reader.read_values(args.interval, volume, "interval volume") if args.interval else None
     atoms = structure_reader.read_structure(args.structure, hydrogens=False)
-    rows, warnings = residue_resolution.table(atoms, volume, interval)
+    rows, warnings = residue_resolution.residue_table(atoms, volume, interval)
     output_folder.prepare_out(out, FILES, args.overwrite, args.resume)
     with made.writing():
-        residue_resolution.write_csv(out / FILES[0], rows)
+        residue_resolution.write_residues(out / FILES[0], rows)
         residue_resolution.write_chains(out / FILES[1], rows)
         residue_resolution.write_attributes(out / FILES[2], rows)
     for item in residue_resolution.chains(rows):

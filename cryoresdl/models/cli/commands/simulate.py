@@ -159,7 +159,7 @@ def _pdb2mrc(args: argparse.Namespace, out: Path) -> None:
     )
     for warning in warnings:  # also with --quiet: nothing is moved or cut silently
         print(f"cryoresdl: {warning}", file=sys.stderr)
-    mrc_writer.write(out / MAP, data, _grid(data, args.voxel_size))
+    mrc_writer.write_volume(out / MAP, data, _grid(data, args.voxel_size))
     info = _provenance(args, len(xyz), warnings)
     info.update(
         resolution_A=args.resolution,
@@ -191,7 +191,7 @@ def _realistic(args: argparse.Namespace, out: Path) -> None:
         "map": made.map,
     }
     for name, volume in volumes.items():
-        mrc_writer.write(out / f"{name}.mrc", volume, grid)
+        mrc_writer.write_volume(out / f"{name}.mrc", volume, grid)
     atomic_files.write_json(out / JSON, {**_provenance(args, len(atoms), atoms.warnings), **made.info})
     reached, median = made.info["global_fsc0143_A"], made.info["truth_median_A"]
     progress.note(f"half maps reach {reached:.2f} A, truth median {median:.2f} A")

@@ -180,7 +180,7 @@ def _train_paper(args: argparse.Namespace) -> None:
     if args.cluster:
         chosen["cluster"] = several_workers.Cluster.parse(args.cluster, args.worker)
     path = train_paper_network.train(
-        train_paper_network.Options(
+        train_paper_network.PaperTrainingOptions(
             args.network,
             args.data[0],
             args.out,

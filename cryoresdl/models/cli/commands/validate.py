@@ -82,10 +82,10 @@ def run(args: argparse.Namespace) -> None:
 
     from ...base.errors import InputError
     from ...batch import job_list
-    from ...batch.jobs import Options
+    from ...batch.jobs import ValidationOptions
 
     several = len(args.maps) > 1 or args.maps[0].lower().endswith(".csv")
-    options = Options(
+    options = ValidationOptions(
         networks=args.networks,
         model_global=args.model_global,
         model_local=args.model_local,
@@ -123,7 +123,7 @@ def _digests(options: Any) -> str:
         (options.model_local, "local", "global"),
     ):
         if options.networks != other:
-            model = model_store.load(name)
+            model = model_store.load_named(name)
             if model.card["kind"] != kind:
                 raise InputError(f"--model-{kind} {name} is a {model.card['kind']} network; choose another.")
             found.append(model_store.digest(model))
@@ -150,7 +150,7 @@ def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
     except BaseException:
         _remove_if_empty(out, existed)
         raise
-    for line in lines(row):
+    for line in validation_lines(row):
         print(line)
     print(f"results: {atomic_files.shown(out)}")
 
@@ -179,7 +179,7 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     if not args.no_report:
         from ...results.report import build_report
 
-        build_report.build(out)
+        build_report.write_report(out)
     failed = [row for row in rows if row["status"] != DONE]
     for row in failed:
         print(f"{atomic_files.shown(row['map'])}: {row['error']}")
@@ -190,7 +190,7 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
         raise InputError(f"No map of the list could be validated; the column error of {table} says why.")
 
 
-def lines(row: dict[str, Any]) -> list[str]:
+def validation_lines(row: dict[str, Any]) -> list[str]:
     """One map's row as lines of text."""
     text = []
     if row["class"]:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict
 from ...base import progress, resolution_terms
 from ...base.atomic_files import atomic_path
 from ...base.errors import InputError
-from ...evaluation.class_measures import Table
+from ...evaluation.class_measures import MeasureTable
 from ...maps import density_map, mrc_reader
 from ...networks import model_store
 from . import printed_results
@@ -20,9 +20,11 @@ from .context import GLOBAL_MODELS, Context
 EMDB_URL = "https://files.wwpdb.org/pub/emdb/structures/EMD-{id}/map/emd_{id}.map.gz"
 
 
-def emdb_rows(out: Path, context: Context, predictors: Dict[str, Callable[..., Dict[str, Any]]]) -> Table:
+def emdb_rows(
+    out: Path, context: Context, predictors: Dict[str, Callable[..., Dict[str, Any]]]
+) -> MeasureTable:
     """Table 2 with our columns where the map is at hand or can be downloaded."""
-    rows: Table = []
+    rows: MeasureTable = []
     there = context.download
     missing = 0
     for number, (claimed, dnn, cnn) in printed_results.TABLE2.items():
@@ -78,13 +80,13 @@ def download_map(number: str, folder: Path, url: str = EMDB_URL, timeout_s: floa
     return target
 
 
-def real_map_rows(context: Context, predictors: Dict[str, Callable[..., Dict[str, Any]]]) -> Table:
+def real_map_rows(context: Context, predictors: Dict[str, Callable[..., Dict[str, Any]]]) -> MeasureTable:
     """Real maps with a known class in ``maps/index.csv`` of the shared data, with our classes."""
     folder = context.folder("maps")
     if folder is None:
         progress.note("The project's real maps are not at hand (--shared DIR or CRYORESDL_SHARED).")
         return []
-    rows: Table = []
+    rows: MeasureTable = []
     with open(folder / "index.csv", encoding="utf-8", newline="") as stream:
         for entry in csv.DictReader(stream):
             if entry["class"]:

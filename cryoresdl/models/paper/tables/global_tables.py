@@ -16,7 +16,7 @@ import numpy as np
 from ...base import progress, resolution_terms
 from ...base.atomic_files import shown
 from ...base.errors import InputError
-from ...evaluation.class_measures import MEASURES, Table, one_vs_rest, write_csv
+from ...evaluation.class_measures import MEASURES, MeasureTable, one_vs_rest_rows, write_measures
 from ...maps import density_map
 from ...networks import paper_networks
 from ...results.figures import drawing
@@ -29,7 +29,7 @@ from .table_pictures import _text, class_strips, matrices_figure, table_figure
 def table1(out: Path, context: Context) -> List[Path]:
     """28 proteins never trained on, one per 0.5 A step: classes, boundaries, outliers."""
     entries = unseen_proteins(context, len(printed_results.TABLE1))
-    rows: Table = []
+    rows: MeasureTable = []
     predictors = _global_predictors(context)
     for (value, printed), (name, atoms) in zip(sorted(printed_results.TABLE1.items()), entries):
         density = _simulate(atoms, value)
@@ -43,9 +43,9 @@ def table1(out: Path, context: Context) -> List[Path]:
     summary = [{"classifier": column, **boundaries(rows, column)} for column in columns]
     figure = class_strips([row["resolution_A"] for row in rows], ["ideal", *columns], rows)
     return [
-        write_csv(out / "table1.csv", rows),
-        write_csv(out / "table1_boundaries.csv", summary),
-        drawing.save(figure, out / "table1.png"),
+        write_measures(out / "table1.csv", rows),
+        write_measures(out / "table1_boundaries.csv", summary),
+        drawing.save_figure(figure, out / "table1.png"),
     ]
 
 
@@ -92,7 +92,7 @@ def _simulate(atoms: Any, value: float) -> density_map.DensityMap:
     return density_map.DensityMap(atom_density.pdb2mrc(atoms, value, paper_networks.MAP_SIDE, 1.0), 1.0)
 
 
-def boundaries(rows: Table, column: str) -> Dict[str, Any]:
+def boundaries(rows: MeasureTable, column: str) -> Dict[str, Any]:
     """Where a classifier changes its answer along the resolution, and how many rows do not follow.
 
     A boundary is the resolution, half a step between rows, that leaves the fewest rows on the wrong side.
@@ -125,15 +125,15 @@ def table2(out: Path, context: Context) -> List[Path]:
     """The thirty EMDB maps of the paper, and the real maps at hand, with our classes."""
     predictors = _global_predictors(context)
     thirty = emdb_rows(out, context, predictors)
-    written = [write_csv(out / "table2.csv", thirty)]
+    written = [write_measures(out / "table2.csv", thirty)]
     rows = real_map_rows(context, predictors)
     if rows:
-        written.append(write_csv(out / "table2_real_maps.csv", rows))
+        written.append(write_measures(out / "table2_real_maps.csv", rows))
     columns = ["claimed_A", "published", "paper DNN", "paper CNN", *[f"our {name}" for name in predictors]]
     cells = [[f"EMD-{row['emdb']}", *[_text(row.get(name)) for name in columns]] for row in thirty]
     cells += [[row["map"], *[_text(row.get(name)) for name in columns]] for row in rows]
     figure = table_figure(["map", *columns], cells, "Table 2: experimental maps")
-    return [*written, drawing.save(figure, out / "table2.png")]
+    return [*written, drawing.save_figure(figure, out / "table2.png")]
 
 
 def table3(out: Path, context: Context) -> List[Path]:
@@ -156,7 +156,7 @@ def _confusion_table(out: Path, context: Context, name: str, column: str, printe
     figure = matrices_figure(
         matrices, f"{name.replace('table', 'Table ')}: published against predicted class"
     )
-    return [write_csv(out / f"{name}.csv", rows), drawing.save(figure, out / f"{name}.png")]
+    return [write_measures(out / f"{name}.csv", rows), drawing.save_figure(figure, out / f"{name}.png")]
 
 
 def _counts(line: Iterable[int]) -> Dict[str, int]:
@@ -185,12 +185,12 @@ def _code(name: str) -> int:
 def table5(out: Path, context: Context) -> List[Path]:
     """Sensitivity, specificity, PPV, NPV: printed, recomputed from Tables 3, 4, of our or given matrices."""
     matrices = {"DNN": np.array(printed_results.TABLE3), "CNN": np.array(printed_results.TABLE4)}
-    rows: Table = []
+    rows: MeasureTable = []
     for label, matrix in matrices.items():
         for index, name in enumerate(resolution_terms.GLOBAL_CLASSES):
             printed = dict(zip((f"printed {m} %" for m in MEASURES), printed_results.TABLE5[label][index]))
             rows.append(
-                {"classifier": f"paper {label}", "class": name, **one_vs_rest(matrix, name), **printed}
+                {"classifier": f"paper {label}", "class": name, **one_vs_rest_rows(matrix, name), **printed}
             )
     others = {Path(path).stem: read_matrix(path) for path in context.matrices}
     if not others:
@@ -200,10 +200,10 @@ def table5(out: Path, context: Context) -> List[Path]:
             progress.note(str(error))
     for label, matrix in others.items():
         for name in resolution_terms.GLOBAL_CLASSES if len(matrix) == 3 else resolution_terms.LOCAL_CLASSES:
-            rows.append({"classifier": label, "class": name, **one_vs_rest(matrix, name)})
+            rows.append({"classifier": label, "class": name, **one_vs_rest_rows(matrix, name)})
     columns = ["classifier", "class", *[f"{m} %" for m in MEASURES], *[f"printed {m} %" for m in MEASURES]]
     figure = table_figure(columns, [[_text(row.get(c)) for c in columns] for row in rows], "Table 5")
-    return [write_csv(out / "table5.csv", rows), drawing.save(figure, out / "table5.png")]
+    return [write_measures(out / "table5.csv", rows), drawing.save_figure(figure, out / "table5.png")]
 
 
 def read_matrix(path: str) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import List
 
 from ...base import progress
 from ...base.errors import InputError
-from ...evaluation.class_measures import Table, write_csv
-from ...evaluation.patch_measures import PatchSet, baselines, local_metrics, predict_patches
+from ...evaluation.class_measures import MeasureTable, write_measures
+from ...evaluation.patch_measures import PatchSet, baselines, patch_metrics, predict_patches
 from ...networks import model_store, paper_networks
 from ...results.figures import drawing
 from . import printed_results
@@ -20,13 +20,13 @@ def table6(out: Path, context: Context) -> List[Path]:
     """MonoRes and ResMap U-Nets on both evaluation sets: the paper's metric, honest ones, baselines."""
     from ...datasets.map_set_file import DatasetFile
 
-    rows: Table = []
+    rows: MeasureTable = []
     for labels in LOCAL_MODELS:
         with DatasetFile(_patch_file(labels, out, context)) as data:
             sets = PatchSet.of(data)
         for source, column in [(name, name) for name in LOCAL_MODELS]:
             try:
-                model = model_store.load(context.model(column))
+                model = model_store.load_named(context.model(column))
             except InputError as error:
                 if column in context.models:
                     raise
@@ -38,12 +38,12 @@ def table6(out: Path, context: Context) -> List[Path]:
                 "model": source,
                 "paper_accuracy_%": printed_results.TABLE6[labels, source],
             }
-            rows.append({**row, **local_metrics(predicted, sets)})
+            rows.append({**row, **patch_metrics(predicted, sets)})
         for name, predicted in baselines(sets).items():
-            rows.append({"evaluation_set": labels, "model": name, **local_metrics(predicted, sets)})
+            rows.append({"evaluation_set": labels, "model": name, **patch_metrics(predicted, sets)})
     columns = list(dict.fromkeys(key for row in rows for key in row))
     figure = table_figure(columns, [[_text(row.get(c)) for c in columns] for row in rows], "Table 6")
-    return [write_csv(out / "table6.csv", rows), drawing.save(figure, out / "table6.png")]
+    return [write_measures(out / "table6.csv", rows), drawing.save_figure(figure, out / "table6.png")]
 
 
 def _patch_file(labels: str, out: Path, context: Context) -> str:
@@ -60,8 +60,8 @@ def _patch_file(labels: str, out: Path, context: Context) -> str:
                 f"Give --{labels} FILE.h5, made by 'cryoresdl dataset local --paper --labels {labels}'."
             )
         triples = input_lists.shared_layout(folder, labels)
-        recipe = patch_set.LocalRecipe("paper", labels, paper_networks.PATCH_SIDE, context.seed)
-        patch_set.build_local(triples, target, recipe, resume=True)
+        recipe = patch_set.PatchSetRecipe("paper", labels, paper_networks.PATCH_SIDE, context.seed)
+        patch_set.build_patch_set(triples, target, recipe, resume=True)
     return str(target)
 
 
@@ -70,7 +70,7 @@ def table7(out: Path, context: Context) -> List[Path]:
     from ...datasets.map_set_file import DatasetFile
 
     names = ("training", "validation", "evaluation")
-    rows: Table = []
+    rows: MeasureTable = []
     for labels, printed in printed_results.TABLE7.items():
         rows.append(
             {"set": f"paper {labels}", **dict(zip(names, printed)), "total": sum(printed), "maps": ""}
@@ -95,4 +95,4 @@ def table7(out: Path, context: Context) -> List[Path]:
         row.update({f"{name} %": round(100 * row[name] / row["total"], 2) for name in names})
     columns = list(rows[0])
     figure = table_figure(columns, [[_text(row[c]) for c in columns] for row in rows], "Table 7: patches")
-    return [write_csv(out / "table7.csv", rows), drawing.save(figure, out / "table7.png")]
+    return [write_measures(out / "table7.csv", rows), drawing.save_figure(figure, out / "table7.png")]

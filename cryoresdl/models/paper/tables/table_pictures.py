@@ -7,11 +7,11 @@ from typing import Any, Dict, Sequence
 import numpy as np
 
 from ...base import resolution_terms
-from ...evaluation.class_measures import Table
+from ...evaluation.class_measures import MeasureTable
 from ...results.figures import colours
 
 
-def class_strips(values: Sequence[float], columns: Sequence[str], rows: Table) -> Any:
+def class_strips(values: Sequence[float], columns: Sequence[str], rows: MeasureTable) -> Any:
     """A strip of class colours along the resolution for every classifier."""
     from matplotlib.figure import Figure
 

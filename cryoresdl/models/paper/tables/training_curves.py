@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List
 import numpy as np
 
 from ...base.errors import InputError
-from ...evaluation.class_measures import write_csv
+from ...evaluation.class_measures import write_measures
 from ...networks import model_store
 from ...results.figures import drawing
 from ...training import run_files
@@ -19,7 +19,7 @@ from .context import Context
 def _figure(name: str, column: str, title: str) -> Callable[[Path, Context], List[Path]]:
     def draw(out: Path, context: Context) -> List[Path]:
         history = _history(column, context)
-        printed = printed_results.CURVES[name]
+        printed = printed_results.PRINTED_CURVES[name]
         rows = [{key: history[key][n] for key in history} for n in range(len(history["epoch"]))]
         figure = curves_figure(history, printed, title)
         summary = [
@@ -32,9 +32,9 @@ def _figure(name: str, column: str, title: str) -> Callable[[Path, Context], Lis
             },
         ]
         return [
-            write_csv(out / f"{name}.csv", rows),
-            write_csv(out / f"{name}_summary.csv", summary),
-            drawing.save(figure, out / f"{name}.png"),
+            write_measures(out / f"{name}.csv", rows),
+            write_measures(out / f"{name}_summary.csv", summary),
+            drawing.save_figure(figure, out / f"{name}.png"),
         ]
 
     draw.__doc__ = f"{title}: our history with the paper's end values."
@@ -48,11 +48,15 @@ def _history(column: str, context: Context) -> Dict[str, List[float]]:
     name = context.model(column)
     card = model_store.read_card(name)
     history = card.get("history")
-    if not isinstance(history, dict) or not set(run_files.COLUMNS) <= set(history) or not history["epoch"]:
+    if (
+        not isinstance(history, dict)
+        or not set(run_files.HISTORY_COLUMNS) <= set(history)
+        or not history["epoch"]
+    ):
         raise InputError(
             f"The card of {name} holds no training history; give --history DIR of a training run."
         )
-    return {key: [float(value) for value in history[key]] for key in run_files.COLUMNS}
+    return {key: [float(value) for value in history[key]] for key in run_files.HISTORY_COLUMNS}
 
 
 def curves_figure(history: Dict[str, List[float]], printed: Dict[str, float], title: str) -> Any:

@@ -27,7 +27,7 @@ def missing(message: str, title: str = "") -> Figure:
     return figure
 
 
-def save(figure: Figure, path: PathLike, dpi: int = 130) -> Path:
+def save_figure(figure: Figure, path: PathLike, dpi: int = 130) -> Path:
     """Save a figure whole or not at all; the suffix (.png, .svg or .pdf) says the format."""
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")

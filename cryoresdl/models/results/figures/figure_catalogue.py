@@ -23,10 +23,10 @@ from ..compared_results import (
     OURS,
     _is_own,
     _pair_of,
-    agreement,
     compared_volumes,
     histogram_sources,
     is_number,
+    volumes_agreement,
 )
 from ..measured_model import _calibration_of, _confusion_of, _find, _metrics
 from ..results_folder import (
@@ -36,14 +36,14 @@ from ..results_folder import (
     SIMULATED_MAP,
     SIMULATION_JSON,
     TRAINED,
-    TRUTH,
+    TRUTH_VOLUME,
     ResultsFolder,
     Volume,
 )
 from .accuracy_figures import confusion_matrix, reliability, training_curves
 from .class_histogram import class_histogram, cumulative
 from .comparison_figures import agreement_matrices, fsc_curve, scatter_grid
-from .drawing import _plain, missing, save
+from .drawing import _plain, missing, save_figure
 from .slices import (
     Layer,
     SliceFigure,
@@ -106,7 +106,7 @@ def from_folder(
     Raises:
         KeyError: no such kind (a programming error; the command line offers a choice).
     """
-    recipe = KINDS[kind]
+    recipe = FIGURE_KINDS[kind]
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     title = recipe.help[0].upper() + recipe.help[1:]
     try:
@@ -149,7 +149,7 @@ def slices_from_folder(
 def drawable(folder: Any) -> List[str]:
     """The kinds whose files are all in the folder, in the order of ``KINDS``."""
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
-    return [name for name, kind in KINDS.items() if kind.ready(results)]
+    return [name for name, kind in FIGURE_KINDS.items() if kind.ready(results)]
 
 
 def write_standard(folder: PathLike) -> List[Path]:
@@ -162,9 +162,9 @@ def write_standard(folder: PathLike) -> List[Path]:
     target = results.folder / "figures"
     written = []
     for kind in STANDARD:
-        if KINDS[kind].ready(results):
+        if FIGURE_KINDS[kind].ready(results):
             target.mkdir(exist_ok=True)
-            written.append(save(from_folder(kind, results), target / f"{kind}.png"))
+            written.append(save_figure(from_folder(kind, results), target / f"{kind}.png"))
     return written
 
 
@@ -210,7 +210,7 @@ def _difference_slice_layers(
 
 
 def _truth_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:
-    density, truth = results.volume(SIMULATED_MAP), results.volume(TRUTH)
+    density, truth = results.volume(SIMULATED_MAP), results.volume(TRUTH_VOLUME)
     if density is None or truth is None:
         return [], None
     layers = [Layer("Simulated map", density.data), Layer("True local resolution", truth.data, "resolution")]
@@ -331,7 +331,7 @@ _FSC_NAMES = {"masked": "half maps, inside the mask", "unmasked": "half maps, wh
 def _draw_agreement(results: ResultsFolder, **_: Any) -> Figure | None:
     tables = {}
     for measure, title in AGREEMENT.items():
-        names, matrix = agreement(results.comparison or {}, measure)
+        names, matrix = volumes_agreement(results.comparison or {}, measure)
         if names and np.isfinite(np.array(matrix)[~np.eye(len(names), dtype=bool)]).any():
             tables[title] = matrix
     if not tables:
@@ -379,7 +379,7 @@ _SLICES: Dict[str, Callable[..., Tuple[List[Layer], Volume | None]]] = {
     "truth": _truth_layers,
 }
 
-KINDS: Dict[str, Kind] = {
+FIGURE_KINDS: Dict[str, Kind] = {
     "verdict": Kind("claim, class, estimate and reasons", _draw_verdict, (result_files.CLASSIFICATION_JSON,)),
     "probabilities": Kind(
         "probabilities of the three classes", _draw_probabilities, (result_files.CLASSIFICATION_JSON,)
@@ -425,7 +425,7 @@ KINDS: Dict[str, Kind] = {
     ),
     "curves": Kind("training history", _draw_curves, (HISTORY_CSV,)),
     "truth": Kind(
-        "simulated map and its true local resolution", _draw_slices("truth"), (SIMULATED_MAP, TRUTH)
+        "simulated map and its true local resolution", _draw_slices("truth"), (SIMULATED_MAP, TRUTH_VOLUME)
     ),
     "fsc": Kind("Fourier shell correlation of a simulation", _draw_fsc, (SIMULATION_JSON,)),
 }

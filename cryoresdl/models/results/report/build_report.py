@@ -26,7 +26,7 @@ from .report_tables import _batch_table, _cards, _class_table, _comparison_table
 from .slice_browser import browser
 
 MIXED = "These results are not of one map or run"
-FIGURES = (
+REPORT_FIGURES = (
     (
         "verdict",
         "Claim, estimate and class",
@@ -59,7 +59,7 @@ FIGURES = (
 )
 
 
-def build(folder: PathLike) -> Path:
+def write_report(folder: PathLike) -> Path:
     """Write ``report.html``, ``report.json`` and ``report.pdf`` into a results folder, replacing them.
 
     Args:
@@ -154,7 +154,7 @@ def content(results: ResultsFolder) -> Dict[str, Any]:
         "tables": ([batch] if batch else []) + tables,
         "figures": [
             {"kind": kind, "title": title, "caption": caption}
-            for kind, title, caption in FIGURES
+            for kind, title, caption in REPORT_FIGURES
             if kind in kinds
             and (kind != "difference" or len(compared_results.compared_volumes(results)) == 2)
         ],

@@ -29,7 +29,7 @@ LEVEL_PERCENTILE = 55
 """The contour encloses a bit less than half of the estimated voxels: side chains show, solvent does not."""
 
 
-def write(folder: PathLike, origin: Sequence[float] | None = None) -> Path:
+def write_chimerax_script(folder: PathLike, origin: Sequence[float] | None = None) -> Path:
     """Write the script, and the volume that it colours with, into a results folder.
 
     Args:
@@ -56,7 +56,7 @@ def write(folder: PathLike, origin: Sequence[float] | None = None) -> Path:
         raise InputError(f"{resolution.path} holds no estimated voxel to colour with.")
     like = density_map.DensityMap(np.asarray(resolution.data, np.float32), resolution.voxel_size, place)
     filled = results.folder / FILLED
-    mrc_writer.write(filled, fill(like.data, inside), like)
+    mrc_writer.write_volume(filled, fill(like.data, inside), like)
     level = float(np.percentile(density.data[inside], LEVEL_PERCENTILE))
     target = results.folder / SCRIPT
     with atomic_path(target) as temporary:

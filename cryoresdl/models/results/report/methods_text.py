@@ -47,7 +47,7 @@ def _methods(
         )
         model = _model_name(entry.get("model"))
         text.append(f"The model '{model}' classed the map as {entry['class']} resolution{sure}{about}.")
-    names = " ".join(compared_results.agreement(comparison or {}, "kappa")[0]).lower()
+    names = " ".join(compared_results.volumes_agreement(comparison or {}, "kappa")[0]).lower()
     others = []
     for word, key, program in (
         ("monores", "vilas2018", "MonoRes (Vilas et al., 2018)"),
