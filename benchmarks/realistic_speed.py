@@ -23,11 +23,12 @@ from cryoresdl.models.structures import structure_reader
 
 LARGE = """
 import json, resource, sys, time
-from cryoresdl.models import realistic, structures
+from cryoresdl.models.simulation import realistic_map
+from cryoresdl.models.structures import structure_reader
 baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-atoms = structures.read_structure(sys.argv[1])
+atoms = structure_reader.read_structure(sys.argv[1])
 begun, cpu = time.perf_counter(), time.process_time()
-realistic.simulate(atoms, 4.0, 256, 1.0, seed=0, truth_stride=int(sys.argv[2]))
+realistic_map.simulate(atoms, 4.0, 256, 1.0, seed=0, truth_stride=int(sys.argv[2]))
 print(json.dumps({"wall": time.perf_counter() - begun, "cpu": time.process_time() - cpu, "baseline": baseline,
                   "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 """

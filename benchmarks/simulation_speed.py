@@ -149,8 +149,9 @@ def realistic_table(atoms):
         f" {processor.mean():.2f} processor s"
     )
     code = (
-        "import resource, sys; from cryoresdl.models import realistic, structures;"
-        "realistic.simulate(structures.read_structure(sys.argv[1]), 4.0, 256, 1.0, seed=0);"
+        "import resource, sys; from cryoresdl.models.simulation import realistic_map;"
+        "from cryoresdl.models.structures import structure_reader;"
+        "realistic_map.simulate(structure_reader.read_structure(sys.argv[1]), 4.0, 256, 1.0, seed=0);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     begin = time.perf_counter()

@@ -17,7 +17,7 @@ import common
 
 from cryoresdl.models.maps import mrc_reader
 
-SAMPLE = Path(mrc_reader.__file__).resolve().parents[1] / "data" / "sample_map.mrc"
+SAMPLE = Path(mrc_reader.__file__).resolve().parents[2] / "data" / "sample_map.mrc"
 
 
 def jobs(folder: str) -> dict[str, list]:

@@ -25,7 +25,7 @@ from cryoresdl.models.inference import global_resolution, local_resolution
 from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
 
-DATA = Path(mrc_reader.__file__).resolve().parents[1] / "data"
+DATA = Path(mrc_reader.__file__).resolve().parents[2] / "data"
 
 
 @dataclass(frozen=True)

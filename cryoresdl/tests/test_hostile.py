@@ -20,6 +20,7 @@ from cryoresdl.models.results import result_files, results_folder
 from cryoresdl.models.results.report import build_report, chimerax_script, html_page
 from cryoresdl.models.structures import structure_download
 from cryoresdl.tests.helpers import made_results, small_maps
+from cryoresdl.tests.helpers.places import PACKAGE
 from cryoresdl.tests.helpers.scipion_case import ScipionCase, blob, needs_models
 
 NAMES = (
@@ -296,8 +297,6 @@ def test_a_checksum_that_does_not_fit_is_refused(tmp_path, monkeypatch):
 
 def test_no_reader_uses_pickle_eval_or_a_shell():
     """The engine's own text: nothing that turns data into code."""
-    from pathlib import Path
-
     forbidden = (
         "pickle.load",
         "allow_pickle=True",
@@ -307,7 +306,7 @@ def test_no_reader_uses_pickle_eval_or_a_shell():
         "shell=True",
         "extractall(",
     )
-    engine = Path(model_archive.__file__).parent
+    engine = PACKAGE / "models"
     for path in sorted(engine.rglob("*.py")):
         text = path.read_text(encoding="utf-8").replace("ast.literal_eval(", "")
         assert not [word for word in forbidden if word in text], path.name

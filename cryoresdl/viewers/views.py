@@ -1,4 +1,4 @@
-"""Tk windows for the figures of :mod:`cryoresdl.models.plots`; ``figure`` and ``savefig`` need no screen."""
+"""Tk windows for the figures of :mod:`cryoresdl.models.results.figures`; ``figure`` and ``savefig`` need no screen."""
 
 import tkinter as tk
 from tkinter import ttk
@@ -64,7 +64,7 @@ class SliceView(FigureView):
     """Slices that move with a slider, the mouse wheel and the arrow keys, along x, y or z.
 
     Args:
-        slices: a :class:`cryoresdl.models.plots.SliceFigure`.
+        slices: a :class:`cryoresdl.models.results.figures.slices.SliceFigure`.
         title: of the window.
         root: the Tk window that it belongs to.
     """

@@ -257,7 +257,7 @@ class TestResume:
             "from cryoresdl.models.base import output_folder\n"
             "from cryoresdl.models.batch import job_list, jobs, run_list\n"
             "if __name__ == '__main__':\n"
-            "    o = jobs.Options(report=False)\n"
+            "    o = jobs.ValidationOptions(report=False)\n"
             "    out = output_folder.prepare_out(sys.argv[2], [], resume=True)\n"
             "    run_list.run_list(job_list.read_list(sys.argv[1], o), o, out, 2, True)\n"
         )

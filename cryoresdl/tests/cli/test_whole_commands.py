@@ -14,14 +14,13 @@ from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.networks import model_archive, model_store, network_runners
 from cryoresdl.models.results import result_files
 from cryoresdl.models.training import global_network
+from cryoresdl.tests.helpers.places import PACKAGE
 from cryoresdl.tests.helpers.scipion_case import needs_models
 from cryoresdl.tests.helpers.small_maps import make_item, write_items
 
 
 def sample(part):
-    from pathlib import Path
-
-    return str(Path(mrc_reader.__file__).resolve().parents[1] / "data" / f"sample_{part}.mrc")
+    return str(PACKAGE / "data" / f"sample_{part}.mrc")
 
 
 @needs_models

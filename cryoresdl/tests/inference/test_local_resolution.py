@@ -185,7 +185,7 @@ def test_an_oblong_odd_box_with_the_molecule_at_its_edge(simulated, models):
 def test_time_goes_to_the_mask_not_to_the_box(simulated, models, monkeypatch):
     seen = []
     original = band_energies.Spectrum
-    monkeypatch.setattr(band_energies, "Spectrum", lambda data: seen.append(data.shape) or original(data))
+    monkeypatch.setattr(map_features, "Spectrum", lambda data: seen.append(data.shape) or original(data))
     data = np.random.default_rng(1).standard_normal((96, 96, 96)).astype(np.float32)
     mask = np.zeros(data.shape, bool)
     mask[40:50, 40:50, 40:50] = True
@@ -320,7 +320,7 @@ def test_a_constant_network_shows_no_seams(models, monkeypatch):
     model = network_runners.load_model(models["local"], "local")
     logits = np.random.default_rng(3).normal(size=resolution_bins.N_BINS).astype(np.float32)
     monkeypatch.setattr(
-        network_runners,
+        cell_estimates,
         "_run",
         lambda _: lambda v: np.broadcast_to(logits, v["x"].shape[:4] + (resolution_bins.N_BINS,)).copy(),
     )
@@ -594,7 +594,7 @@ def test_overlaps_of_tiles_count_once_in_the_mean_distribution(monkeypatch):
             20.0 * (np.arange(resolution_bins.N_BINS) == 4),
         )[None][0]
 
-    monkeypatch.setattr(network_runners, "_run", lambda model: run)
+    monkeypatch.setattr(cell_estimates, "_run", lambda model: run)
     _, _, mean = cell_estimates.cell_estimates(None, feats)
     assert mean[4] == pytest.approx(0.5, abs=0.01) and mean[9] == pytest.approx(0.5, abs=0.01)
 
@@ -609,7 +609,7 @@ def test_tiles_of_a_large_map_are_counted_where_someone_watches(monkeypatch, cap
         0.0,
     )
     monkeypatch.setattr(
-        network_runners,
+        cell_estimates,
         "_run",
         lambda model: lambda inputs: np.zeros((1, *inputs["x"].shape[1:4], resolution_bins.N_BINS)),
     )

@@ -32,7 +32,7 @@ def test_importing_the_module_does_not_import_tensorflow():
     code = (
         "import sys, numpy as np\nfrom cryoresdl.models.networks import paper_networks, paper_predictors\n"
         "paper_predictors.prepare_map(np.ones((3, 4, 5)))\n"
-        "paper_networks.parameter_count(paper_networks.describe('paper-unet'))\n"
+        "paper_networks.parameter_count(paper_networks.describe_network('paper-unet'))\n"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -177,8 +177,8 @@ _, keras = tensorflow_import.import_tensorflow()
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 keras.utils.set_random_seed(5)
-network = paper_networks.describe(paper_networks.CNN, 0.1, 8)
-model = paper_networks.build(network)
+network = paper_networks.describe_network(paper_networks.CNN, 0.1, 8)
+model = paper_networks.build_paper_network(network)
 chosen = recipe(optimizer="adam", learning_rate=0.003, epochs=10)
 stepper = keras_stepper.KerasStepper(model, blobs(24), blobs(9, seed=1), chosen, 5, logits=True)
 def report(line):

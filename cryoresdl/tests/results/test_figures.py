@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from cryoresdl.models.base import resolution_terms
@@ -39,9 +40,9 @@ def test_the_same_resolution_has_the_same_colour_in_slices_bars_and_legends():
     image = slices.SliceFigure([slices.Layer("r", values, "resolution")], 1.5).images[0]
     for centre in (2.5, 3.5, 9.5):
         shown = image.to_rgba(np.array([[centre]]))[0, 0]
-        assert figure_catalogue.to_hex(shown) == colours.resolution_color(centre)
+        assert to_hex(shown) == colours.resolution_color(centre)
     bars = class_histogram.class_histogram({"a": [0.1] * 10}).axes[0].patches
-    assert figure_catalogue.to_hex(bars[1].get_facecolor()) == colours.resolution_color(2.5)
+    assert to_hex(bars[1].get_facecolor()) == colours.resolution_color(2.5)
 
 
 def test_colours_get_lighter_towards_coarse_resolution_so_that_every_reader_orders_them():
@@ -187,8 +188,8 @@ def test_a_missing_input_map_leaves_the_resolution_to_see(folder):
 
 
 def test_a_map_of_another_box_is_not_drawn_beside_the_results(folder):
-    small = results_folder.maps.DensityMap(np.random.default_rng(0).random((8, 8, 8), np.float32), 1.5)
-    results_folder.maps.write(folder / "input.mrc", small.data, small)
+    small = density_map.DensityMap(np.random.default_rng(0).random((8, 8, 8), np.float32), 1.5)
+    mrc_writer.write_volume(folder / "input.mrc", small.data, small)
     assert [layer.kind for layer in figure_catalogue.slices_from_folder(folder).layers] == [
         "resolution",
         "interval",
@@ -326,10 +327,8 @@ def test_cumulative_curve_is_that_of_the_voxels():
 def test_several_sources_have_a_colour_each_and_the_classes_theirs_below():
     figure = class_histogram.class_histogram({"a": [0.1] * 10, "b": [0.1] * 10})
     bars, strip = figure.axes[0].containers, figure.axes[0].patches[-10:]
-    assert figure_catalogue.to_hex(bars[0][0].get_facecolor()) != figure_catalogue.to_hex(
-        bars[1][0].get_facecolor()
-    )
-    assert [figure_catalogue.to_hex(patch.get_facecolor()) for patch in strip] == colours.class_colors()
+    assert to_hex(bars[0][0].get_facecolor()) != to_hex(bars[1][0].get_facecolor())
+    assert [to_hex(patch.get_facecolor()) for patch in strip] == colours.class_colors()
 
 
 def test_calibration_points_have_intervals_that_tell_one_map_from_many():

@@ -12,6 +12,7 @@ from PIL import Image
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results import result_files, results_folder
+from cryoresdl.models.results.figures import colours
 from cryoresdl.models.results.report import build_report, mixed_results, pdf_pages, slice_browser
 from cryoresdl.tests.helpers import made_results
 from cryoresdl.tests.helpers.browser import CHROMIUM, Browser
@@ -296,9 +297,7 @@ def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_p
         "var c = document.querySelector('#panel-1 canvas'), p = c.getContext('2d')"
         f".getImageData({column}, c.height - 1 - {row}, 1, 1).data; return [p[0], p[1], p[2]]"
     )
-    wanted = (
-        255 * np.array(build_report.plots.resolution_colors().to_rgba(float(values[10, row, column])))[:3]
-    )
+    wanted = 255 * np.array(colours.resolution_colors().to_rgba(float(values[10, row, column])))[:3]
     assert np.abs(np.array(browser.run(script)) - wanted).max() <= 3
     point = (
         "var c = document.querySelector('#panel-1 canvas'), b = c.getBoundingClientRect();"

@@ -248,7 +248,7 @@ def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monke
         found += band_energies.Spectrum(noise).energy(centre, cells, 2)[0] / runs
     assumed = []
     monkeypatch.setattr(
-        band_energies,
+        known_local_resolution,
         "smooth_resample",
         lambda *a: assumed.append(band_energies.smooth_resample(*a)) or assumed[-1],
     )

@@ -364,10 +364,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
         raise Killed
 
     lines = []
-    monkeypatch.setattr(run_files, "_checkpoint", kill_after)
+    monkeypatch.setattr(local_network, "_checkpoint", kill_after)
     with pytest.raises(Killed):
         local_network.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
-    monkeypatch.setattr(run_files, "_checkpoint", original)
+    monkeypatch.setattr(local_network, "_checkpoint", original)
     weights = local_network.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
     assert lines[0] == "resumed at step 2"
     whole, resumed = (np.load(folder / "checkpoint.npz") for folder in (uninterrupted[0], tmp_path))
@@ -540,7 +540,7 @@ def test_noise_spares_what_half_maps_measure(tf):
 
 
 def test_a_resumed_global_training_reads_its_table_of_the_same_data_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(profile_table.model_file, "digest", lambda model: "local")
+    monkeypatch.setattr(model_store, "digest", lambda model: "local")
     made = []
 
     def table(data, *_, **__):
