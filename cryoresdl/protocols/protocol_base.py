@@ -9,6 +9,8 @@ from pwem.constants import NO_INDEX
 from pwem.objects import SetOfVolumes, Transform
 from pwem.protocols import EMProtocol
 
+from ..models.base.atomic_files import read_json
+from ..models.results import result_files
 from ..plugin import Plugin, quote
 
 FOREIGN_FORMATS = (
@@ -105,6 +107,18 @@ class CryoResProtocol(EMProtocol):
                 return json.load(stream)
         except (OSError, ValueError):
             return None
+
+
+def resultsIn(folder):
+    """The entry of ``classification.json`` and the content of ``local_resolution.json`` of a folder; None where missing."""
+    found = []
+    for name in (result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON):
+        path = os.path.join(folder, name)
+        found.append(read_json(path) if os.path.isfile(path) else None)
+    entry, local = found
+    if isinstance(entry, list):
+        entry = entry[0] if entry else None
+    return entry, local
 
 
 def fileOf(volume):

@@ -53,6 +53,12 @@ class ProtCryoResSimulate(CryoResProtocol):
             label="Kind of map",
             help="Realistic maps train networks that work on real maps; noiseless ones reproduce the paper.",
         )
+        self._defineMaps(form)
+        self._defineVariation(form)
+
+    @staticmethod
+    def _defineMaps(form):
+        """Resolution, sampling and box of all maps."""
         form.addParam(
             "resolutions",
             params.StringParam,
@@ -77,6 +83,10 @@ class ProtCryoResSimulate(CryoResProtocol):
             help="Edge of the cubic box of all maps, in voxels. A structure that does not fit is skipped: make the box "
             "larger, or the sampling rate coarser.",
         )
+
+    @staticmethod
+    def _defineVariation(form):
+        """How the maps of one structure and resolution differ."""
         form.addParam(
             "varied",
             params.BooleanParam,

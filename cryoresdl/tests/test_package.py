@@ -150,7 +150,7 @@ def test_every_protocol_is_in_the_tree_and_every_entry_is_a_protocol():
             yield from walk(node.get("children", []), here)
 
     placed = dict(walk(tree))
-    names = set(re.findall(r"import (ProtCryoRes\w+)", (PACKAGE / "protocols" / "__init__.py").read_text()))
+    names = set(re.findall(r"\bProtCryoRes\w+", (PACKAGE / "protocols" / "__init__.py").read_text()))
     assert set(placed) == names
     assert set(placed.values()) == {("3D", "Analysis", "Resolution")}
 
@@ -160,7 +160,7 @@ def test_references_are_in_the_bibliography():
 
     keys = set(re.findall(r"^@\w+\{(\w+),", bibtex.__doc__, re.M))
     used = set(cryoresdl._references)
-    for path in (PACKAGE / "protocols").glob("*.py"):
+    for path in (PACKAGE / "protocols").rglob("*.py"):
         used |= set(re.findall(r'"((?:avramov|vilas|kucukelbir|rosenthal)\d{4})"', path.read_text()))
     assert used <= keys and len(used) >= 3
 

@@ -97,7 +97,7 @@ class TestLockedInput(ScipionCase):
                 raise sqlite3.OperationalError("database is locked")
             return sorted(inputs.getIdSet())
 
-        with mock.patch("cryoresdl.protocols.protocol_validate.time.sleep"):
+        with mock.patch("cryoresdl.protocols.validated_sets.time.sleep"):
             self.assertEqual(protocol._readInputs(read), [1, 2])
             self.assertEqual(len(looks), 3)
             with self.assertRaises(sqlite3.OperationalError):

@@ -2,7 +2,7 @@
 
 import pyworkflow.protocol.params as params
 
-from .protocol_train import ProtCryoResTrainBase
+from .protocol_train_base import ProtCryoResTrainBase
 
 LABELS = ("monores", "resmap", "truth")
 DEFAULT, PAPER = 0, 1

@@ -6,10 +6,10 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfAtomStructs
 
-from ..models.base.atomic_files import atomic_path
-from .protocol_base import fileOf, readableFile, volumesOf
-from .protocol_simulate import SIMULATED
-from .protocol_train import ProtCryoResTrainBase
+from ...models.base.atomic_files import atomic_path
+from ..protocol_base import fileOf, readableFile, volumesOf
+from ..protocol_simulate import SIMULATED
+from .protocol_train_base import ProtCryoResTrainBase
 
 CNN, PAPER_CNN, PAPER_DNN = 0, 1, 2
 NETWORKS = ("cnn", "cnn", "dnn")
@@ -52,6 +52,21 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             help="A data set file is what 'cryoresdl dataset features' (recommended network) or 'cryoresdl dataset "
             "global' (the paper's networks) wrote. Known global resolutions are for the recommended network.",
         )
+        self._defineKnownParams(form)
+        self._defineTripleParams(form, "source == %d and network == %d" % (FROM_PROJECT, CNN))
+        self._defineStructureParams(form)
+        form.addParam(
+            "dataFile",
+            params.FileParam,
+            condition="source == %d" % FROM_FILE,
+            label="Data set",
+            help="An .h5 file of 'cryoresdl dataset'.",
+        )
+        self._defineTrainingParams(form)
+
+    @staticmethod
+    def _defineKnownParams(form):
+        """Volumes of which only the global resolution is known."""
         form.addParam(
             "inputVolumes",
             params.MultiPointerParam,
@@ -71,7 +86,10 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             help="One number per volume, in the same order, separated by spaces or commas. Empty: the resolutions at "
             "which 'DL simulate training maps' made them.",
         )
-        self._defineTripleParams(form, "source == %d and network == %d" % (FROM_PROJECT, CNN))
+
+    @staticmethod
+    def _defineStructureParams(form):
+        """Structures from which the maps of the paper's networks are simulated."""
         form.addParam(
             "inputStructures",
             params.PointerParam,
@@ -83,13 +101,6 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             "network that generalises.",
         )
         form.addParam(
-            "dataFile",
-            params.FileParam,
-            condition="source == %d" % FROM_FILE,
-            label="Data set",
-            help="An .h5 file of 'cryoresdl dataset'.",
-        )
-        form.addParam(
             "resolutions",
             params.StringParam,
             default="2.5 7.5 12.5",
@@ -98,7 +109,6 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             label="Resolutions (A)",
             help="Of the simulated maps. The paper used 2.5, 7.5 and 12.5, one per class.",
         )
-        self._defineTrainingParams(form)
 
     def _paperCondition(self):
         return "network != %d" % CNN

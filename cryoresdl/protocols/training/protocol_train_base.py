@@ -7,9 +7,9 @@ import shutil
 
 import pyworkflow.protocol.params as params
 
-from ..models.base.atomic_files import atomic_path
-from ..objects import ResolutionModel
-from .protocol_base import (
+from ...models.base.atomic_files import atomic_path
+from ...objects import ResolutionModel
+from ..protocol_base import (
     CryoResProtocol,
     EngineError,
     fileOf,

@@ -1,0 +1,178 @@
+"""The form of the validation: its parameters, and what they say to the engine."""
+
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfVolumes
+
+from ..models.networks import model_store
+from .protocol_base import CryoResProtocol, inputErrors
+
+BOTH, GLOBAL, LOCAL = 0, 1, 2
+NETWORKS = ("both", "global", "local")
+COMPARED = {"monoresVolume": "monores", "resmapVolume": "resmap", "relionVolume": "relion"}
+"""Form parameter -> option of the engine."""
+RESULTS = "results"
+
+
+class ValidationForm(CryoResProtocol):
+    """What the user chooses: maps, mask, claim, volumes to compare with, networks."""
+
+    # --------------------------- DEFINE param functions ----------------------
+    def _defineParams(self, form):
+        self._defineInput(form)
+        self._defineComparison(form)
+        self._defineNetworks(form)
+        form.addParallelSection(threads=1, mpi=0)
+
+    @staticmethod
+    def _defineInput(form):
+        form.addSection(label="Input")
+        form.addParam(
+            "inputVolumes",
+            params.PointerParam,
+            pointerClass="Volume,SetOfVolumes",
+            label="Volume(s)",
+            important=True,
+            help="The map to validate, or a set of maps. Its sampling rate (A/voxel) must be right: every resolution "
+            "is measured with it. Best is the unsharpened map as it comes from the refinement.",
+        )
+        form.addParam(
+            "inputMask",
+            params.PointerParam,
+            pointerClass="VolumeMask",
+            allowsNull=True,
+            label="Mask",
+            help="Where the molecule is (same box as the volume); soft masks are cut at half of their maximum. "
+            "Empty: a mask is made from the map, and can be looked at in the results.",
+        )
+        form.addParam(
+            "claimedResolution",
+            params.FloatParam,
+            allowsNull=True,
+            label="Claimed resolution (A)",
+            help="The resolution that was published or found by FSC, in A. You get a verdict on it: supported, "
+            "optimistic, pessimistic or cannot tell. Empty: no verdict.",
+        )
+        form.addParam(
+            "useHalfMaps",
+            params.BooleanParam,
+            default=True,
+            label="Use half maps",
+            help="Half maps show the noise directly and make the local resolution more reliable. They are taken "
+            "from the volume (import volumes, 'Set half maps'); without them this has no effect.",
+        )
+
+    @staticmethod
+    def _defineComparison(form):
+        group = form.addGroup("Compare with")
+        for name, program, origin in (
+            ("monoresVolume", "MonoRes", "'resolution_Volume' of Xmipp's local MonoRes"),
+            ("resmapVolume", "ResMap", "'outputVolume' of ResMap's local resolution"),
+            ("relionVolume", "RELION", "RELION's local resolution"),
+        ):
+            group.addParam(
+                name,
+                params.PointerParam,
+                pointerClass="Volume",
+                allowsNull=True,
+                label="%s volume" % program,
+                help="Local-resolution volume (A) of the same map: %s. You get the agreement with the network and "
+                "a volume of the disagreement. Only with one volume as input." % origin,
+            )
+
+    @staticmethod
+    def _defineNetworks(form):
+        form.addSection(label="Networks")
+        form.addParam(
+            "networks",
+            params.EnumParam,
+            choices=["Global class and local resolution", "Global class only", "Local resolution only"],
+            default=BOTH,
+            label="Run",
+            help="Which networks. The local one takes most of the time; choose the global class only for a quick look at "
+            "many maps.",
+        )
+        form.addParam(
+            "globalModel",
+            params.StringParam,
+            default=model_store.DEFAULT_GLOBAL_MODEL,
+            condition="networks != %d" % LOCAL,
+            label="Global network",
+            help="Name of a shipped or installed network ('cryoresdl models' lists them with their cards). "
+            "'default' is the recommended one; the networks of the paper are there for comparison.",
+        )
+        form.addParam(
+            "globalModelObject",
+            params.PointerParam,
+            pointerClass="ResolutionModel",
+            allowsNull=True,
+            condition="networks != %d" % LOCAL,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="... or your own",
+            help="A global network from 'DL train global classifier' or 'DL import model', used instead of the name.",
+        )
+        form.addParam(
+            "localModel",
+            params.StringParam,
+            default=model_store.DEFAULT_LOCAL_MODEL,
+            condition="networks != %d" % GLOBAL,
+            label="Local network",
+            help="'truth' (recommended) estimates the true local resolution; 'monores' and 'resmap' predict what "
+            "those programs would say, in seconds.",
+        )
+        form.addParam(
+            "localModelObject",
+            params.PointerParam,
+            pointerClass="ResolutionModel",
+            allowsNull=True,
+            condition="networks != %d" % GLOBAL,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="... or your own",
+            help="A local network from 'DL train local resolution' or 'DL import model', used instead of the name.",
+        )
+
+    # --------------------------- UTILS functions -----------------------------
+    def isSet(self):
+        """Whether the input is a set of volumes."""
+        return isinstance(self.inputVolumes.get(), SetOfVolumes)
+
+    def _options(self):
+        """Options of the engine that come from the form alone."""
+        words = ["--networks", NETWORKS[self.networks.get()]]
+        for kind, model in self._models():
+            words += ["--model-" + kind, str(model)]
+        if self.claimedResolution.get() is not None:
+            words += ["--claimed", "%.6g" % self.claimedResolution.get()]
+        return words
+
+    def _models(self):
+        """(kind, name or path) of every network that will run."""
+        models = []
+        for kind, other in (("global", LOCAL), ("local", GLOBAL)):
+            if self.networks.get() != other:
+                own = getattr(self, kind + "ModelObject").get()
+                models.append(
+                    (kind, own.getPath() if own is not None else getattr(self, kind + "Model").get())
+                )
+        return models
+
+    def _halfMaps(self, volume):
+        """Both half maps of a volume, or nothing."""
+        if not self.useHalfMaps.get() or not volume.hasHalfMaps():
+            return []
+        halves = [str(name) for name in volume.getHalfMaps(asList=True)]
+        return halves if len(halves) == 2 else []
+
+    def _modelErrors(self):
+        errors = []
+        for kind, model in self._models():
+            cards = []
+            errors += inputErrors(lambda model=model, cards=cards: cards.append(model_store.read_card(model)))
+            if cards and cards[0]["kind"] != kind:
+                errors.append(
+                    "%s is a %s network, where a %s one is needed; choose another."
+                    % (model, cards[0]["kind"], kind)
+                )
+        return errors
+
+    def _first(self, volume):
+        return volume.getFirstItem() if isinstance(volume, SetOfVolumes) else volume
