@@ -9,13 +9,16 @@ are still the same.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Generator, Sequence
 
 from ..base.atomic_files import PathLike
 from ..base.errors import OutputError
-from .jobs import DONE, STOP, Job, ValidationOptions
+from ..base.worker_processes import outcomes
+from .jobs import CRASHED, DONE, STOP, Job, ValidationOptions, failed_row
 from .results_ledger import Ledger
+from .validate_map import run_job
 
 
 def run_list(
@@ -55,9 +58,7 @@ def run_list(
 
             rows = dask_rows(left, options, out, dask)
         else:
-            from .validation_workers import worker_rows
-
-            rows = worker_rows(left, options, out, workers)
+            rows = _worker_rows(left, options, out, workers)
         with contextlib.closing(rows), Progress("maps", len(jobs), done=len(jobs) - len(left)) as progress:
             for job, row in rows:
                 if row.get(STOP):
@@ -67,3 +68,18 @@ def run_list(
                 progress.step(detail=f"{failures} failed" if failures else "")
     ledger.finish()
     return list(ledger.rows())
+
+
+def _worker_rows(
+    jobs: Sequence[Job], options: ValidationOptions, out: Path, workers: int
+) -> Generator[tuple[Job, dict[str, Any]], None, None]:
+    """Yield (job, row) as worker processes finish them, in any order; a worker that dies is a row, too."""
+    work = partial(run_job, options=options, out=out)
+    for outcome in outcomes(work, jobs, workers, begin=_load_engine):
+        death = failed_row(outcome.job, outcome.death, CRASHED) if outcome.death else None
+        yield outcome.job, death or outcome.result
+
+
+def _load_engine() -> None:
+    """Import in a worker, before its first map arrives, what every map needs."""
+    from ..inference import global_resolution, local_resolution  # noqa: F401

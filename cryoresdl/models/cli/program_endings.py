@@ -73,7 +73,7 @@ def _closed_pipe() -> int:
 
 
 def _catch_signals() -> Callable[[], None]:
-    """Let SIGTERM and SIGINT raise `Stopped`; returns what puts the old handlers back.
+    """Let SIGTERM, SIGINT and SIGHUP raise `Stopped`; returns what puts the old handlers back.
 
     A second signal, or `_GRACE_S` seconds inside a library that does not return, ends the process at once:
     results are written whole or not at all, so nothing is torn.
@@ -90,7 +90,12 @@ def _catch_signals() -> Callable[[], None]:
         raise Stopped(received)
 
     timers: list[threading.Timer] = []
-    old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    wanted = [signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)]
+    # What nohup or a shell's "&" told us to ignore stays ignored.
+    heard = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.getsignal(number) for number in heard}
+    for number in heard:
+        signal.signal(number, stop)
 
     def restore() -> None:
         for timer in timers:

@@ -6,14 +6,8 @@ run resumes, and any map can be made again from its row.
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
-import os
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import h5py
 import numpy as np
@@ -21,6 +15,7 @@ import numpy as np
 from ..base import resolution_terms
 from ..base.atomic_files import PathLike
 from ..base.errors import CryoResError, InputError
+from ..base.worker_processes import results_of
 from ..features import band_energies, map_features
 from ..maps import automatic_mask, density_map, mrc_reader
 from ..simulation import atom_density, imaging_conditions, molecule_signal, realistic_map
@@ -297,24 +292,6 @@ def _single_thread() -> None:
     band_energies._FFT_WORKERS = 1
 
 
-@contextmanager
-def _children_of_one_thread() -> Iterator[None]:
-    """Processes begun here use one thread each: sums split over threads differ in their last bit.
-
-    The libraries read the variables when they are loaded, which in a new process is before any code of ours.
-    """
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def build_feature_set(
     structures: PathLike,
     out: PathLike,
@@ -350,7 +327,7 @@ def build_feature_set(
                     jobs.append((index, draw_recipe(rows, split, seed, index)))
     skipped: List[str] = []
     done, total = 0, len(jobs)
-    for index, item, reason in _results(jobs, workers):
+    for index, item, reason in results_of(_make, jobs, workers, begin=_single_thread):
         done += 1
         if item is None:
             skipped.append(reason)
@@ -359,35 +336,3 @@ def build_feature_set(
         if progress is not None:
             progress(done, total)
     return {"made": done - len(skipped), "skipped": skipped}
-
-
-def _results(
-    jobs: List[Tuple[int, MapRecipe]], workers: int
-) -> Iterator[Tuple[int, Optional[Dict[str, Any]], str]]:
-    """Finished jobs in any order, one worker's in a process of its own too: its sums must be those of several.
-
-    Raises:
-        CryoResError: a worker was killed.
-    """
-    with _children_of_one_thread(), ProcessPoolExecutor(
-        max(1, workers), multiprocessing.get_context("spawn"), _single_thread
-    ) as pool:
-        try:
-            yield from _as_they_finish(pool, jobs, 2 * max(1, workers))
-        except BrokenProcessPool as error:
-            raise CryoResError(
-                "A worker was killed, most likely for want of memory; run the same command with fewer --workers: "
-                "the maps made so far are kept."
-            ) from error
-
-
-def _as_they_finish(
-    pool: ProcessPoolExecutor, jobs: List[Tuple[int, MapRecipe]], ahead: int
-) -> Iterator[Tuple[int, Optional[Dict[str, Any]], str]]:
-    """Results of the pool, with ``ahead`` jobs handed out: finished maps wait in memory until they are written."""
-    queue = iter(jobs)
-    waiting = {pool.submit(_make, job) for job in itertools.islice(queue, ahead)}
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        yield from (finished.result() for finished in done)
-        waiting |= {pool.submit(_make, job) for job in itertools.islice(queue, len(done))}

@@ -19,7 +19,7 @@ from ..base import progress
 from ..base.atomic_files import PathLike, sha256
 from ..base.errors import InputError
 from ..base.resolution_terms import GLOBAL_CLASSES, global_class
-from ..base.worker_processes import _spread
+from ..base.worker_processes import results_of
 from ..networks.paper_predictors import scale01
 from ..simulation import atom_density
 from ..structures import atoms, structure_reader
@@ -107,7 +107,7 @@ def build_global_set(
             count = recipe.orientations if splits.get(entry.name, "train") == "train" else 1
             jobs.append((str(parts.folder), entry, recipe, count))
     with progress.Progress("structures", len(entries), done=len(done)) as bar:
-        for _ in _spread(_simulate_entry, jobs, workers):
+        for _ in results_of(_simulate_entry, jobs, workers):
             bar.step()
     done = parts.done()
     skipped = {name: reason for name, reason in sorted(done.items()) if reason}

@@ -13,7 +13,7 @@ from ..base import progress
 from ..base.atomic_files import PathLike, sha256
 from ..base.errors import InputError
 from ..base.resolution_terms import LOCAL_EDGES_A, class_of, estimated
-from ..base.worker_processes import _spread
+from ..base.worker_processes import results_of
 from ..maps import mrc_reader
 from ..networks.paper_predictors import scale01
 from .input_lists import Triple
@@ -64,7 +64,7 @@ def build_patch_set(
     done = parts.done()
     jobs = [(str(parts.folder), triple, recipe) for triple in triples if triple.name not in done]
     with progress.Progress("maps", len(triples), done=len(done)) as bar:
-        for _ in _spread(_cut_triple, jobs, workers):
+        for _ in results_of(_cut_triple, jobs, workers):
             bar.step()
     done = parts.done()
     skipped = {name: reason for name, reason in sorted(done.items()) if reason}

@@ -131,8 +131,8 @@ class TestList:
         write_map(tmp_path / "b.mrc", 1)
         write_map(tmp_path / "a.mrc", 2)
         (tmp_path / "c.mrc").write_bytes(b"not a map")
-        inside = np.zeros((12, 12, 12), np.float32)
-        inside[3:9, 3:9, 3:9] = 1
+        inside = np.zeros((24, 24, 24), np.float32)
+        inside[6:18, 6:18, 6:18] = 1
         mrc_writer.write_volume(tmp_path / "mask.mrc", inside, density_map.DensityMap(inside, 1.5))
         listed = [
             {"map": "b.mrc", "claimed": "4.0", "lab": "north", "class": "mine"},

@@ -116,7 +116,7 @@ def test_a_killed_worker_is_said_and_costs_no_finished_map(built, structures, tm
     monkeypatch.setattr(feature_set_builder, "_make", kill_oneself)
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
-    with pytest.raises(CryoResError, match="worker was killed.*fewer --workers"):
+    with pytest.raises(CryoResError, match="worker was killed.*go on with --resume and fewer --workers"):
         feature_set_builder.build_feature_set(structures, out, {"train": 8}, seed=5)
     assert len(feature_set_file.read_items(out, "train")) == 2
     assert dict(os.environ) == before
