@@ -34,3 +34,14 @@ def count(text: str) -> int:
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return value
+
+
+def direction(text: str) -> tuple[float, ...]:
+    """Type for argparse: three numbers ``z,y,x``, not all 0."""
+    try:
+        values = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3 or not all(map(math.isfinite, values)) or not any(values):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a direction z,y,x such as 1,0,0")
+    return values

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Tuple, TypedDict
 
 import numpy as np
+
+from .view_distribution import UNIFORM
 
 
 @dataclass
@@ -37,6 +39,9 @@ class ImagingConditions:
         copies: number of symmetry copies about the z axis (1 = none).
         auto_mask: the mask is the one that ``maps.auto_mask`` finds in the final map, as for a user without a mask;
             the noise level still refers to the atoms' own mask.
+        views: distribution of views, as ``view_distribution.views_of`` reads it: "uniform", "axis:80", "cone:30".
+        view_axis: the axis of that distribution (z, y, x), of any length.
+        view_floor: the reconstruction divides by no smaller density of views, in units of the mean.
     """
 
     b_base: float = 40.0
@@ -57,6 +62,9 @@ class ImagingConditions:
     mask_margin: float = 4.0
     copies: int = 1
     auto_mask: bool = False
+    views: str = UNIFORM
+    view_axis: Tuple[float, float, float] = (1.0, 0.0, 0.0)
+    view_floor: float = 0.02
 
 
 def _b_scale(resolution: float) -> float:
@@ -110,4 +118,24 @@ def random_options(rng: np.random.Generator, resolution: float) -> ImagingCondit
         copies=int(rng.choice([1, 2, 3, 4, 6], p=[0.8, 0.07, 0.06, 0.04, 0.03])),
         auto_mask=bool(rng.random() < 0.45),
         noise_fall=float(rng.uniform(0.1, 1.2)) if rng.random() < 0.35 else 0.0,
+        **_draw_views(rng),
+    )
+
+
+class _DrawnViews(TypedDict):
+    views: str
+    view_axis: Tuple[float, float, float]
+    view_floor: float
+
+
+def _draw_views(rng: np.random.Generator) -> _DrawnViews:
+    """Even views in two thirds of the maps, one of the uneven kinds in the others, about any axis."""
+    kind = str(rng.choice(["uniform", "axis", "two", "cone", "tilt"], p=[0.66, 0.14, 0.06, 0.06, 0.08]))
+    share, cone, tilt = rng.uniform(40.0, 97.0), rng.uniform(8.0, 45.0), rng.uniform(25.0, 65.0)
+    amount = {"axis": share, "two": share, "cone": cone, "tilt": tilt}.get(kind)
+    z, y, x = (float(value) for value in rng.normal(size=3))
+    return _DrawnViews(
+        views=kind if amount is None else f"{kind}:{amount:.1f}",
+        view_axis=(z, y, x),
+        view_floor=float(np.exp(rng.uniform(np.log(0.005), np.log(0.2)))),
     )

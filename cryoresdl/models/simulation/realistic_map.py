@@ -27,6 +27,7 @@ from ..maps import automatic_mask, density_map
 from ..maps.fourier_shells import first_crossing, frequency_grid, half_map_fsc, shell_power, soft_edge
 from ..structures.atoms import Atoms
 from .imaging_conditions import ImagingConditions, plain_options
+from .known_directional_resolution import directional_truth
 from .known_local_resolution import TRUTH_TOP, local_truth
 from .molecule_signal import _molecule, flexibility, mask_around, signal_volume, smooth_noise
 from .reconstruction_noise import (
@@ -37,6 +38,7 @@ from .reconstruction_noise import (
     band_limit_filter,
     noise_spectrum,
 )
+from .view_distribution import UNIFORM, views_of
 
 
 @dataclass
@@ -69,6 +71,7 @@ def simulate(
     options: Optional[ImagingConditions] = None,
     truth_stride: int = 1,
     crop: bool = False,
+    directional: bool = False,
 ) -> RealisticMap:
     """Simulate a reconstruction of ``atoms`` whose half maps reach ``resolution``, with its true local resolution.
 
@@ -83,6 +86,7 @@ def simulate(
         options: None draws none: :func:`plain_options`.
         truth_stride: truth on every ``truth_stride``-th voxel block (training uses 2).
         crop: allow the box to cut a piece out of a larger molecule (training only).
+        directional: add ``directional_truth`` to the info.
 
     Returns:
         RealisticMap, volumes float32 (z, y, x).
@@ -120,7 +124,9 @@ def simulate(
     b_values = flexibility(xyz, b_file, chain, options, rng)
     signal = signal_volume(xyz, weights, b_values, shape, voxel_size, options.solvent)
     mask = mask_around(xyz, shape, voxel_size, options.mask_margin)
-    return _reconstruct(signal, mask, xyz, resolution, voxel_size, seed, options, truth_stride, rng)
+    return _reconstruct(
+        signal, mask, xyz, resolution, voxel_size, seed, options, truth_stride, rng, directional
+    )
 
 
 def _reconstruct(
@@ -133,12 +139,19 @@ def _reconstruct(
     options: ImagingConditions,
     truth_stride: int,
     rng: np.random.Generator,
+    directional: bool,
 ) -> RealisticMap:
     """Noise, half maps, truth and post-processing of a noiseless signal."""
     shape = signal.shape
     f = frequency_grid(shape)
     limit = band_limit_filter(f, options.band_limit)
+    views = views_of(options.views, options.view_axis, options.view_floor)
+    noise_filter = limit
     transform = sf.rfftn(signal) * limit
+    if views.kind != UNIFORM:
+        transfer, noise_share = views.grids(shape)
+        transform *= transfer
+        noise_filter = limit * np.sqrt(noise_share, out=noise_share)
     signal = sf.irfftn(transform, s=shape)
     profile = None
     if options.noise_profile > 0:
@@ -152,20 +165,23 @@ def _reconstruct(
         profile = fall if profile is None else profile * fall
     n_shells = min(shape) // 2
     frequency = np.arange(n_shells + 1) / (2.0 * n_shells)
-    masked_signal = shell_power(sf.rfftn(signal * soft), f, n_shells)
+    masked_transform = sf.rfftn(signal * soft)
+    masked_signal = shell_power(masked_transform, f, n_shells)
     weight = soft if profile is None else soft * profile
-    unit_noise = _masked_noise_power(weight, f, limit, options, n_shells)
+    masked_noise = _masked_noise_power(weight, f, noise_filter, options)
+    unit_noise = shell_power(np.sqrt(masked_noise), f, n_shells)
     # Beyond its band limit a reconstruction holds neither signal nor noise: nothing is resolved there.
     finest = min(options.band_limit, TRUTH_TOP)
     scale = _noise_scale(
         frequency, masked_signal, unit_noise, min(voxel_size / resolution, options.band_limit)
     )
-    noises = [_noise(shape, f, limit, options, profile, scale, rng) for _ in range(2)]
+    noises = [_noise(shape, f, noise_filter, options, profile, scale, rng) for _ in range(2)]
     half1, half2 = signal + noises[0], signal + noises[1]
 
     def power(freq: np.ndarray) -> np.ndarray:
         cut = band_limit_filter(np.asarray(freq, np.float32), options.band_limit)
-        return scale * noise_spectrum(np.asarray(freq), options) * cut**2
+        level = scale * noise_spectrum(np.asarray(freq), options) * cut**2
+        return level if views.kind == UNIFORM else level * views.mean_noise(freq)
 
     expected = masked_signal / (masked_signal + scale * unit_noise + 1e-30)
     final = _post_process((half1 + half2) / 2, mask, xyz, f, frequency, expected, voxel_size, options, rng)
@@ -198,6 +214,10 @@ def _reconstruct(
         "mask_voxels": int(mask.sum()),
         "fsc": {"frequency_per_A": [float(v) / voxel_size for v in frequency], "masked": fsc_masked.tolist()},
     }
+    if directional:
+        info["directional_truth"] = directional_truth(
+            masked_transform, scale * masked_noise, shape, voxel_size
+        )
     return RealisticMap(final, half1.astype(np.float32), half2.astype(np.float32), mask, truth, info)
 
 

@@ -7,7 +7,6 @@ from typing import Optional, Sequence
 import numpy as np
 import scipy.fft as sf
 
-from ..maps.fourier_shells import shell_power
 from .imaging_conditions import ImagingConditions
 from .known_local_resolution import SSNR_THRESHOLD
 
@@ -28,9 +27,11 @@ def band_limit_filter(f: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _masked_noise_power(
-    weight: np.ndarray, f: np.ndarray, limit: np.ndarray, options: ImagingConditions, n_shells: int
+    weight: np.ndarray, f: np.ndarray, limit: np.ndarray, options: ImagingConditions
 ) -> np.ndarray:
-    """Expected power per shell of noise of scale 1 after multiplication with ``weight`` (mask and spatial profile).
+    """Expected power of noise of scale 1 after multiplication with ``weight`` (mask and spatial profile).
+
+    One value per coefficient of ``rfftn``; ``limit`` is the amplitude filter that the noise went through.
 
     The product's autocorrelation is the product of both: so coloured noise, and the band limit's edge, are smeared by the
     mask just as the signal is.
@@ -38,8 +39,7 @@ def _masked_noise_power(
     density = noise_spectrum(f, options) * limit**2
     correlation = sf.irfftn(density, s=weight.shape, overwrite_x=True)
     correlation *= sf.irfftn(np.abs(sf.rfftn(weight)) ** 2, s=weight.shape, overwrite_x=True)
-    power = np.maximum(sf.rfftn(correlation, overwrite_x=True).real, 0)
-    return shell_power(np.sqrt(power), f, n_shells)
+    return np.maximum(sf.rfftn(correlation, overwrite_x=True).real, 0)
 
 
 def _noise_scale(frequency: np.ndarray, signal: np.ndarray, unit_noise: np.ndarray, target: float) -> float:

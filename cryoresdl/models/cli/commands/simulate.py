@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from ...base.errors import InputError
-from ..argument_types import count, number, positive
+from ..argument_types import count, direction, number, positive
 
 HELP = "make a map from an atomic structure"
 EXAMPLE = "cryoresdl simulate 1abc.cif.gz --resolution 4 --mode realistic --box 96 --out simulated"
@@ -35,6 +35,18 @@ _REALISTIC = {
     "low_pass": (number, "A", "low-pass filter of the final map, 0 = none"),
     "mask_margin": (positive, "A", "distance from the nearest atom to the edge of the mask"),
     "copies": (count, "N", "symmetry copies about the z axis"),
+    "views": (
+        str,
+        "VIEWS",
+        "distribution of views: uniform, axis:P (P percent of them along one axis), two:P (along two axes at right angles), "
+        "cone:N (a missing cone of half-angle N degrees), tilt:T (all tilted by T degrees)",
+    ),
+    "view_axis": (direction, "Z,Y,X", "the axis of those views (1,0,0)"),
+    "view_floor": (
+        positive,
+        "D",
+        "the reconstruction divides by no smaller density of views (0.02 of the mean)",
+    ),
 }
 _CHOICES = {
     "b_source": (("field", "file", "radial", "none"), "where B-factors come from"),
@@ -180,7 +192,7 @@ def _realistic(args: argparse.Namespace, out: Path) -> None:
     atoms = _read(args)
     options = _options(args, realistic_map)
     made = realistic_map.simulate(
-        atoms, args.resolution, args.box, args.voxel_size, seed=args.seed, options=options
+        atoms, args.resolution, args.box, args.voxel_size, seed=args.seed, options=options, directional=True
     )
     grid = _grid(made.map, args.voxel_size)
     volumes = {
@@ -195,6 +207,9 @@ def _realistic(args: argparse.Namespace, out: Path) -> None:
     atomic_files.write_json(out / JSON, {**_provenance(args, len(atoms), atoms.warnings), **made.info})
     reached, median = made.info["global_fsc0143_A"], made.info["truth_median_A"]
     progress.note(f"half maps reach {reached:.2f} A, truth median {median:.2f} A")
+    if options.views != "uniform":
+        along = made.info["directional_truth"]
+        progress.note(f"by direction from {along['best_A']:.2f} to {along['worst_A']:.2f} A")
 
 
 def _options(args: argparse.Namespace, realistic: Any) -> Any:
