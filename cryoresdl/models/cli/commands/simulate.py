@@ -190,7 +190,7 @@ def _realistic(args: argparse.Namespace, out: Path) -> None:
     from ...simulation import realistic_map
 
     atoms = _read(args)
-    options = _options(args, realistic_map)
+    options = _options(args)
     made = realistic_map.simulate(
         atoms, args.resolution, args.box, args.voxel_size, seed=args.seed, options=options, directional=True
     )
@@ -212,14 +212,16 @@ def _realistic(args: argparse.Namespace, out: Path) -> None:
         progress.note(f"by direction from {along['best_A']:.2f} to {along['worst_A']:.2f} A")
 
 
-def _options(args: argparse.Namespace, realistic: Any) -> Any:
+def _options(args: argparse.Namespace) -> Any:
     import numpy as np
+
+    from ...simulation import imaging_conditions
 
     # Not the seed itself: the options and the noise are to be independent.
     drawn = (
-        realistic.random_options(np.random.default_rng([args.seed, 1]), args.resolution)
+        imaging_conditions.random_options(np.random.default_rng([args.seed, 1]), args.resolution)
         if args.draw_options
-        else realistic.plain_options(args.resolution)
+        else imaging_conditions.plain_options(args.resolution)
     )
     given = {
         name: getattr(args, name)
