@@ -16,7 +16,7 @@ from cryoresdl import protocols  # noqa: E402
 from cryoresdl.models.base.errors import CryoResError
 from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
 from cryoresdl.models.networks import paper_networks
-from cryoresdl.models.results.figures import slices  # noqa: E402
+from cryoresdl.models.results.figures.slices import slice_figure  # noqa: E402
 
 # noqa: E402
 from cryoresdl.tests.helpers import virtual_screen  # noqa: E402
@@ -92,7 +92,7 @@ def test_mask_keeps_the_molecule_without_specks_and_grows_it():
 def test_mask_figure_covers_what_lies_above_the_threshold():
     density = two_balls()
     smooth = tools.lowpass(density)
-    figure = slices.MaskFigure(density.data, smooth, 2.0)
+    figure = slice_figure.MaskFigure(density.data, smooth, 2.0)
     figure.set_index(20)
     figure.set_threshold(0.5)
     assert all(np.array_equal(cover, smooth[20] > 0.5) for cover in covered(figure))

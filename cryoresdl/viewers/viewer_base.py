@@ -11,6 +11,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
 from ..models.results import compared_results, result_files
 from ..models.results.figures import figure_catalogue
+from ..models.results.figures.slices import folder_slices
 from ..models.results.results_folder import SIMULATION_JSON, ResultsFolder
 from .views import FigureView, SliceView
 
@@ -165,7 +166,7 @@ class CryoResViewer(ProtocolViewer):
         label = next(label for _, rows in self._figures for each, label, _ in rows if each == kind)
         results = ResultsFolder(self.getFolder())
         pair = self.getPair() if kind == "difference" else None
-        if kind in figure_catalogue.SLICE_KINDS:
+        if kind in folder_slices.SLICE_KINDS:
             slices = self._slices(results, kind, pair)
             if slices is not None:
                 return [SliceView(slices, self.getTitle(label), self.getTkRoot())]
@@ -176,6 +177,6 @@ class CryoResViewer(ProtocolViewer):
     def _slices(results, kind, pair):
         """Slices to move through, or None where from_folder has to say what is missing or damaged."""
         try:
-            return figure_catalogue.slices_from_folder(results, kind, pair=pair)
+            return folder_slices.slices_from_folder(results, kind, pair=pair)
         except Exception:  # files of another version: the figure in its place names the problem
             return None

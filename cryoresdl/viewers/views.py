@@ -5,7 +5,7 @@ from tkinter import ttk
 
 from pyworkflow.viewer import View
 
-from ..models.results.figures import volume_slices
+from ..models.results.figures.slices import volume_slices
 
 LIVE_INTERVAL_MS = 3000
 """How often a live figure looks for news."""
@@ -64,7 +64,7 @@ class SliceView(FigureView):
     """Slices that move with a slider, the mouse wheel and the arrow keys, along x, y or z.
 
     Args:
-        slices: a :class:`cryoresdl.models.results.figures.slices.SliceFigure`.
+        slices: a :class:`cryoresdl.models.results.figures.slices.slice_figure.SliceFigure`.
         title: of the window.
         root: the Tk window that it belongs to.
     """

@@ -14,7 +14,7 @@ from pyworkflow.wizard import Wizard
 from ..models.base.errors import CryoResError
 from ..models.maps import automatic_mask, mrc_reader, mrc_writer
 from ..models.networks import model_card, model_store, paper_networks
-from ..models.results.figures import slices
+from ..models.results.figures.slices import slice_figure
 from ..protocols import ProtCryoResTrainGlobal, ProtCryoResTrainLocal, ProtCryoResValidate
 from ..protocols.protocol_base import fileOf
 from ..viewers.views import SliceView
@@ -63,7 +63,7 @@ class MaskDialog(SliceView):
         self.form, self.density = form, density
         self.smooth = tools.lowpass(density)
         _, info = automatic_mask.auto_mask(density)
-        figure = slices.MaskFigure(density.data, self.smooth, density.voxel_size, density.offset())
+        figure = slice_figure.MaskFigure(density.data, self.smooth, density.voxel_size, density.offset())
         super().__init__(figure, "Mask", form.root)
         low, high = np.percentile(self.smooth, (50, 99.95))
         self._range = (float(low), float(high))

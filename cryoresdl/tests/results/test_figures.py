@@ -18,10 +18,10 @@ from cryoresdl.models.results.figures import (
     comparison_figures,
     drawing,
     figure_catalogue,
-    slices,
+    fsc_figure,
     verdict_panel,
-    volume_slices,
 )
+from cryoresdl.models.results.figures.slices import folder_slices, slice_figure, slice_layers, volume_slices
 from cryoresdl.tests.helpers import made_results
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 def test_the_same_resolution_has_the_same_colour_in_slices_bars_and_legends():
     density, _, values, _ = made_results.volumes()
-    image = slices.SliceFigure([slices.Layer("r", values, "resolution")], 1.5).images[0]
+    image = slice_figure.SliceFigure([slice_layers.Layer("r", values, "resolution")], 1.5).images[0]
     for centre in (2.5, 3.5, 9.5):
         shown = image.to_rgba(np.array([[centre]]))[0, 0]
         assert to_hex(shown) == colours.resolution_color(centre)
@@ -56,7 +56,9 @@ def test_colours_get_lighter_towards_coarse_resolution_so_that_every_reader_orde
 @pytest.mark.parametrize("axis, plane", [("z", (24, 28)), ("y", (20, 28)), ("x", (20, 24))])
 def test_slices_show_the_right_voxels_at_their_place_in_angstroms(axis, plane):
     density, _, values, interval = made_results.volumes()
-    shown = slices.SliceFigure(slices._layers(density, values, interval), 1.5, made_results.ORIGIN, axis, 11)
+    shown = slice_figure.SliceFigure(
+        slice_layers._layers(density, values, interval), 1.5, made_results.ORIGIN, axis, 11
+    )
     assert [image.get_array().shape for image in shown.images] == [plane] * 3
     expected = np.take(values, 11, axis=volume_slices.AXES.index(axis))
     pixels = shown.images[1].get_array()
@@ -72,7 +74,9 @@ def test_slices_show_the_right_voxels_at_their_place_in_angstroms(axis, plane):
 
 def test_moving_the_slice_changes_the_pixels_the_heading_and_stays_in_the_box():
     _, _, values, _ = made_results.volumes()
-    shown = slices.SliceFigure([slices.Layer("r", values, "resolution")], 1.5, made_results.ORIGIN)
+    shown = slice_figure.SliceFigure(
+        [slice_layers.Layer("r", values, "resolution")], 1.5, made_results.ORIGIN
+    )
     assert shown.set_index(4) == 4
     assert np.array_equal(shown.images[0].get_array().filled(0), values[4])
     assert "slice 5 of 20 along z (z = 11.0 Å)" in words(shown.figure)
@@ -91,7 +95,11 @@ def test_the_first_slice_shown_is_the_fullest_one():
 
 def test_not_estimated_voxels_of_monores_and_resmap_are_not_drawn():
     values = np.array([[[0, 100, 5, np.nan]]], np.float32)
-    pixels = slices.SliceFigure([slices.Layer("r", values, "resolution")], 1.0, index=0).images[0].get_array()
+    pixels = (
+        slice_figure.SliceFigure([slice_layers.Layer("r", values, "resolution")], 1.0, index=0)
+        .images[0]
+        .get_array()
+    )
     assert pixels.mask.tolist() == [[True, True, False, True]]
 
 
@@ -147,17 +155,19 @@ def test_reliability_training_confusion_agreement_scatter_and_fsc_draw_the_value
     assert [ax.get_ylabel() for ax in curves.axes] == ["loss", "mean absolute error (Å)"]
     assert curves.axes[0].lines[1].get_ydata().tolist() == [4, 3]
     assert "accuracy 80.0 % of 10" in words(accuracy_figures.confusion_matrix([[4, 1], [1, 4]], ["a", "b"]))
-    assert "0.25" in words(comparison_figures.agreement_matrix(["a", "b"], [[1, 0.25], [0.25, 1]]))
+    assert "0.25" in words(
+        comparison_figures.agreement_matrices(["a", "b"], {"kappa": [[1, 0.25], [0.25, 1]]})
+    )
     a = np.linspace(2, 9, 500)
-    assert "500 voxels, mean difference +1.00 Å" in words(comparison_figures.comparison_scatter(a, a + 1))
-    fsc = comparison_figures.fsc_curve([0, 0.1, 0.2], {"halves": [1, 0.5, 0]}, {"0.143": 5.8})
+    assert "500 voxels, mean difference +1.00 Å" in words(
+        comparison_figures.scatter_grid({"a": a, "b": a + 1})
+    )
+    fsc = fsc_figure.fsc_curve([0, 0.1, 0.2], {"halves": [1, 0.5, 0]}, {"0.143": 5.8})
     assert fsc.axes[0].get_xlabel() == "spatial frequency (1/Å)" and "0.143: 5.80 Å" in words(fsc)
 
 
 def test_volumes_without_a_common_voxel_are_said_to_have_none():
-    assert "no estimated voxel in common" in words(
-        comparison_figures.comparison_scatter(np.zeros(5), np.ones(5))
-    )
+    assert comparison_figures.scatter_grid({"a": np.zeros(5), "b": np.ones(5)}) is None
 
 
 @pytest.mark.parametrize("kind", figure_catalogue.FIGURE_KINDS)
@@ -182,7 +192,7 @@ def test_every_kind_survives_damaged_files_and_files_of_other_versions(kind, con
 def test_a_missing_input_map_leaves_the_resolution_to_see(folder):
     (folder / "input.mrc").unlink()
     opened = results_folder.ResultsFolder(folder)
-    shown = figure_catalogue.slices_from_folder(opened)
+    shown = folder_slices.slices_from_folder(opened)
     assert [layer.kind for layer in shown.layers] == ["resolution", "interval"]
     assert "no longer where it was" in opened.problems["the input map"]
 
@@ -190,7 +200,7 @@ def test_a_missing_input_map_leaves_the_resolution_to_see(folder):
 def test_a_map_of_another_box_is_not_drawn_beside_the_results(folder):
     small = density_map.DensityMap(np.random.default_rng(0).random((8, 8, 8), np.float32), 1.5)
     mrc_writer.write_volume(folder / "input.mrc", small.data, small)
-    assert [layer.kind for layer in figure_catalogue.slices_from_folder(folder).layers] == [
+    assert [layer.kind for layer in folder_slices.slices_from_folder(folder).layers] == [
         "resolution",
         "interval",
     ]
@@ -212,7 +222,7 @@ def test_histogram_of_a_folder_has_the_compared_methods(folder):
 
 
 def test_disagreement_and_agreement_come_from_the_comparison(folder):
-    layers = figure_catalogue.slices_from_folder(folder, "disagreement").layers
+    layers = folder_slices.slices_from_folder(folder, "disagreement").layers
     titles = ["Map", "cryoresdl", "MonoRes", "Disagreement: largest - smallest"]
     assert [layer.title for layer in layers] == titles
     comparison = json.loads((folder / "comparison.json").read_text())
@@ -235,18 +245,18 @@ def test_a_comparison_with_a_map_shows_it_beside_the_volumes(folder, tmp_path):
         == 0
     )
     titles = [
-        layer.title for layer in figure_catalogue.slices_from_folder(tmp_path / "a", "disagreement").layers
+        layer.title for layer in folder_slices.slices_from_folder(tmp_path / "a", "disagreement").layers
     ]
     assert titles == ["Map", "net", "MonoRes", "Disagreement: largest - smallest"]
     assert command_line.main(["compare", *words_, "--out", str(tmp_path / "b")]) == 0
     titles = [
-        layer.title for layer in figure_catalogue.slices_from_folder(tmp_path / "b", "disagreement").layers
+        layer.title for layer in folder_slices.slices_from_folder(tmp_path / "b", "disagreement").layers
     ]
     assert titles == ["net", "MonoRes", "Disagreement: largest - smallest"]
 
 
 def test_difference_is_signed_and_only_where_both_have_an_estimate(folder):
-    shown = figure_catalogue.slices_from_folder(folder, "difference", pair=("MonoRes", "cryoresdl"))
+    shown = folder_slices.slices_from_folder(folder, "difference", pair=("MonoRes", "cryoresdl"))
     assert [layer.title for layer in shown.layers] == ["MonoRes", "cryoresdl", "cryoresdl - MonoRes"]
     pixels, (_, mask, _, _) = shown.images[2].get_array(), made_results.volumes()
     assert np.allclose(pixels[~pixels.mask], -1)
@@ -280,7 +290,9 @@ def test_a_filled_background_is_not_drawn_as_resolution():
     assert foreign_volumes.filled_background(np.full((9, 9, 9), 4.0, np.float32)) is None, (
         "a whole box of one estimate"
     )
-    image = slices.SliceFigure(slices._difference_layers(("net", "RELION"), values, filled), 1.5).images
+    image = slice_figure.SliceFigure(
+        slice_layers._difference_layers(("net", "RELION"), values, filled), 1.5
+    ).images
     for drawn in image:
         assert np.array_equal(np.ma.getmaskarray(drawn.get_array()), ~mask[10])
     assert volume_slices.focus(foreign_volumes.only_estimates(filled)) == volume_slices.focus(values)
@@ -303,7 +315,7 @@ def test_inside_a_mask_the_value_of_the_background_is_an_estimate_like_any_other
     counted = json.loads((tmp_path / "a" / "comparison.json").read_text())["pairs"][0]["n_voxels"]
     assert counted == mask.sum()
     assert f"{counted:,} voxels" in words(figure_catalogue.from_folder("scatter", tmp_path / "a"))
-    drawn = figure_catalogue.slices_from_folder(tmp_path / "a", "difference").images[1].get_array()
+    drawn = folder_slices.slices_from_folder(tmp_path / "a", "difference").images[1].get_array()
     assert np.array_equal(~np.ma.getmaskarray(drawn), mask[volume_slices.best_index(values)])
 
 
@@ -383,7 +395,7 @@ def test_every_axis_of_every_figure_has_its_unit(folder, tmp_path):
 
 
 def test_simulation_shows_truth_beside_the_map(tmp_path):
-    shown = figure_catalogue.slices_from_folder(made_results.simulation(tmp_path / "s"), "truth")
+    shown = folder_slices.slices_from_folder(made_results.simulation(tmp_path / "s"), "truth")
     assert [layer.title for layer in shown.layers] == ["Simulated map", "True local resolution"]
 
 

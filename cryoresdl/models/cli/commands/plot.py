@@ -14,11 +14,8 @@ EXAMPLE = "cryoresdl plot slices results --axis y --format svg"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    from ...results.figures import (
-        drawing,
-        figure_catalogue,
-        volume_slices,  # half a second: only when this command runs
-    )
+    from ...results.figures import drawing, figure_catalogue  # half a second: only when this command runs
+    from ...results.figures.slices import volume_slices
 
     kinds = "\n".join(f"  {name:14s} {kind.help}" for name, kind in figure_catalogue.FIGURE_KINDS.items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -76,12 +73,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
     """Another slice than the one that was asked for must not be drawn in its place."""
-    from ...results.figures import figure_catalogue
+    from ...results.figures.slices import folder_slices
 
     if args.slice is None:
         return
-    for kind in [kind for kind in kinds if kind in figure_catalogue.SLICE_KINDS]:
-        figure = figure_catalogue.slices_from_folder(opened, kind, args.axis)
+    for kind in [kind for kind in kinds if kind in folder_slices.SLICE_KINDS]:
+        figure = folder_slices.slices_from_folder(opened, kind, args.axis)
         if figure is not None and args.slice > figure.count:
             raise InputError(
                 f"--slice {args.slice} is outside the box; along {args.axis} there are slices 1 to {figure.count}."

@@ -1,4 +1,4 @@
-"""Figures that compare local-resolution volumes, and the FSC."""
+"""Figures that compare local-resolution volumes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ...base import resolution_terms
 from ...base.resolution_terms import estimated
 from ..foreign_volumes import Inside, only_estimates
-from .colours import _SOURCE_COLORS, EMPTY
-from .drawing import _figure, _finish, _name_axes, _plain, missing
-
-
-def agreement_matrix(names: Sequence[str], matrix: Sequence[Sequence[float]], title: str = "") -> Figure:
-    """Pairwise agreement of methods, for example Cohen's kappa or Spearman's rho (-1 to 1)."""
-    return agreement_matrices(names, {title or "agreement (1 = the same)": matrix})
+from .colours import EMPTY
+from .drawing import _figure, _finish, _name_axes, _plain
 
 
 def agreement_matrices(names: Sequence[str], tables: Mapping[str, Any], title: str = "") -> Figure:
@@ -57,14 +51,6 @@ def agreement_matrices(names: Sequence[str], tables: Mapping[str, Any], title: s
         figure.colorbar(image, ax=ax, shrink=0.75, extend=extend).ax.tick_params(labelsize=8)
         ax.set_title(measure, fontsize=10, parse_math=False)
     return _finish(figure, axes, title)
-
-
-def comparison_scatter(
-    first: np.ndarray, second: np.ndarray, names: Tuple[str, str] = ("first", "second"), title: str = ""
-) -> Figure:
-    """Voxel-by-voxel density of two local-resolution volumes (A), where both have an estimate."""
-    figure = scatter_grid({names[0]: first, names[1]: second}, title=title)
-    return figure if figure is not None else missing(_nothing_in_common(*names), title)
 
 
 def scatter_grid(
@@ -159,58 +145,3 @@ def _scatter_panel(
 
 def _nothing_in_common(first: str, second: str) -> str:
     return f"{first} and {second} have no estimated voxel in common."
-
-
-def fsc_curve(
-    frequency: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
-    cutoffs: Mapping[str, float] | None = None,
-    title: str = "",
-) -> Figure:
-    """Fourier shell correlation against spatial frequency.
-
-    Args:
-        frequency: shell frequencies in 1/A.
-        curves: name -> correlation per shell.
-        cutoffs: name -> resolution in A, marked.
-        title: heading.
-    """
-    figure = _figure(6.4, 4.4)
-    ax: Any = figure.subplots()
-    for (name, values), color in zip(curves.items(), _SOURCE_COLORS):
-        ax.plot(frequency, values, color=color, label=_plain(name))
-    ax.axhline(resolution_terms.FSC_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
-    ax.text(
-        0.01,
-        resolution_terms.FSC_THRESHOLD,
-        " 0.143",
-        transform=ax.get_yaxis_transform(),
-        va="bottom",
-        fontsize=8,
-    )
-    for (name, value), color in zip((cutoffs or {}).items(), _SOURCE_COLORS):
-        ax.axvline(
-            1 / value, color=color, linestyle="--", linewidth=1, label=f"{_plain(name)}: {value:.2f} Å"
-        )
-    ax.set_ylim(min(-0.1, float(np.nanmin([np.nanmin(v) for v in curves.values()]))), 1.05)
-    ax.set_xlim(left=0)
-    _angstroms_above(ax)
-    ax.set_xlabel("spatial frequency (1/Å)", fontsize=9)
-    ax.set_ylabel("Fourier shell correlation", fontsize=9)
-    ax.legend(fontsize=8)
-    ax.grid(alpha=0.3)
-    return _finish(figure, (ax,), title or "Fourier shell correlation")
-
-
-def _angstroms_above(ax: Any) -> None:
-    """The same axis above, read in A."""
-    last = ax.get_xlim()[1]
-    values = [v for v in (50, 20, 10, 7, 5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.6, 1.4, 1.2, 1) if 1 / v <= last]
-    kept: List[float] = []
-    for value in values:
-        if not kept or 1 / value - 1 / kept[-1] > 0.055 * last:
-            kept.append(value)
-    above = ax.secondary_xaxis("top")
-    above.set_xticks([1 / value for value in kept], [f"{value:g}" for value in kept])
-    above.set_xlabel("resolution (Å)", fontsize=9)
-    above.tick_params(labelsize=8)

@@ -11,24 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from ...base import resolution_terms
 from ...base.atomic_files import PathLike
 from .. import result_files
-from ..compared_results import (
-    AGREEMENT,
-    MOST_COMPARED,
-    OURS,
-    _is_own,
-    _pair_of,
-    compared_volumes,
-    histogram_sources,
-    is_number,
-    volumes_agreement,
-)
-from ..measured_model import _calibration_of, _confusion_of, _find, _metrics
+from ..compared_results import compared_volumes
+from ..measured_model import _calibration_of, _confusion_of
 from ..results_folder import (
     CARD_JSON,
     HISTORY_CSV,
@@ -38,25 +26,22 @@ from ..results_folder import (
     TRAINED,
     TRUTH_VOLUME,
     ResultsFolder,
-    Volume,
 )
-from .accuracy_figures import confusion_matrix, reliability, training_curves
-from .class_histogram import class_histogram, cumulative
-from .comparison_figures import agreement_matrices, fsc_curve, scatter_grid
-from .drawing import _plain, missing, save_figure
-from .slices import (
-    Layer,
-    SliceFigure,
-    _difference_layers,
-    _disagreement_layers,
-    _interval_layer,
-    _layers,
-    three_axes,
+from .drawing import missing, save_figure
+from .folder_figures import (
+    _draw_agreement,
+    _draw_axes,
+    _draw_confusion,
+    _draw_curves,
+    _draw_fsc,
+    _draw_histogram,
+    _draw_probabilities,
+    _draw_reliability,
+    _draw_scatter,
+    _draw_slices,
+    _draw_verdict,
 )
-from .verdict_panel import probabilities, verdict_panel, verdict_title
 
-SLICE_KINDS = ("slices", "interval", "disagreement", "difference", "truth")
-"""The kinds that can be moved through; see :func:`slices_from_folder`."""
 STANDARD = ("verdict", "slices", "histogram")
 """The figures that ``validate`` leaves in ``figures/``."""
 
@@ -123,29 +108,6 @@ def from_folder(
     return figure if figure is not None else missing(results.missing(*recipe.needs), title)
 
 
-def slices_from_folder(
-    folder: Any,
-    kind: str = "slices",
-    axis: str = "z",
-    index: int | None = None,
-    pair: Sequence[str] | None = None,
-) -> SliceFigure | None:
-    """A movable slice figure of a results folder, or ``None`` when its volumes are missing.
-
-    Args:
-        folder: path or ``ResultsFolder``.
-        kind: one of ``SLICE_KINDS``.
-        axis: the axis to look along.
-        index: the slice number.
-        pair: of a difference: the names of two of the compared volumes (the first two).
-    """
-    results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
-    layers, reference = _SLICES[kind](results, pair) if kind == "difference" else _SLICES[kind](results)
-    if reference is None or len({layer.data.shape for layer in layers}) > 1:
-        return None
-    return SliceFigure(layers, reference.voxel_size, reference.origin, axis, index)
-
-
 def drawable(folder: Any) -> List[str]:
     """The kinds whose files are all in the folder, in the order of ``KINDS``."""
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
@@ -167,217 +129,6 @@ def write_standard(folder: PathLike) -> List[Path]:
             written.append(save_figure(from_folder(kind, results), target / f"{kind}.png"))
     return written
 
-
-def _slice_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:
-    resolution = results.resolution
-    if resolution is None:
-        return [], None
-    interval, density = results.interval, results.density
-    return (
-        _layers(_like(density, resolution), resolution.data, _like(interval, resolution)),
-        resolution,
-    )
-
-
-def _interval_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:
-    resolution, interval = results.resolution, results.interval
-    if resolution is None or interval is None:
-        return [], None
-    return [
-        Layer("Local resolution", resolution.data, "resolution"),
-        _interval_layer(interval.data),
-    ], resolution
-
-
-def _disagreement_slice_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:
-    spread = results.volume(result_files.DISAGREEMENT)
-    if spread is None:
-        return [], None
-    volumes = {name: volume.data for name, volume in list(compared_volumes(results).items())[:MOST_COMPARED]}
-    layers = _disagreement_layers(volumes, spread.data)
-    density = _like(results.density, spread)
-    return ([Layer("Map", density)] if density is not None else []) + layers, spread
-
-
-def _difference_slice_layers(
-    results: ResultsFolder, pair: Sequence[str] | None = None
-) -> Tuple[List[Layer], Volume | None]:
-    chosen = _pair_of(results, pair)
-    if chosen is None:
-        return [], None
-    (first, a), (second, b) = chosen
-    return _difference_layers((first, second), a.data, b.data), a
-
-
-def _truth_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:
-    density, truth = results.volume(SIMULATED_MAP), results.volume(TRUTH_VOLUME)
-    if density is None or truth is None:
-        return [], None
-    layers = [Layer("Simulated map", density.data), Layer("True local resolution", truth.data, "resolution")]
-    return layers, density
-
-
-def _draw_slices(kind: str) -> Callable[..., Figure | None]:
-    def draw(
-        results: ResultsFolder,
-        axis: str = "z",
-        index: int | None = None,
-        pair: Sequence[str] | None = None,
-        **_: Any,
-    ) -> Figure | None:
-        shown = slices_from_folder(results, kind, axis, index, pair)
-        return shown.figure if shown else None
-
-    return draw
-
-
-def _draw_axes(results: ResultsFolder, **_: Any) -> Figure | None:
-    resolution = results.resolution
-    if resolution is None:
-        return None
-    density = _like(results.density, resolution)
-    return three_axes(density, resolution.data, resolution.voxel_size, resolution.origin)
-
-
-def _draw_verdict(results: ResultsFolder, **_: Any) -> Figure | None:
-    entry = results.classification
-    return None if entry is None else verdict_panel(entry, results.summary)
-
-
-def _draw_probabilities(results: ResultsFolder, **_: Any) -> Figure | None:
-    entry = results.classification
-    return None if entry is None else probabilities(entry.get("probabilities") or {}, verdict_title(entry))
-
-
-def _draw_histogram(results: ResultsFolder, narrow: bool = False, **_: Any) -> Figure | None:
-    sources, voxels = histogram_sources(results)
-    if not sources:
-        return None
-    return class_histogram(sources, voxels, curves=_cumulative_curves(results), narrow=narrow)
-
-
-def _cumulative_curves(results: ResultsFolder) -> Dict[str, Tuple[np.ndarray, np.ndarray]]:
-    """The cumulative curve of every source of the histogram whose volume is there, inside the mask."""
-    own = results.resolution
-    volumes = {} if own is None else {OURS: own}
-    for name, volume in compared_volumes(results).items():
-        if not _is_own(volume, results):
-            volumes[name] = volume
-    found = {}
-    for name, volume in volumes.items():
-        curve = cumulative(volume.data)
-        if curve is not None:
-            found[name] = curve
-    return found
-
-
-def _draw_curves(results: ResultsFolder, **_: Any) -> Figure | None:
-    history = results.table(HISTORY_CSV)
-    return None if history is None else training_curves(history)
-
-
-def _draw_confusion(results: ResultsFolder, **_: Any) -> Figure | None:
-    found = _confusion_of(results)
-    if found is None:
-        known = _metrics(results) is not None
-        return (
-            missing(f"The network's card holds no confusion matrix. {_EVALUATE}", _CONFUSION)
-            if known
-            else None
-        )
-    matrix: Any = found.get("matrix") or found.get("counts") if isinstance(found, dict) else found
-    names = found.get("classes") or found.get("names") if isinstance(found, dict) else None
-    default = resolution_terms.GLOBAL_CLASSES if len(matrix) == 3 else resolution_terms.LOCAL_CLASSES
-    return confusion_matrix(matrix, names or default, _CONFUSION)
-
-
-_CONFUSION = "Confusion matrix, held-out maps"
-_EVALUATE = "'cryoresdl evaluate --data FILE.h5 --model MODEL --out DIR' measures it."
-
-
-def _draw_reliability(results: ResultsFolder, **_: Any) -> Figure | None:
-    title, found = _calibration_of(results)
-    if found is None:
-        text = f"The network's card holds no calibration table, so nothing can be said. {_EVALUATE}"
-        return missing(text, "Calibration") if title else None
-    return reliability_from(found, title)
-
-
-def reliability_from(found: Any, title: str = "") -> Figure | None:
-    """The figure of a ``calibration`` table of metrics or of a model card; ``None`` without bins."""
-    bins = found.get("bins") if isinstance(found, dict) else found
-    if isinstance(bins, list):
-        bins = {key: [b.get(key) for b in bins] for key in ("confidence", "accuracy", "count")}
-    elif isinstance(found, dict) and "confidence" in found:
-        bins = found
-    if not isinstance(bins, dict) or not bins.get("confidence"):
-        return None
-    counts = bins.get("count") or bins.get("counts")
-    kept = [
-        i
-        for i, (c, a) in enumerate(zip(bins["confidence"], bins["accuracy"]))
-        if is_number(c) and is_number(a)
-    ]
-    counted = [counts[i] for i in kept] if counts and is_number(counts[0]) else None
-    error = found.get("ece") if isinstance(found, dict) else None
-    return reliability(
-        [bins["confidence"][i] for i in kept], [bins["accuracy"][i] for i in kept], counted, error, title
-    )
-
-
-_FSC_NAMES = {"masked": "half maps, inside the mask", "unmasked": "half maps, whole box"}
-
-
-def _draw_agreement(results: ResultsFolder, **_: Any) -> Figure | None:
-    tables = {}
-    for measure, title in AGREEMENT.items():
-        names, matrix = volumes_agreement(results.comparison or {}, measure)
-        if names and np.isfinite(np.array(matrix)[~np.eye(len(names), dtype=bool)]).any():
-            tables[title] = matrix
-    if not tables:
-        return None
-    return agreement_matrices(names, tables, "Agreement of the methods, voxel by voxel")
-
-
-def _draw_scatter(results: ResultsFolder, pair: Sequence[str] | None = None, **_: Any) -> Figure | None:
-    volumes = {name: volume.data for name, volume in list(compared_volumes(results).items())}
-    if pair is not None:
-        chosen = _pair_of(results, pair)
-        volumes = {name: volume.data for name, volume in chosen} if chosen else {}
-    if len(volumes) < 2:
-        return None
-    left_out = list(volumes)[MOST_COMPARED:]
-    shown = {name: volumes[name] for name in list(volumes)[:MOST_COMPARED]}
-    title = f"The same voxel by two methods (without {', '.join(left_out)})" if left_out else ""
-    figure = scatter_grid(shown, title=_plain(title, 90))
-    return figure or missing("No two of the volumes have an estimated voxel in common.")
-
-
-def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
-    found = results.json(SIMULATION_JSON)
-    fsc = _find(found, "fsc", "global_fsc")
-    if not isinstance(fsc, dict):
-        return None
-    frequency: Any = fsc.get("frequency") or fsc.get("frequency_per_A") or fsc.get("frequencies_per_A")
-    curves = {
-        _FSC_NAMES.get(str(k), str(k)): v
-        for k, v in fsc.items()
-        if isinstance(v, list) and v is not frequency and len(v) == len(frequency)
-    }
-    cutoffs = fsc.get("cutoffs_A") or {
-        "0.143, expected": found.get("global_fsc0143_A"),
-        "0.143, measured": found.get("measured_fsc0143_masked_A"),
-    }
-    return fsc_curve(frequency, curves, {k: v for k, v in cutoffs.items() if is_number(v) and v > 0})
-
-
-_SLICES: Dict[str, Callable[..., Tuple[List[Layer], Volume | None]]] = {
-    "slices": _slice_layers,
-    "interval": _interval_layers,
-    "disagreement": _disagreement_slice_layers,
-    "difference": _difference_slice_layers,
-    "truth": _truth_layers,
-}
 
 FIGURE_KINDS: Dict[str, Kind] = {
     "verdict": Kind("claim, class, estimate and reasons", _draw_verdict, (result_files.CLASSIFICATION_JSON,)),
@@ -429,8 +180,3 @@ FIGURE_KINDS: Dict[str, Kind] = {
     ),
     "fsc": Kind("Fourier shell correlation of a simulation", _draw_fsc, (SIMULATION_JSON,)),
 }
-
-
-def _like(volume: Volume | None, reference: Volume) -> np.ndarray | None:
-    """The data, if it is on the reference's grid: another map must not be mixed into the picture."""
-    return volume.data if volume is not None and volume.shape == reference.shape else None

@@ -13,7 +13,8 @@ from matplotlib.colors import to_rgb
 
 from ...base import resolution_terms
 from ...base.resolution_terms import estimated
-from ..figures import colours, volume_slices
+from ..figures import colours
+from ..figures.slices import volume_slices
 from ..results_folder import ResultsFolder
 
 BROWSER_SIDE = 144

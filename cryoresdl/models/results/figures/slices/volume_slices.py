@@ -7,7 +7,7 @@ from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
-from ...base.resolution_terms import estimated
+from ....base.resolution_terms import estimated
 
 AXES = ("z", "y", "x")
 _SAMPLES = 200_000

@@ -1,0 +1,251 @@
+"""Slices of a map with local resolution, interval, disagreement or difference over it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, List, Sequence, Tuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ..colours import _TEXT, EMPTY
+from ..drawing import _figure, _plain
+from .slice_layers import Layer, _colorbar, _pixels, _style
+from .volume_slices import AXES, _extent, _known_axis, _plane, best_index, cut, focus
+
+
+class SliceFigure:
+    """Side-by-side slices of volumes on one grid, cheap to move: only pixels change, never the layout.
+
+    Args:
+        layers: the panels, at least one; all volumes have the same box.
+        voxel_size: A per voxel.
+        origin: position (x, y, z) of voxel (0, 0, 0) in A.
+        axis: the axis that the slices are perpendicular to.
+        index: slice number along ``axis``; by default the one with most estimated voxels.
+        title: heading of the figure.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        voxel_size: float,
+        origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
+        axis: str = "z",
+        index: int | None = None,
+        title: str = "",
+    ):
+        self.layers = list(layers)
+        self.shape = tuple(int(n) for n in self.layers[0].data.shape)
+        self.voxel_size = float(voxel_size)
+        self.origin = tuple(float(v) for v in origin)
+        self.title = title
+        self.axis = _known_axis(axis)
+        self.index = self.best_index() if index is None else index
+        self._rows, self._columns = _grid(len(self.layers))
+        self.figure = _figure(3.7 * self._columns + 0.4, 3.5 * self._rows + 0.3)
+        self._styles = [_style(layer) for layer in self.layers]
+        known = [layer for layer in self.layers if layer.kind in ("resolution", "spread")]
+        self.window = focus(known[0].data) if known else tuple((0, n) for n in self.shape)
+        self.images: List[Any] = []
+        self.axes: List[Any] = []
+        self.heading: Any = None
+        self._draw()
+
+    @property
+    def count(self) -> int:
+        """Number of slices along the current axis."""
+        return self.shape[AXES.index(self.axis)]
+
+    def best_index(self) -> int:
+        """The slice along the current axis with most estimated voxels (the middle one without estimates)."""
+        number = AXES.index(self.axis)
+        for layer in self.layers:
+            if layer.kind == "resolution":
+                return best_index(layer.data, self.axis)
+        return self.shape[number] // 2
+
+    def set_index(self, index: int) -> int:
+        """Show slice ``index``, moved into the box; returns the slice shown."""
+        self.index = int(min(max(index, 0), self.count - 1))
+        for layer, image in zip(self.layers, self.images):
+            image.set_data(_pixels(cut(layer.data, self.axis, self.index), layer.kind))
+        self.heading.set_text(self._heading())
+        return self.index
+
+    def set_axis(self, axis: str, index: int | None = None) -> None:
+        """Look along another axis."""
+        self.axis = _known_axis(axis)
+        self.index = self.best_index() if index is None else index
+        self._draw()
+
+    def _heading(self) -> str:
+        number = AXES.index(self.axis)
+        position = self.origin[2 - number] + self.index * self.voxel_size
+        where = f"slice {self.index + 1} of {self.count} along {self.axis} ({self.axis} = {position:.1f} Å)"
+        return f"{self.title}: {where}" if self.title else where
+
+    def _draw(self) -> None:
+        self.index = int(min(max(self.index, 0), self.count - 1))
+        self.figure.clear()
+        grid: Any = self.figure.subplots(self._rows, self._columns, squeeze=False)
+        self.axes, self.images = list(grid.ravel()[: len(self.layers)]), []
+        for ax in grid.ravel()[len(self.layers) :]:
+            ax.axis("off")
+        across, up = _plane(self.axis)
+        extent = _extent(self.shape, self.voxel_size, self.origin, self.axis)
+        for number, (ax, layer, style) in enumerate(zip(self.axes, self.layers, self._styles)):
+            pixels = _pixels(cut(layer.data, self.axis, self.index), layer.kind)
+            ax.set_facecolor(EMPTY)
+            image = ax.imshow(
+                pixels,
+                origin="lower",
+                extent=extent,
+                interpolation="nearest",
+                cmap=style.cmap,
+                norm=style.norm,
+            )
+            self.images.append(image)
+            self._zoom(ax)
+            ax.set_title(_plain(layer.title, 36), fontsize=10)
+            ax.set_xlabel(f"{across} (Å)", fontsize=9)
+            ax.set_ylabel(f"{up} (Å)" if number % self._columns == 0 else "", fontsize=9)
+            ax.tick_params(labelsize=8)
+            ax.xaxis.set_major_locator(MaxNLocator(5))
+            ax.yaxis.set_major_locator(MaxNLocator(5))
+        for together in self._bars():
+            layer = self.layers[together[-1]]
+            axes = [self.axes[number] for number in together]
+            label = self._styles[together[-1]].label
+            _colorbar(self.figure, self.images[together[-1]], axes, layer.kind, label)
+        self.heading = self.figure.suptitle(self._heading(), fontsize=10, color=_TEXT)
+
+    def _bars(self) -> List[List[int]]:
+        """The panels that share a colour bar: resolutions beside each other have one scale, so one bar will do."""
+        shared: List[List[int]] = []
+        for number, layer in enumerate(self.layers):
+            left = self.layers[number - 1] if number % self._columns else None
+            if left is not None and layer.kind == left.kind == "resolution":
+                shared[-1].append(number)
+            else:
+                shared.append([number])
+        return shared
+
+    def _zoom(self, ax: Any) -> None:
+        """Show the molecule, not the empty box around it; the toolbar can zoom out."""
+        _show_window(ax, self.window, self.axis, self.voxel_size, self.origin)
+
+
+def _grid(panels: int) -> Tuple[int, int]:
+    """Rows and columns of so many panels: one row of up to four, then two."""
+    return (1, panels) if panels <= 4 else (2, math.ceil(panels / 2))
+
+
+def _show_window(
+    ax: Any, window: Sequence[Tuple[int, int]], axis: str, voxel_size: float, origin: Sequence[float]
+) -> None:
+    """Limit the axes of a slice to first and last + 1 voxels along (z, y, x)."""
+    sides = []
+    for name in _plane(axis):
+        number = "zyx".index(name)
+        start = origin[2 - number] - 0.5 * voxel_size
+        sides.append(tuple(start + edge * voxel_size for edge in window[number]))
+    ax.set_xlim(*sides[0])
+    ax.set_ylim(*sides[1])
+
+
+def three_axes(
+    density: np.ndarray | None,
+    resolution: np.ndarray,
+    voxel_size: float,
+    origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Figure:
+    """The best slice along z, y and x: the map above, its local resolution below."""
+    rows = [Layer("Map", density)] if density is not None else []
+    rows.append(Layer("Local resolution", resolution, "resolution"))
+    figure = _figure(10.5, 3.2 * len(rows) + 0.2)
+    grid: Any = figure.subplots(len(rows), 3, squeeze=False)
+    window = focus(resolution)
+    for line, layer in zip(grid, rows):
+        style = _style(layer)
+        for ax, axis in zip(line, AXES):
+            index = best_index(resolution, axis)
+            across, up = _plane(axis)
+            ax.set_facecolor(EMPTY)
+            image = ax.imshow(
+                _pixels(cut(layer.data, axis, index), layer.kind),
+                origin="lower",
+                extent=_extent(resolution.shape, voxel_size, origin, axis),
+                interpolation="nearest",
+                cmap=style.cmap,
+                norm=style.norm,
+            )
+            _show_window(ax, window, axis, voxel_size, origin)
+            position = origin[2 - AXES.index(axis)] + index * voxel_size
+            ax.set_title(f"{layer.title}, {axis} = {position:.1f} Å", fontsize=10)
+            ax.set_xlabel(f"{across} (Å)", fontsize=9)
+            ax.set_ylabel(f"{up} (Å)", fontsize=9)
+            ax.tick_params(labelsize=8)
+        _colorbar(figure, image, list(line), layer.kind, style.label)
+    return figure
+
+
+class MaskFigure(SliceFigure):
+    """The map, and the map low-passed, on one slice with a mask over both, for choosing the mask's threshold.
+
+    Args:
+        density: the map (z, y, x).
+        smooth: what is cut, on the same grid.
+        voxel_size: A per voxel.
+        origin: position (x, y, z) of voxel (0, 0, 0) in A.
+    """
+
+    def __init__(
+        self,
+        density: np.ndarray,
+        smooth: np.ndarray,
+        voxel_size: float,
+        origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ):
+        self.smooth = smooth
+        self.threshold = math.inf
+        self.mask: np.ndarray | None = None
+        layers = [Layer("Map, with the mask in blue", density), Layer("The same, low-passed", smooth)]
+        super().__init__(layers, voxel_size, origin)
+
+    def _draw(self) -> None:
+        super()._draw()
+        self._covers = []
+        for ax, image in zip(self.axes, list(self.images)):
+            blue = np.zeros((*image.get_array().shape, 4), np.float32)
+            options = {"origin": "lower", "extent": image.get_extent(), "interpolation": "nearest"}
+            self._covers.append(ax.imshow(blue, **options))
+        self.images += self._covers
+        self._cover()
+
+    def set_index(self, index: int) -> int:
+        """Show slice ``index``, moved into the box; returns the slice shown."""
+        shown = super().set_index(index)
+        self._cover()
+        return shown
+
+    def set_threshold(self, threshold: float) -> None:
+        """Show what lies above ``threshold`` of the low-passed map."""
+        self.threshold, self.mask = float(threshold), None
+        self._cover()
+
+    def set_mask(self, mask: np.ndarray) -> None:
+        """Show a mask (bool, z, y, x) until the threshold is moved."""
+        self.mask = mask
+        self._cover()
+
+    def _cover(self) -> None:
+        if self.mask is not None:
+            inside = cut(self.mask, self.axis, self.index)
+        else:
+            inside = cut(self.smooth, self.axis, self.index) > self.threshold
+        cover = np.zeros((*inside.shape, 4), np.float32)
+        cover[inside] = (0.0, 0.45, 0.7, 0.45)
+        for image in self._covers:
+            image.set_data(cover)
