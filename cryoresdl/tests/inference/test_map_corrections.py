@@ -345,7 +345,8 @@ def calibrated(tmp_path_factory):
     plain = save_local_model(folder / "plain.cryoresdl", (4, 6, 8))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(correction_networks, "LEAST_TRAINING_MAPS", 4)
-        patch.setattr(width_calibration, "LEAST_MAPS", 2)
+        for module in (width_calibration, correction_networks):
+            patch.setattr(module, "LEAST_MAPS", 2)
         patch.setattr(correction_networks, "CORRECTION_MEMBERS", 2)
         for recipe in (correction_networks.SHIFT_RECIPE, correction_networks.WIDTH_RECIPE):
             patch.setattr(recipe, "epochs", 20)
