@@ -24,14 +24,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from pictures_shots import MEASURED, draw
+
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 SAMPLE = ROOT / "cryoresdl" / "data"
 PROJECT = "Guide"
 STRUCTURES = ("1a3c", "1a82", "1agy", "1dix", "1ema", "1gcq_r_u")
 TRIPLES = 10
-MEASURED = "measured"
-"""Folder below the project with the shipped local network's confusion matrix."""
 SCREEN = (1600, 1100)
 
 
@@ -61,8 +61,6 @@ def main():
     out = Path(options.out or IMAGES).absolute()
     out.mkdir(parents=True, exist_ok=True)
     only = options.only or (None if options.out else shown_in_the_guide())
-    from pictures_shots import draw  # needs the environment of settle_in
-
     return draw(runs, out, only)
 
 

@@ -5,6 +5,8 @@ import time
 import traceback
 from pathlib import Path
 
+MEASURED = "measured"
+"""Folder below the project with the shipped local network's confusion matrix."""
 WIDEST = 1300
 SMALL, LARGEST = 45_000, 120_000
 """Bytes: a picture that is small keeps all its colours; none of the guide's is larger than the second."""
@@ -271,8 +273,6 @@ class Studio:
 
     def confusion(self):
         """What the shipped local network mixes up, on maps of this project."""
-        from pictures import MEASURED
-
         return picture_of("confusion", Path(self.project.path, MEASURED))
 
     def report(self, label, width, height):

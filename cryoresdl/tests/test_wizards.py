@@ -13,12 +13,10 @@ from pyworkflow.project import Manager  # noqa: E402
 from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
-from cryoresdl.models.base.errors import CryoResError
-from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
-from cryoresdl.models.networks import paper_networks
+from cryoresdl.models.base.errors import CryoResError  # noqa: E402
+from cryoresdl.models.maps import automatic_mask, density_map, mrc_reader, mrc_writer  # noqa: E402
+from cryoresdl.models.networks import paper_networks  # noqa: E402
 from cryoresdl.models.results.figures.slices import slice_figure  # noqa: E402
-
-# noqa: E402
 from cryoresdl.tests.helpers import virtual_screen  # noqa: E402
 from cryoresdl.tests.helpers.virtual_screen import settle  # noqa: E402
 from cryoresdl.wizards import tools, wizards  # noqa: E402
@@ -80,25 +78,34 @@ def test_every_wizard_finds_its_parameters():
 
 
 def test_mask_keeps_the_molecule_without_specks_and_grows_it():
-    density = two_balls()
-    smooth = tools.lowpass(density)
-    mask = tools.threshold_mask(smooth, 0.5, density.voxel_size)
+    low = automatic_mask.low_passed(two_balls())
+    mask = low.above(0.5)
     assert mask[20, 20, 20] and not mask[2, 2, 2]
     grown = mask.sum() / (4 / 3 * np.pi * 11**3)
     assert 1.2 < grown < 2.5
-    assert not tools.threshold_mask(smooth, 99.0, 2.0).any()
+    assert not low.above(99.0).any()
+
+
+@pytest.mark.parametrize("voxel", [1.0, 2.0])
+def test_at_the_automatic_threshold_the_wizards_mask_is_the_automatic_one(voxel):
+    density = two_balls(voxel=voxel)
+    mask, info = automatic_mask.auto_mask(density)
+    low = automatic_mask.low_passed(density)
+    assert mask.any() and np.array_equal(low.above(info["threshold"]), mask)
+    assert low.whole().shape == density.data.shape
 
 
 def test_mask_figure_covers_what_lies_above_the_threshold():
     density = two_balls()
-    smooth = tools.lowpass(density)
+    low = automatic_mask.low_passed(density)
+    smooth = low.whole()
     figure = slice_figure.MaskFigure(density.data, smooth, 2.0)
     figure.set_index(20)
     figure.set_threshold(0.5)
     assert all(np.array_equal(cover, smooth[20] > 0.5) for cover in covered(figure))
     figure.set_axis("x", 4)
     assert all(np.array_equal(cover, smooth[:, :, 4] > 0.5) for cover in covered(figure))
-    mask = tools.threshold_mask(smooth, 0.5, 2.0)
+    mask = low.above(0.5)
     figure.set_mask(mask)
     figure.set_index(5)
     assert all(np.array_equal(cover, mask[:, :, 5]) for cover in covered(figure))
@@ -131,14 +138,14 @@ def test_mask_window_uses_the_threshold_of_the_slider(form, screen):
     assert "threshold 0.8 " in dialog._note.cget("text")
     settle(screen, 0.8)
     # When the slider rests, the mask that will be used is shown, and its size is told.
-    wanted = tools.threshold_mask(dialog.smooth, 0.8, 2.0)
+    wanted = dialog.lowPassed.above(0.8)
     assert np.array_equal(covered(dialog.slices)[0], wanted[dialog.slices.index])
     assert "%.1f %% of the box in the mask" % (100 * wanted.mean()) in dialog._note.cget("text")
     dialog.use()
     pointer = form.values["inputMask"]
     assert (
         mrc_reader.read_mask(pointer.get().getFileName(), two_balls()).sum()
-        == tools.threshold_mask(dialog.smooth, 0.8, 2.0).sum()
+        == dialog.lowPassed.above(0.8).sum()
     )
 
 

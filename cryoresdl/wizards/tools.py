@@ -5,52 +5,17 @@ from __future__ import annotations
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
-from scipy import ndimage
 
 from ..models.base import machine
-from ..models.maps.automatic_mask import MASK_GROW_A, MASK_LOWPASS_A, MASK_PART_OF_LARGEST
 from ..models.maps.density_map import DensityMap
 from ..models.networks import paper_networks
 
 DALTON_PER_A3 = 0.81
 """Of protein, packed (Matthews' partial specific volume of 0.74 ml/g)."""
-BYTES_PER_NUMBER = 4
-FEATURE_MAPS = {paper_networks.DNN: 1, paper_networks.CNN: 80, paper_networks.UNET: 500}
-"""Copies of the input that a training step keeps in memory, as in the engine's own check before a training."""
-PAPER_BATCH = {paper_networks.DNN: 150, paper_networks.CNN: 75, paper_networks.UNET: 32}
 START_BYTES, BYTES_PER_BOX_VOXEL, BYTES_PER_REGION_VOXEL, REGION_MARGIN = 200e6, 28, 40, 16
 """Upper bound of the memory of a validation, as ``benchmarks/inference_speed.py`` measures it."""
 USABLE = 0.7
 """Part of the free memory that a training may plan with."""
-
-
-def lowpass(density: DensityMap) -> np.ndarray:
-    """The map low-passed to ``MASK_LOWPASS_A`` (at least four voxels), float32 (z, y, x)."""
-    cut = max(MASK_LOWPASS_A, 4 * density.voxel_size)
-    # A Gaussian whose Fourier transform is 1/2 at the cut-off, as in the automatic mask.
-    sigma = cut / (2 * np.pi) * np.sqrt(2 * np.log(2)) / density.voxel_size
-    return ndimage.gaussian_filter(density.data, sigma, mode="nearest", truncate=3.0)
-
-
-def threshold_mask(smooth: np.ndarray, threshold: float, voxel_size: float) -> np.ndarray:
-    """The mask of a threshold: what lies above it, less small specks, grown by ``MASK_GROW_A``.
-
-    Args:
-        smooth: low-passed map (z, y, x).
-        threshold: in its units.
-        voxel_size: A.
-
-    Returns:
-        bool (z, y, x); empty when nothing lies above the threshold.
-    """
-    labels, count = ndimage.label(smooth > threshold)
-    if not count:
-        return np.zeros(smooth.shape, bool)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    kept = (sizes >= MASK_PART_OF_LARGEST * sizes.max())[labels]
-    steps = int(round(MASK_GROW_A / voxel_size))
-    return ndimage.binary_dilation(kept, iterations=steps) if steps else kept
 
 
 def sampling_report(density: DensityMap, rate: float, mask: np.ndarray) -> List[str]:
@@ -126,10 +91,8 @@ def batch_suggestion(network: str, width: float, side: int | None, free: int | N
         ``batch`` (0: not even one fits) and ``text``, the reason in a sentence.
     """
     description = paper_networks.describe_network(network, width, side)
-    side = description["config"]["side"]
-    fixed = 5 * BYTES_PER_NUMBER * paper_networks.parameter_count(description)
-    each = BYTES_PER_NUMBER * side**3 * (1 + FEATURE_MAPS[network] * width)
-    most = PAPER_BATCH[network]
+    fixed, each = paper_networks.training_memory(description)
+    most = paper_networks.PAPER_BATCH[network]
     if free is None:
         return {"batch": most, "text": f"The free memory is not known; the paper used {most}."}
     fits = int((USABLE * free - fixed) // each)

@@ -2,6 +2,7 @@
 
 import os
 import tkinter as tk
+from dataclasses import replace
 from tkinter import ttk
 
 import numpy as np
@@ -61,13 +62,18 @@ class MaskDialog(SliceView):
 
     def __init__(self, form, density):
         self.form, self.density = form, density
-        self.smooth = tools.lowpass(density)
+        self.lowPassed = automatic_mask.low_passed(density)
         _, info = automatic_mask.auto_mask(density)
+        start = info["threshold"]
+        if info["inverted"]:
+            self.lowPassed = replace(self.lowPassed, values=-self.lowPassed.values)
+            start = -start
+        self.smooth = self.lowPassed.whole()
         figure = slice_figure.MaskFigure(density.data, self.smooth, density.voxel_size, density.offset())
         super().__init__(figure, "Mask", form.root)
         low, high = np.percentile(self.smooth, (50, 99.95))
         self._range = (float(low), float(high))
-        self._start = float(np.clip(info["threshold"], low, high))
+        self._start = float(np.clip(start, low, high))
         self._note = self._threshold = self._later = None
         self.show()
 
@@ -108,12 +114,11 @@ class MaskDialog(SliceView):
 
     def _describe(self, part, where):
         text = "threshold %.4g of the map low-passed to %.0f Å: %.1f %% of the box %s"
-        cut = max(automatic_mask.MASK_LOWPASS_A, 4 * self.density.voxel_size)
-        self._note.configure(text=text % (self.slices.threshold, cut, part, where))
+        self._note.configure(text=text % (self.slices.threshold, self.lowPassed.cutoff_A, part, where))
 
     def getMask(self):
-        """The mask of the threshold shown: specks removed, grown by a few A."""
-        return tools.threshold_mask(self.smooth, self.slices.threshold, self.density.voxel_size)
+        """The mask of the threshold shown, made as the automatic one: specks removed, grown by a few A."""
+        return self.lowPassed.above(self.slices.threshold)
 
     def use(self):
         """Import the mask into the project as a run of its own, and set the form's parameter to it."""

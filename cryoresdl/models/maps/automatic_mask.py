@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,48 @@ _WORK_BOX = 160
 _INVERTED = 1.5
 
 
+@dataclass(frozen=True)
+class LowPassedMap:
+    """A map as the automatic mask sees it: binned where that loses nothing, levelled and low-passed.
+
+    Attributes:
+        values: float32 on the binned grid (z, y, x).
+        factor: voxels of the map per binned voxel, along each axis.
+        voxel_size: of the binned grid, in A.
+        cutoff_A: where the low-pass halves the amplitude.
+        shape: of the map itself (z, y, x).
+    """
+
+    values: np.ndarray
+    factor: int
+    voxel_size: float
+    cutoff_A: float
+    shape: tuple[int, ...]
+
+    def whole(self) -> np.ndarray:
+        """The low-passed map on the map's own grid, float32 (z, y, x)."""
+        return _interpolated(self.values, self.factor, self.shape)
+
+    def above(self, threshold: float) -> np.ndarray:
+        """The mask of a threshold: specks dropped, gaps and holes closed, grown; bool on the map's own grid."""
+        found = _grown(_large_blobs(self.values > threshold), self.voxel_size)
+        return _unbinned(found, self.factor, self.shape)
+
+
+def low_passed(density: DensityMap) -> LowPassedMap:
+    """Low-pass a map for its mask, after taking back what sharpening has raised."""
+    from scipy import ndimage
+
+    factor = _bin_factor(density)
+    voxel = density.voxel_size * factor
+    cutoff = max(MASK_LOWPASS_A, 4 * density.voxel_size)
+    # A Gaussian whose Fourier transform is 1/2 at the cut-off.
+    sigma = cutoff / (2 * math.pi) * math.sqrt(2 * math.log(2)) / voxel
+    binned = _unsharpened(_binned(density.data, factor))
+    smooth = ndimage.gaussian_filter(binned, sigma, mode="nearest", truncate=3.0)
+    return LowPassedMap(smooth, factor, voxel, cutoff, tuple(density.data.shape))
+
+
 def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     """Find the molecule.
 
@@ -54,16 +97,9 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
         ``threshold`` (density of the low-passed map), ``lowpass_A``, ``background``, ``noise``, ``contrast`` (the
         peak above the background over the noise), ``inverted`` and ``warnings``.
     """
-    from scipy import ndimage
-
-    factor = _bin_factor(density)
-    voxel = density.voxel_size * factor
-    lowpass = max(MASK_LOWPASS_A, 4 * density.voxel_size)
-    # A Gaussian whose Fourier transform is 1/2 at the cut-off.
-    sigma = lowpass / (2 * math.pi) * math.sqrt(2 * math.log(2)) / voxel
-    binned = _unsharpened(_binned(density.data, factor))
-    smooth = ndimage.gaussian_filter(binned, sigma, mode="nearest", truncate=3.0)
-    support = _earlier_mask(density.data, factor)
+    low_pass = low_passed(density)
+    smooth = low_pass.values
+    support = _earlier_mask(density.data, low_pass.factor)
     warnings: list[str] = []
     values = smooth[support]
     low, middle, high = (float(q) for q in np.percentile(values, (0.1, 50.0, 99.9)))
@@ -73,7 +109,7 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
         warnings.append("The contrast seems inverted (the molecule is darker than the background).")
     background, noise = _background(smooth, support)
     threshold = max(background + MASK_SIGMAS * noise, background + MASK_PEAK_PART * (high - background))
-    found = _grown(_large_blobs((smooth > threshold) & support), voxel)
+    found = _grown(_large_blobs((smooth > threshold) & support), low_pass.voxel_size)
     method = "threshold"
     if not support.all():
         found &= support
@@ -83,7 +119,7 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     if not found.any():
         found, method = support, "nonzero"
         warnings.append("No molecule stands out from the noise: the whole box is taken; give a mask.")
-    mask = _unbinned(found, factor, density.data.shape)
+    mask = _unbinned(found, low_pass.factor, low_pass.shape)
     if not mask.any():
         mask = np.ones(density.data.shape, bool)
     return mask, {
@@ -91,7 +127,7 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
         "method": method,
         "voxels": int(mask.sum()),
         "threshold": -threshold if inverted else threshold,
-        "lowpass_A": lowpass,
+        "lowpass_A": low_pass.cutoff_A,
         "background": -background if inverted else background,
         "noise": noise,
         "contrast": round((high - background) / noise, 2) if method == "threshold" and noise > 0 else None,
@@ -241,11 +277,15 @@ def _grown(mask: np.ndarray, voxel: float) -> np.ndarray:
 
 def _unbinned(mask: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
     """The binned mask on the full grid: linear between the centres of the cubes, cut at one half."""
+    return mask if factor == 1 else _interpolated(mask.astype(np.float32), factor, shape) >= 0.5
+
+
+def _interpolated(values: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of the binned grid on the full one, linear between the centres of the cubes."""
     if factor == 1:
-        return mask
-    values = mask.astype(np.float32)
+        return values
     for axis, size in enumerate(shape):
-        last = mask.shape[axis] - 1
+        last = values.shape[axis] - 1
         place = np.clip((np.arange(size) - (factor - 1) / 2) / factor, 0, last)
         below = np.minimum(place.astype(int), max(0, last - 1))
         part = (place - below).astype(np.float32)
@@ -254,4 +294,4 @@ def _unbinned(mask: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarr
         part = part.reshape(form)
         above = np.minimum(below + 1, last)
         values = np.take(values, below, axis) * (1 - part) + np.take(values, above, axis) * part
-    return values >= 0.5
+    return values

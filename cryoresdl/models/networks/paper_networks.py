@@ -25,6 +25,10 @@ MAP_SIDE = 64
 PATCH_SIDE = 16
 """Side of the U-Net's patches in voxels (paper, section 4.1)."""
 CNN_DROPOUT, UNET_DROPOUT = 0.4, 0.5
+PAPER_BATCH = {DNN: 150, CNN: 75, UNET: 32}
+"""Examples per step (paper, sections 4.3-4.5)."""
+_FEATURE_MAPS = {DNN: 1, CNN: 80, UNET: 500}
+"""Copies of the input that a training step keeps in memory at width 1."""
 _DNN_UNITS = (1000, 100)
 _CNN_FILTERS, _CNN_KERNELS, _CNN_UNITS = (32, 64, 128), (7, 5, 5), 1024
 _UNET_LEFT = ((64, 128), (128, 256), (256, 512), (512, 1024))
@@ -105,6 +109,18 @@ def _unet_shapes(conv: Any, width: float) -> None:
 def parameter_count(network: Dict[str, Any]) -> int:
     """Number of trained parameters of a network, without building it."""
     return sum(int(np.prod(shape)) for shape in weight_shapes(network).values())
+
+
+def training_memory(network: Dict[str, Any], copies_of_weights: int = 5) -> Tuple[int, int]:
+    """Bytes that a training takes, roughly: for the weights, and for every example of a batch.
+
+    Args:
+        network: as `describe_network` gives it.
+        copies_of_weights: weights, gradients and what the optimizer keeps; 5 for Adam.
+    """
+    config = network["config"]
+    copies = 1 + _FEATURE_MAPS[network["name"]] * config["width"]
+    return 4 * copies_of_weights * parameter_count(network), int(4 * config["side"] ** 3 * copies)
 
 
 def build_paper_network(network: Dict[str, Any], bfloat16: bool = False) -> Any:

@@ -41,9 +41,11 @@ class EpochRecipe:
 
 
 PAPER_RECIPES = {
-    paper_networks.DNN: EpochRecipe("sgd", 0.01, 150, 1000, 50),
-    paper_networks.CNN: EpochRecipe("sgd", 0.01, 75, 1500, None),
-    paper_networks.UNET: EpochRecipe("adam", 0.001, 32, 5000, 1000),
+    paper_networks.DNN: EpochRecipe("sgd", 0.01, paper_networks.PAPER_BATCH[paper_networks.DNN], 1000, 50),
+    paper_networks.CNN: EpochRecipe("sgd", 0.01, paper_networks.PAPER_BATCH[paper_networks.CNN], 1500, None),
+    paper_networks.UNET: EpochRecipe(
+        "adam", 0.001, paper_networks.PAPER_BATCH[paper_networks.UNET], 5000, 1000
+    ),
 }
 """The paper's hyper-parameters (sections 4.3-4.5). It gives no cap for the DNN (stopped after 90 epochs) and
 the U-Net (1172 and 1060); 1000 and 5000 are ours and lie beyond where early stopping acts."""

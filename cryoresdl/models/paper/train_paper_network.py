@@ -171,14 +171,13 @@ def _stepper(options: PaperTrainingOptions, network: Dict[str, Any], data: Datas
 
 def _memory(options: PaperTrainingOptions, network: Dict[str, Any], examples: Any) -> int:
     """Bytes that training takes at its peak, roughly; said before it is too late."""
-    weights = 4 * paper_networks.parameter_count(network)
-    batch = options.recipe.batch * 4 * network["config"]["side"] ** 3
     if options.kind == "dnn" and options.solver == "gram":
         turned = len(examples) * options.orientations
         small = 4 * len(examples) * turned + 16 * turned * 1000
-        return 3 * weights + small + 2048 * 4 * network["config"]["side"] ** 3
-    feature_maps = {"dnn": 1, "cnn": 80, "unet": 500}[options.kind] * network["config"]["width"]
-    return int(weights * (5 if options.recipe.optimizer == "adam" else 4) + batch * (1 + feature_maps))
+        weights, _ = paper_networks.training_memory(network, 3)
+        return weights + small + 2048 * 4 * network["config"]["side"] ** 3
+    weights, each = paper_networks.training_memory(network, 5 if options.recipe.optimizer == "adam" else 4)
+    return weights + options.recipe.batch * each
 
 
 def _identity(options: PaperTrainingOptions, network: Dict[str, Any], data: DatasetFile) -> Dict[str, Any]:
