@@ -130,7 +130,7 @@ class ProtCryoResValidate(ValidatedSets):
 
     def _volumeErrors(self, volume):
         """What is wrong with one volume, its mask and the volumes to compare with."""
-        from ..models.maps import mrc_reader
+        from ..models.maps import mask_reader, mrc_reader
 
         if not os.path.isfile(fileOf(volume)):
             return ["The file of the volume, %s, is missing." % volume.getFileName()]
@@ -144,7 +144,7 @@ class ProtCryoResValidate(ValidatedSets):
             return errors
         mask = self.inputMask.get()
         if mask is not None and not needsConversion(mask):
-            errors += inputErrors(mrc_reader.read_mask, fileOf(mask), density[0])
+            errors += inputErrors(mask_reader.read_mask, fileOf(mask), density[0])
         for name in COMPARED:
             other = getattr(self, name).get()
             if other is not None:

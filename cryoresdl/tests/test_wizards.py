@@ -14,7 +14,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
 from cryoresdl.models.base.errors import CryoResError  # noqa: E402
-from cryoresdl.models.maps import automatic_mask, density_map, mrc_reader, mrc_writer  # noqa: E402
+from cryoresdl.models.maps import automatic_mask, density_map, mask_reader, mrc_writer  # noqa: E402
 from cryoresdl.models.networks import paper_networks  # noqa: E402
 from cryoresdl.models.results.figures.slices import slice_figure  # noqa: E402
 from cryoresdl.tests.helpers import virtual_screen  # noqa: E402
@@ -124,7 +124,7 @@ def test_mask_becomes_a_run_of_the_project(project, tmp_path):
     mrc_writer.write_volume(path, (density.data > 0.5).astype(np.int8), density)
     run = wizards.importMask(project, path, 2.0, 0.5)
     assert run.outputMask.getSamplingRate() == 2.0 and run.getObjLabel() == "mask above 0.5"
-    assert mrc_reader.read_mask(run.outputMask.getFileName(), density).sum() == (density.data > 0.5).sum()
+    assert mask_reader.read_mask(run.outputMask.getFileName(), density).sum() == (density.data > 0.5).sum()
 
 
 def test_mask_window_uses_the_threshold_of_the_slider(form, screen):
@@ -144,7 +144,7 @@ def test_mask_window_uses_the_threshold_of_the_slider(form, screen):
     dialog.use()
     pointer = form.values["inputMask"]
     assert (
-        mrc_reader.read_mask(pointer.get().getFileName(), two_balls()).sum()
+        mask_reader.read_mask(pointer.get().getFileName(), two_balls()).sum()
         == dialog.lowPassed.above(0.8).sum()
     )
 

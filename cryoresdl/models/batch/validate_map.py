@@ -65,7 +65,7 @@ def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict
         InputError: bad input.
     """
     from ..inference import global_resolution, local_resolution
-    from ..maps import mrc_reader
+    from ..maps import mask_reader, mrc_reader
     from ..results import result_files
 
     start = time.perf_counter()
@@ -77,12 +77,14 @@ def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict
     halves = [
         mrc_reader.read(path, job.voxel_size, "half map") if path else None for path in (job.half1, job.half2)
     ]
-    mask = mrc_reader.read_mask(job.mask, density) if job.mask else None
+    mask = mask_reader.read_mask(job.mask, density) if job.mask else None
     others = {
         title: mrc_reader.read_values(getattr(job, name), density, f"{title} volume")
         for name, title in COMPARED.items()
         if getattr(job, name)
     }
+    for volume in others.values():
+        density.warnings += volume.warnings
     local = entry = None
     ready = time.perf_counter()
     if options.networks != "global":

@@ -17,7 +17,7 @@ from ..base.atomic_files import PathLike
 from ..base.errors import CryoResError, InputError
 from ..base.worker_processes import results_of
 from ..features import band_energies, map_features
-from ..maps import automatic_mask, density_map, mrc_reader
+from ..maps import automatic_mask, density_map, mask_reader, mrc_reader
 from ..simulation import atom_density, imaging_conditions, molecule_signal, realistic_map
 from ..structures.atoms import Atoms, random_rotation
 from ..structures.structure_reader import read_structure
@@ -140,7 +140,7 @@ def item_of_triple(triple: Any, labels: str) -> Dict[str, Any]:
         InputError: unreadable files, boxes that differ, or nothing estimated inside the mask.
     """
     density = mrc_reader.read(triple.map, triple.voxel_size)
-    mask = mrc_reader.read_mask(triple.mask, density)
+    mask = mask_reader.read_mask(triple.mask, density)
     label = mrc_reader.read_values(triple.label, density).data
     found = map_features.compute(density.data, mask, density.voxel_size)
     truth = label_cells(label[found.region], found.mask_cells)
@@ -174,7 +174,7 @@ def item_of_known_map(known: Any) -> Dict[str, Any]:
         InputError: unreadable files, another box, a resolution beyond Nyquist.
     """
     density = mrc_reader.read(known.map, known.voxel_size)
-    mask = mrc_reader.read_mask(known.mask, density) if known.mask else automatic_mask.auto_mask(density)[0]
+    mask = mask_reader.read_mask(known.mask, density) if known.mask else automatic_mask.auto_mask(density)[0]
     if known.resolution < 2 * density.voxel_size:
         raise InputError(
             f"{known.name} cannot reach {known.resolution:g} A with voxels of {density.voxel_size:g} A; "

@@ -87,6 +87,8 @@ def localres(
         result.info["warnings"] += weak
     else:
         result = _paper_localres(density, mask, loaded, timings)
+    result.info["problems"] = density.doubts + result.info.get("problems", [])
+    result.info["warnings"] += density.doubts
     timings["total"] = time.perf_counter() - begun
     result.info["warnings"] += mask_info.get("warnings", [])
     result.info.update(

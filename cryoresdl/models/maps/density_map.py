@@ -22,6 +22,7 @@ class DensityMap:
         nstart: header start indices (x, y, z) in voxels.
         path: the file it came from, or None.
         warnings: sentences for the user about quirks that were put right.
+        doubts: sentences about why no claim on this map can be judged, such as an impossible voxel size.
     """
 
     data: np.ndarray
@@ -30,6 +31,7 @@ class DensityMap:
     nstart: tuple[int, int, int] = (0, 0, 0)
     path: str | None = None
     warnings: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def nyquist(self) -> float:

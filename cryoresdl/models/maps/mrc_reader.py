@@ -1,4 +1,4 @@
-"""Density maps: read, check, write, mask. Every check of a bad map lives here, once.
+"""Density maps and volumes of values: read and check. Every check of a bad map lives here, once.
 
 Arrays are float32 in (z, y, x) order, whatever the file's axis order was; lengths are in angstroms.
 The MRC/CCP4 conventions are those of MRC2014 (Cheng et al., 2015) and of mrcfile's documentation.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import zlib
 
 import numpy as np
@@ -15,16 +16,29 @@ import numpy as np
 from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
 from .density_map import DensityMap, plain_path
-from .mrc_header import HEADER_BYTES, _Header, _read_header
-from .mrc_stream import _open, _read_exactly, _skip, _Stream
+from .mrc_header import (
+    HEADER_BYTES,
+    NOT_MRC,
+    UNEQUAL_EDGES,
+    _Header,
+    _read_header,
+    bytes_after,
+    no_extended_header,
+)
+from .mrc_stream import _open, _read_up_to, _Stream
 
 VOXEL_SIZE_RANGE_A = (0.05, 45.0)
 ANISOTROPY_TOLERANCE = 0.01
 LARGEST_DENSITY = 1e15
 SMALLEST_DENSITY = 1e-15
 """Densities outside this span overflow or vanish when squared in float32; they come from damaged files."""
-SOFT_MASK_LEVEL = 0.5
-"""A mask is what reaches this part of the mask's maximum (soft edges are cut at half height)."""
+FINEST_VOXEL_A = 0.3
+"""No camera and microscope give finer voxels; a smaller number is in nanometres or made up."""
+PLACEHOLDER_VOXEL_A = 1.0
+"""What programs write when they know no voxel size."""
+SECTIONS_RELATED = 0.6
+"""Sections of a volume are alike by at least this part of how far neighbouring columns are."""
+_STACK_NAMES = (".mrcs", ".st")
 
 
 def read(path: PathLike, voxel_size: float | None = None, role: str = "map") -> DensityMap:
@@ -46,8 +60,9 @@ def read(path: PathLike, voxel_size: float | None = None, role: str = "map") -> 
             NaN or infinities, constant, with no, an absurd or an anisotropic voxel size, or too large for the
             memory.
     """
-    density = _load(path, voxel_size, role, voxel_needed=True)
-    _check_values(density.data, _where(path, role))
+    density = load(path, voxel_size, role, voxel_needed=True)
+    _check_values(density.data, where_of(path, role))
+    _doubt_voxel_size(density, voxel_size is not None, path, role)
     return density
 
 
@@ -68,7 +83,7 @@ def read_values(
     Raises:
         InputError: unreadable (see `read`), or of another box than ``like``.
     """
-    values = _load(path, None, role, voxel_needed=False)
+    values = load(path, None, role, voxel_needed=False)
     bad = ~np.isfinite(values.data)
     if bad.any():
         values.data[bad] = 0.0
@@ -76,59 +91,47 @@ def read_values(
             f"{shown(path)}: {int(bad.sum())} voxels are NaN or infinite and count as not estimated."
         )
     if like is not None:
-        _check_box(path, role, values.data.shape, like)
+        check_box(path, role, values.data.shape, like)
+        values.warnings += other_grid(values, like, role)
         values.voxel_size, values.origin, values.nstart = like.voxel_size, like.origin, like.nstart
     return values
 
 
-MASK_RINGING = 0.25
-"""A resampled mask may ring below 0 by less than this part of its maximum; a density map falls further."""
-
-
-def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarray:
-    """Read a mask on the grid of ``like``.
-
-    Soft masks are cut at half of their maximum (`SOFT_MASK_LEVEL`).
-
-    Returns:
-        bool array (z, y, x).
-
-    Raises:
-        InputError: unreadable (see `read`), of another box, holding NaN, empty, or a density map.
-    """
-    mask = _load(path, None, role, voxel_needed=False).data
-    _check_box(path, role, mask.shape, like)
-    top = float(mask.max())
-    if not math.isfinite(top) or not math.isfinite(float(mask.min())):
-        raise InputError(f"{_where(path, role)} holds NaN or infinite voxels; make the mask again.")
-    if top <= 0:
-        raise InputError(f"{_where(path, role)} is empty (no voxel above 0); give another mask or none.")
-    bottom = float(mask.min())
-    if bottom < -MASK_RINGING * top:
-        raise InputError(
-            f"{_where(path, role)} holds values from {bottom:.3g} to {top:.3g}: that is a density map, not a mask (0 "
-            "outside the molecule, above 0 inside); make a mask of it or give none."
-        )
-    return mask >= SOFT_MASK_LEVEL * top
-
-
-def _where(path: PathLike, role: str) -> str:
+def where_of(path: PathLike, role: str) -> str:
+    """What a file is called in messages."""
     return f"The {role} {shown(path)}"
 
 
-def _load(path: PathLike, voxel_size: float | None, role: str, voxel_needed: bool) -> DensityMap:
-    where = _where(path, role)
+def load(
+    path: PathLike, voxel_size: float | None, role: str, voxel_needed: bool, positive: bool = False
+) -> DensityMap:
+    """Read a file with every header quirk put right, but without a look at the values.
+
+    Args:
+        path: the file.
+        voxel_size: A; overrides the header.
+        role: what the file is to the user, for the messages.
+        voxel_needed: whether a missing voxel size is an error.
+        positive: whether values below 0 make no sense, as in a mask: bytes are then unsigned.
+    """
+    where = where_of(path, role)
     plain = plain_path(path)
     try:
         with _open(plain, where) as stream:
             header = _read_header(stream, where)
             data = _read_body(stream, header, where)
+            if stream.compression and header.body_bytes:
+                _name_rest(stream, header, where)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{where} is a damaged archive ({error}); copy or compress it again.") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{where} cannot be read: {reason}; check the path and its permissions.") from error
-    data = _to_zyx(data, header.axes)
+    if header.dtype == np.dtype("i1") and _are_unsigned(data, header.signed, positive):
+        data = data.view(np.uint8)
+    if header.images:
+        _check_volume(data, plain, path, where, header.warnings)
+    data = _to_zyx(data.astype(np.float32, copy=False), header.axes)
     voxel = _voxel_size(header, voxel_size, where, voxel_needed)
     nstart = [0, 0, 0]
     for place, axis in enumerate(header.axes):
@@ -140,13 +143,28 @@ def _load(path: PathLike, voxel_size: float | None, role: str, voxel_needed: boo
         nstart=(nstart[0], nstart[1], nstart[2]),
         path=plain,
         warnings=header.warnings,
+        doubts=header.doubts,
     )
 
 
 def _read_body(stream: _Stream, header: _Header, where: str) -> np.ndarray:
+    """The values in the file's own axis order (sections, rows, columns) and, for bytes, in its own type."""
+    extended = header.offset - HEADER_BYTES
     if stream.compression:
-        _skip(stream.file, header.offset - HEADER_BYTES, where)
-        body = np.frombuffer(_read_exactly(stream.file, header.body_bytes, where), dtype=header.dtype)
+        before = _read_up_to(stream.file, extended)
+        found = _read_up_to(stream.file, header.body_bytes)
+        if extended and len(before) + len(found) == header.body_bytes:
+            found = before + found
+            header.warnings.append(no_extended_header(where))
+        if len(found) < header.body_bytes and not header.named:
+            raise InputError(NOT_MRC.format(where=where))
+        if len(before) < extended and len(found) < header.body_bytes:
+            raise InputError(f"{where} is truncated inside its extended header; copy it again.")
+        if len(found) < header.body_bytes:
+            raise InputError(
+                f"{where} is truncated: {len(found)} bytes of {header.body_bytes}; copy it again."
+            )
+        body = np.frombuffer(found, dtype=header.dtype)
     else:
         stream.raw.seek(header.offset)
         count = math.prod(header.shape)
@@ -154,7 +172,59 @@ def _read_body(stream: _Stream, header: _Header, where: str) -> np.ndarray:
         if body.size < count:
             raise InputError(f"{where} is truncated; copy it again.")
     with np.errstate(invalid="ignore", over="ignore"):
-        return body.astype(np.float32, copy=False).reshape(header.shape)
+        kept = body if header.dtype == np.dtype("i1") else body.astype(np.float32, copy=False)
+        return kept.reshape(header.shape)
+
+
+def _name_rest(stream: _Stream, header: _Header, where: str) -> None:
+    """Name what follows the map in an archive; the archive is checked to its end on the way."""
+    rest = 0
+    while rest <= header.body_bytes:
+        part = len(_read_up_to(stream.file, 1 << 16))
+        if not part:
+            break
+        rest += part
+    if rest:
+        count = f"{rest}" if rest <= header.body_bytes else f"more than {header.body_bytes}"
+        header.warnings.append(bytes_after(where, count))
+
+
+def _are_unsigned(data: np.ndarray, signed: bool | None, positive: bool) -> bool:
+    """Whether bytes are unsigned where the header does not tell: neighbours then differ less than as signed ones."""
+    if signed is not None or data.min() >= 0:
+        return signed is False
+    if positive:
+        return True
+    jumps = [
+        int((np.abs(np.diff(each.astype(np.int16), axis=-1)) > 127).sum())
+        for each in (data, data.view(np.uint8))
+    ]
+    return jumps[1] < jumps[0]
+
+
+def _check_volume(data: np.ndarray, plain: str, path: PathLike, where: str, warnings: list[str]) -> None:
+    """Whether sections that the header calls images are those of a volume, as of many programs that never set it."""
+    step = max(1, data.size // 4_000_000)
+    centred = data.astype(np.float32) - np.float32(data.mean(dtype=np.float64))
+    power = float(np.mean(np.square(centred.ravel()[::step]), dtype=np.float64)) + 1e-30
+    columns, sections = (
+        float(
+            np.mean(
+                (np.take(centred, range(1, n), axis) * np.take(centred, range(n - 1), axis)).ravel()[::step]
+            )
+        )
+        / power
+        for axis, n in ((2, data.shape[2]), (0, data.shape[0]))
+    )
+    named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+    stack = str(named).endswith((":mrcs", ":st")) or plain.lower().endswith(_STACK_NAMES)
+    if stack or (columns > 0.2 and sections < SECTIONS_RELATED * columns):
+        raise InputError(
+            f"{where} is a stack of {data.shape[0]} images; give the map that was reconstructed from them."
+        )
+    warnings.append(
+        f"{where} is flagged as a stack of images in its header; its sections are read as one volume."
+    )
 
 
 def _to_zyx(data: np.ndarray, axes: tuple[int, int, int]) -> np.ndarray:
@@ -183,12 +253,30 @@ def _voxel_size(header: _Header, given: float | None, where: str, needed: bool) 
     if min(edges) <= 0 or not low <= mean <= high:
         sizes = " x ".join(f"{edge:.3g}" for edge in edges)
         raise InputError(f"{where} has the impossible voxel size {sizes} A; give --voxel-size in A.")
+    sizes = " x ".join(f"{edge:.5g}" for edge in edges)
     if needed and max(edges) - min(edges) > ANISOTROPY_TOLERANCE * mean:
-        sizes = " x ".join(f"{edge:.4g}" for edge in edges)
         raise InputError(
             f"{where} has voxels of {sizes} A; resample it to cubic voxels or give --voxel-size."
         )
+    if needed and max(edges) - min(edges) > UNEQUAL_EDGES * mean:
+        header.warnings.append(f"{where} has voxels of {sizes} A, not cubes; their mean is taken.")
     return _tidy(mean)
+
+
+def _doubt_voxel_size(density: DensityMap, given: bool, path: PathLike, role: str) -> None:
+    """Name a voxel size that no cryo-EM map has, or that programs write when they know none."""
+    voxel = density.voxel_size
+    if voxel < FINEST_VOXEL_A:
+        unit = f" (in nanometres it would be {10 * voxel:.4g} A)" if 10 * voxel >= FINEST_VOXEL_A else ""
+        density.doubts.append(
+            f"{where_of(path, role)} has {voxel:.4g} A per voxel, finer than any cryo-EM map{unit}: "
+            "give --voxel-size in A."
+        )
+    elif voxel == PLACEHOLDER_VOXEL_A and not given and role == "map":
+        density.warnings.append(
+            f"{where_of(path, role)} says exactly 1 A per voxel, as programs also write when they do not know; every "
+            "answer scales with it: give --voxel-size if it is another."
+        )
 
 
 def _tidy(voxel: float) -> float:
@@ -213,11 +301,43 @@ def _check_values(data: np.ndarray, where: str) -> None:
         raise InputError(f"{where} is practically constant ({low:g} to {high:g}); rescale it.")
 
 
-def _check_box(path: PathLike, role: str, shape: tuple[int, ...], like: DensityMap) -> None:
+def check_box(path: PathLike, role: str, shape: tuple[int, ...], like: DensityMap) -> None:
+    """Refuse a volume of another box than the map's.
+
+    Raises:
+        InputError: the boxes differ.
+    """
     if tuple(shape) != tuple(like.data.shape):
         theirs = " x ".join(str(n) for n in reversed(shape))
         ours = " x ".join(str(n) for n in reversed(like.data.shape))
         raise InputError(
-            f"{_where(path, role)} has another box ({theirs} voxels) than the map ({ours}); "
+            f"{where_of(path, role)} has another box ({theirs} voxels) than the map ({ours}); "
             "give one on its grid."
         )
+
+
+def other_grid(other: DensityMap, like: DensityMap, role: str) -> list[str]:
+    """Sentences about a volume of the map's box that says another voxel size or place.
+
+    A voxel size of 1 A and the origin 0 are no statement: many programs write nothing else.
+
+    Args:
+        other: as its file says.
+        like: the map.
+        role: what ``other`` is to the user.
+    """
+    where, found = where_of(other.path or "", role), []
+    here, there = like.voxel_size, other.voxel_size
+    if there != PLACEHOLDER_VOXEL_A and abs(there - here) > ANISOTROPY_TOLERANCE * here:
+        found.append(
+            f"{where} says {there:.4g} A per voxel and the map {here:.4g} A: one of the headers is wrong, or it belongs "
+            "to another map; the map's is taken."
+        )
+    place, ours = other.offset(), like.offset()
+    if any(place) and max(abs(a - b) for a, b in zip(place, ours)) > here:
+        text = [", ".join(f"{x:.1f}" for x in each) for each in (place, ours)]
+        found.append(
+            f"{where} lies at {text[0]} A (x, y, z) and the map at {text[1]} A; they are laid over each other voxel by "
+            "voxel."
+        )
+    return found

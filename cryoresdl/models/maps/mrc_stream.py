@@ -53,20 +53,12 @@ def _open(path: str, where: str) -> _Stream:
     return _Stream(open(path, "rb"), status.st_size)
 
 
-def _skip(stream: io.BufferedIOBase, count: int, where: str) -> None:
-    while count:
-        got = len(stream.read(min(count, _CHUNK)))
-        if not got:
-            raise InputError(f"{where} is truncated inside its extended header; copy it again.")
-        count -= got
-
-
-def _read_exactly(stream: io.BufferedIOBase, count: int, where: str) -> bytearray:
-    """Read ``count`` bytes; memory grows with what is really there, not with what a header promises."""
+def _read_up_to(stream: io.BufferedIOBase, count: int) -> bytearray:
+    """Read ``count`` bytes or what there is; memory grows with that, not with what a header promises."""
     body = bytearray()
     while len(body) < count:
         part = stream.read(min(count - len(body), _CHUNK))
         if not part:
-            raise InputError(f"{where} is truncated: {len(body)} bytes of {count}; copy it again.")
+            break
         body += part
     return body

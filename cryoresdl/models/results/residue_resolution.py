@@ -38,6 +38,7 @@ class Residue:
     Attributes:
         chain: name of the chain.
         number: residue number.
+        insertion: its insertion code: residues 82, 82A and 82B are three; empty for most.
         name: residue name ("ALA").
         atoms: its atoms.
         atoms_estimated: those where the volume has an estimate.
@@ -47,11 +48,17 @@ class Residue:
 
     chain: str
     number: int
+    insertion: str
     name: str
     atoms: int
     atoms_estimated: int
     resolution_A: float | None
     interval_A: float | None
+
+    @property
+    def label(self) -> str:
+        """Number and insertion code, as people and ChimeraX write it: 82A."""
+        return f"{self.number}{self.insertion}"
 
 
 def sample(volume: DensityMap, xyz: np.ndarray, holes: bool = True) -> np.ndarray:
@@ -116,6 +123,7 @@ def residue_table(
             Residue(
                 chain=str(atoms.chain_names[atoms.chain[first]]),
                 number=int(atoms.residue_number[first]),
+                insertion=str(atoms.insertion[first]),
                 name=str(atoms.residue_name[first]),
                 atoms=len(members),
                 atoms_estimated=len(known),
@@ -193,7 +201,7 @@ def write_residues(path: PathLike, rows: Sequence[Residue]) -> None:
         value = row.resolution_A
         number = "" if value is None else int(class_of(np.array([value]))[0])
         lines.writerow(
-            [row.chain, row.number, row.name, row.atoms, row.atoms_estimated]
+            [row.chain, row.label, row.name, row.atoms, row.atoms_estimated]
             + [_cell(value), number, _cell(row.interval_A)]
         )
     _write(path, text.getvalue())
@@ -227,7 +235,7 @@ def write_attributes(path: PathLike, rows: Sequence[Residue]) -> None:
         for row, value in zip(rows, values):
             if value is not None:
                 chain = f"/{row.chain}" if row.chain.strip() else ""
-                lines.append(f"\t{chain}:{row.number}\t{value:.3f}")
+                lines.append(f"\t{chain}:{row.label}\t{value:.3f}")
     _write(path, "\n".join(lines) + "\n")
 
 

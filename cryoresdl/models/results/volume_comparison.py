@@ -52,7 +52,7 @@ def load_volumes(words: Sequence[str], like: DensityMap | None = None) -> tuple[
         like: the map that they belong to; without it the first volume gives the grid.
 
     Returns:
-        The estimates and the map (or first volume) whose grid they share.
+        The estimates and the map (or first volume) whose grid they share; its warnings are those of all.
 
     Raises:
         InputError: fewer than two, a name given twice, or other boxes.
@@ -64,7 +64,10 @@ def load_volumes(words: Sequence[str], like: DensityMap | None = None) -> tuple[
         if any(name == other.name for other in estimates):
             raise InputError(f"The name {shown(name)} is given twice; name the volumes apart with VOL=NAME.")
         volume = mrc_reader.read_values(path, like)
-        like = like or volume
+        if like is None:
+            like = volume
+        else:
+            like.warnings += volume.warnings
         estimates.append(Estimate(name, volume.data, str(volume.path)))
     if like is None:
         raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")

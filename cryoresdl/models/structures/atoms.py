@@ -23,6 +23,7 @@ class Atoms:
         chain_names: names of the chains, in the order of the file.
         residue: (n,) int, running index of the residue, from 0; unique over chains.
         residue_number: (n,) int, the author's residue number.
+        insertion: (n,) str, the letter that tells residues of one number apart (82, 82A), empty for most atoms.
         residue_name: (n,) str.
         name: (n,) str, atom names.
         altloc: (n,) str, letter of the conformer, empty for most atoms.
@@ -40,6 +41,7 @@ class Atoms:
     chain_names: Tuple[str, ...]
     residue: np.ndarray
     residue_number: np.ndarray
+    insertion: np.ndarray
     residue_name: np.ndarray
     name: np.ndarray
     altloc: np.ndarray
@@ -82,6 +84,7 @@ _PER_ATOM = (
     "chain",
     "residue",
     "residue_number",
+    "insertion",
     "residue_name",
     "name",
     "altloc",

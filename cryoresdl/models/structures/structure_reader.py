@@ -195,6 +195,7 @@ def _collect(model: Any, waters: bool, ligands: bool, hydrogens: bool) -> Dict[s
                 columns["chain"].append(chain_index)
                 columns["residue"].append(residue_index)
                 columns["residue_number"].append(number if number is not None else 0)
+                columns["insertion"].append(residue.seqid.icode.strip("\0 "))
                 columns["residue_name"].append(residue.name)
                 columns["is_nucleic"].append(nucleic)
                 columns["is_polymer"].append(polymer)
@@ -230,6 +231,7 @@ def _to_atoms(table: Dict[str, Any], path: str) -> Atoms:
         "chain": np.int64,
         "residue": np.int64,
         "residue_number": np.int64,
+        "insertion": "U4",
         "residue_name": "U8",
         "name": "U8",
         "altloc": "U1",

@@ -10,7 +10,7 @@ import pytest
 from cryoresdl.models.base import errors
 from cryoresdl.models.cli import command_line, program_endings
 from cryoresdl.models.inference import global_resolution, local_resolution
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.networks import model_archive, model_store, network_runners
 from cryoresdl.models.results import result_files
 from cryoresdl.models.training import global_network
@@ -41,7 +41,7 @@ def test_localres_writes_what_the_contract_says(tmp_path, capsys):
     density = mrc_reader.read(sample("map"))
     resolution = mrc_reader.read_values(out / result_files.LOCAL_RESOLUTION, density)
     assert resolution.voxel_size == pytest.approx(density.voxel_size)
-    inside = mrc_reader.read_mask(out / result_files.MASK_USED, density)
+    inside = mask_reader.read_mask(out / result_files.MASK_USED, density)
     assert info["n_voxels"] == inside.sum() == (resolution.data > 0).sum()
     assert info["median_A"] == pytest.approx(float(np.median(resolution.data[inside])), abs=0.01)
     assert not info["half_maps"] and info["mask"]["source"] == "given"
@@ -158,7 +158,7 @@ def test_localres_with_a_network_of_the_paper(tmp_path):
     assert info["model"]["name"] == "tiny-unet" and any("class centres" in text for text in info["warnings"])
     density = mrc_reader.read(sample("map"))
     values = mrc_reader.read_values(tmp_path / "out" / result_files.LOCAL_RESOLUTION, density).data
-    inside = mrc_reader.read_mask(sample("mask"), density)
+    inside = mask_reader.read_mask(sample("mask"), density)
     assert (values[inside] >= 2 * density.voxel_size - 1e-5).all() and not values[~inside].any()
     other = {**card, "name": "odd", "network": {"name": "unheard-of", "config": {}}}
     odd = model_archive.save_model(tmp_path / "odd.cryoresdl", other, weights)

@@ -151,13 +151,13 @@ def run_map(path):
 
 def run_mask(path):
     """As a mask and as values of a small map."""
-    from cryoresdl.models.maps import density_map, mrc_reader
+    from cryoresdl.models.maps import density_map, mask_reader, mrc_reader
 
     like = density_map.DensityMap(np.zeros((4, 5, 6), np.float32), 1.5)
     values = mrc_reader.read_values(path)
     if not np.isfinite(values.data).all():
         raise ValueError("bad values were accepted")
-    if not mrc_reader.read_mask(path, like).any():
+    if not mask_reader.read_mask(path, like).any():
         raise ValueError("an empty mask was accepted")
 
 

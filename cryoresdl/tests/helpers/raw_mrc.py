@@ -39,6 +39,9 @@ FIELDS.update({name: (52 + 4 * i, "<f4") for i, name in enumerate(("alpha", "bet
 FIELDS.update({name: (64 + 4 * i, "<i4") for i, name in enumerate(("mapc", "mapr", "maps"))})
 
 
+FIELDS.update({name: (76 + 4 * i, "<f4") for i, name in enumerate(("dmin", "dmax"))})
+
+
 FIELDS.update({"ispg": (88, "<i4"), "nsymbt": (92, "<i4")})
 
 

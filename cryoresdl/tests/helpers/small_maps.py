@@ -28,6 +28,7 @@ def atoms_at(xyz, b_factor=20.0, z_number=6, occupancy=1.0, path="ball.pdb"):
         chain_names=("A",),
         residue=np.arange(n) // 8,
         residue_number=np.arange(n) // 8 + 1,
+        insertion=np.full(n, "", "U4"),
         residue_name=np.full(n, "ALA"),
         name=np.full(n, "CA"),
         altloc=np.full(n, ""),

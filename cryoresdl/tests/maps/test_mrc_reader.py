@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.maps import automatic_mask, density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import automatic_mask, density_map, mask_reader, mrc_reader, mrc_writer
 from cryoresdl.tests.helpers.raw_mrc import density, mrc, patch
 
 PROPERTY = settings(
@@ -134,7 +134,8 @@ class TestBadInput:
         refused(mrc(tmp_path / "a.mrc", mode=mode))
 
     def test_stacks_and_images(self, tmp_path):
-        refused(mrc(tmp_path / "a.mrc", ispg=0, mz=1), "stack of 8 images")
+        images = np.repeat(np.repeat(density((8, 8, 8)), 3, 1), 3, 2)
+        refused(mrc(tmp_path / "a.mrc", images, ispg=0, mz=1), "stack of 8 images")
         refused(mrc(tmp_path / "b.mrc", ispg=401, mz=4), "stack of 2 volumes")
         refused(mrc(tmp_path / "c.mrc", nz=1, mz=1), "2-D")
         with mrcfile.new(str(tmp_path / "d.mrcs")) as out:
@@ -150,9 +151,11 @@ class TestBadInput:
     def test_absurd_dimensions(self, tmp_path, name, value):
         refused(mrc(tmp_path / "a.mrc", **{name: value}))
 
-    @pytest.mark.parametrize("value", [-4, 2**31 - 1])
-    def test_absurd_extended_header(self, tmp_path, value):
+    @pytest.mark.parametrize("value, cut", [(-4, 0), (2**31 - 1, 4), (2**31 - 1, -4)])
+    def test_absurd_extended_header(self, tmp_path, value, cut):
         path = mrc(tmp_path / "a.mrc", nsymbt=value)
+        raw = path.read_bytes()
+        path.write_bytes(raw + bytes(cut) if cut >= 0 else raw[:cut])
         refused(path)
         (tmp_path / "b.mrc.gz").write_bytes(gzip.compress(path.read_bytes()))
         refused(tmp_path / "b.mrc.gz")
@@ -322,8 +325,79 @@ class TestGoodInput:
         read = mrc_reader.read(path)
         np.testing.assert_array_equal(read.data, density())
         assert "without the word MAP" in read.warnings[0]
-        path.write_bytes(raw + b"1")
-        refused(path, "not an MRC file")
+        for changed in (bytes(raw[:64]) + struct.pack("<i", 7) + bytes(raw[68:]), bytes(raw[:-1])):
+            path.write_bytes(changed)
+            refused(path, "not an MRC file")
+
+    def _blob(self, shape=(16, 18, 20)):
+        z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+        return np.exp(-((z - 8) ** 2 + (y - 9) ** 2 + (x - 10) ** 2) / 40.0)
+
+    @pytest.mark.parametrize("low, high", [(0, 255), (10, 240), (0, 200), (0, 0), (0, 127), (0, -1)])
+    def test_unsigned_bytes_without_a_stamp(self, tmp_path, low, high):
+        data = np.clip(np.round(255 * self._blob()), low, high if high > low else 255).astype(np.uint8)
+        path = mrc(tmp_path / "a.mrc", data.view(np.int8), dmin=low, dmax=high)
+        np.testing.assert_array_equal(mrc_reader.read(path).data, data)
+
+    @pytest.mark.parametrize("low, high", [(-128, 127), (0, 0), (0, -1)])
+    def test_signed_bytes_stay_signed(self, tmp_path, low, high):
+        data = (np.round(255 * self._blob()) - 128).astype(np.int8)
+        path = mrc(tmp_path / "a.mrc", data, dmin=low, dmax=high)
+        np.testing.assert_array_equal(mrc_reader.read(path).data, data)
+
+    @pytest.mark.parametrize(
+        "header", [{"ispg": 0}, {"ispg": 401}, {"ispg": 0, "cellz": 1.5}, {"ispg": 0, "cellz": 0}]
+    )
+    def test_a_volume_flagged_as_a_stack_is_read(self, tmp_path, header):
+        data = self._blob().astype(np.float32)
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", data, mz=1, **header))
+        np.testing.assert_array_equal(read.data, data)
+        assert read.voxel_size == 1.5 and "flagged as a stack" in read.warnings[0]
+
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+    @pytest.mark.parametrize("named", [True, False])
+    @pytest.mark.parametrize("what", ["extended header that is not there", "12 bytes after the map", ""])
+    def test_same_answer_with_and_without_an_archive(self, tmp_path, pack, named, what):
+        raw = bytearray(mrc(tmp_path / "a.mrc").read_bytes())
+        if not named:
+            raw[208:216] = bytes(8)
+        if "extended" in what:
+            raw[92:96] = struct.pack("<i", 1024)
+        if "after" in what:
+            raw += bytes(12)
+        (tmp_path / "b.mrc").write_bytes(pack(bytes(raw)))
+        read = mrc_reader.read(tmp_path / "b.mrc")
+        np.testing.assert_array_equal(read.data, density())
+        assert len(read.warnings) == (not named) + bool(what)
+        assert any("without the word MAP" in text for text in read.warnings) != named
+        assert not what or any(what in text for text in read.warnings)
+
+    @pytest.mark.parametrize("voxel, meant", [(0.125, "1.25 A"), (0.29, "2.9 A"), (0.06, "0.6 A")])
+    def test_voxels_finer_than_any_are_doubted(self, tmp_path, voxel, meant):
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", voxel=voxel))
+        assert len(read.doubts) == 1 and "finer than any" in read.doubts[0] and meant in read.doubts[0]
+        assert mrc_reader.read(mrc(tmp_path / "a.mrc", voxel=voxel), voxel_size=1.5).doubts == []
+        assert mrc_reader.read(mrc(tmp_path / "a.mrc"), voxel_size=0.2).doubts
+
+    def test_a_voxel_size_of_exactly_one_is_named(self, tmp_path):
+        path = mrc(tmp_path / "a.mrc", voxel=1.0)
+        assert "exactly 1 A" in mrc_reader.read(path).warnings[0]
+        assert mrc_reader.read(path, voxel_size=1.0).warnings == []
+        assert mrc_reader.read(path, role="half map").warnings == []
+
+    @pytest.mark.parametrize(
+        "header, why",
+        [({"ispg": 19}, "space group is 19"), ({"mx": 40, "cellx": 40 * 1.51}, "not cubes")],
+    )
+    def test_maps_of_crystals_are_doubted(self, tmp_path, header, why):
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", **header))
+        assert len(read.doubts) == 1 and why in read.doubts[0]
+        assert mrc_reader.read(mrc(tmp_path / "b.mrc", ispg=0)).doubts == []
+        assert mrc_reader.read(mrc(tmp_path / "b.mrc", mx=20, cellx=30.0)).doubts == []
+
+    def test_voxels_that_are_not_quite_cubes_are_named(self, tmp_path):
+        read = mrc_reader.read(mrc(tmp_path / "a.mrc", cellz=8 * 1.5 * 1.003))
+        assert "not cubes" in read.warnings[0]
 
     def test_meaningless_origin(self, tmp_path):
         read = mrc_reader.read(mrc(tmp_path / "a.mrc", ox=np.nan))
@@ -408,37 +482,37 @@ class TestMasksAndValues:
     def test_mask_of_another_box(self, tmp_path):
         path = mrc(tmp_path / "m.mrc", np.ones((8, 8, 8), np.float32))
         with pytest.raises(InputError, match="8 x 8 x 8 .*10 x 9 x 8"):
-            mrc_reader.read_mask(path, self.like)
+            mask_reader.read_mask(path, self.like)
 
     @pytest.mark.parametrize("value", [0.0, -1.0])
     def test_empty_mask(self, tmp_path, value):
         path = mrc(tmp_path / "m.mrc", np.full((8, 9, 10), value, np.float32))
         with pytest.raises(InputError, match="empty"):
-            mrc_reader.read_mask(path, self.like)
+            mask_reader.read_mask(path, self.like)
 
     def test_mask_with_nan(self, tmp_path):
         data = np.ones((8, 9, 10), np.float32)
         data[0, 0, 0] = np.nan
         with pytest.raises(InputError, match="NaN"):
-            mrc_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
+            mask_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
 
     @pytest.mark.parametrize("scale", [1, 255])
     def test_soft_mask_is_cut_at_half_height(self, tmp_path, scale):
         data = np.zeros((8, 9, 10), np.float32)
         data[2, 2, 2:7] = np.array([0.2, 0.49, 0.5, 0.8, 1.0]) * scale
-        mask = mrc_reader.read_mask(mrc(tmp_path / "m.mrc", data, voxel=0), self.like)
+        mask = mask_reader.read_mask(mrc(tmp_path / "m.mrc", data, voxel=0), self.like)
         assert mask.dtype == bool and mask.sum() == 3
 
     def test_a_density_map_is_no_mask(self, tmp_path):
         data = np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32)
         with pytest.raises(InputError, match=r"m\.mrc holds values from -.*density map, not a mask"):
-            mrc_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
+            mask_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
         ringing = np.where(np.arange(10) > 4, 1.0, -0.1) * np.ones((8, 9, 1))
-        mask = mrc_reader.read_mask(mrc(tmp_path / "r.mrc", ringing.astype(np.float32)), self.like)
+        mask = mask_reader.read_mask(mrc(tmp_path / "r.mrc", ringing.astype(np.float32)), self.like)
         assert mask[..., 5:].all() and not mask[..., :5].any()
 
     def test_full_mask_is_allowed(self, tmp_path):
-        mask = mrc_reader.read_mask(mrc(tmp_path / "m.mrc", np.ones((8, 9, 10), np.int8)), self.like)
+        mask = mask_reader.read_mask(mrc(tmp_path / "m.mrc", np.ones((8, 9, 10), np.int8)), self.like)
         assert mask.all()
 
     def test_values_take_the_maps_grid(self, tmp_path):
@@ -534,7 +608,7 @@ class TestAutoMask:
         scores = []
         for folder in sorted((shared / "local_resolution").glob("*/"))[::4]:
             read = mrc_reader.read(folder / "map.mrc.gz")
-            given = mrc_reader.read_mask(folder / "mask.mrc.gz", read)
+            given = mask_reader.read_mask(folder / "mask.mrc.gz", read)
             scores.append(dice(automatic_mask.auto_mask(read)[0], given))
         assert np.mean(scores) > 0.9 and min(scores) > 0.75, scores
 

@@ -2,6 +2,7 @@
 
 import csv
 
+import gemmi
 import numpy as np
 import pytest
 
@@ -21,10 +22,15 @@ def ramp(shape=(20, 24, 28), voxel=1.5, origin=(10.0, -20.0, 5.0), nstart=(0, 0,
     return volume
 
 
+def residue(number):
+    code = str(number)[-1] if str(number)[-1].isalpha() else " "
+    return f"{str(number).rstrip(code):>4s}{code}"
+
+
 def pdb(path, atoms):
-    """Atoms (chain, residue number, x, y, z) as a PDB file."""
+    """Atoms (chain, residue number with its insertion code, x, y, z) as a PDB file."""
     lines = [
-        f"ATOM  {i:5d}  CA  ALA {chain:1s}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C  "
+        f"ATOM  {i:5d}  CA  ALA {chain:1s}{residue(number)}   {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C  "
         for i, (chain, number, x, y, z) in enumerate(atoms, 1)
     ]
     path.write_text("\n".join(lines) + "\nEND\n")
@@ -32,6 +38,27 @@ def pdb(path, atoms):
 
 
 ATOMS = [("A", 1, 15, -10, 12), ("A", 2, 20, -5, 20), ("B", 1, 30, 0, 25), ("B", -3, 14.2, -19, 6.1)]
+
+
+@pytest.mark.parametrize("form", ["pdb", "cif"])
+def test_residues_told_apart_by_insertion_codes_stay_apart(tmp_path, form):
+    volume = ramp()
+    numbers = [82, "82A", "82B", 83]
+    path = pdb(tmp_path / "m.pdb", [("A", n, 15 + 3 * i, -10, 12) for i, n in enumerate(numbers)])
+    if form == "cif":
+        structure = gemmi.read_structure(path)
+        path = str(tmp_path / "m.cif")
+        structure.make_mmcif_document().write_file(path)
+    rows, _ = residue_resolution.residue_table(structure_reader.read_structure(path), volume)
+    residue_resolution.write_residues(tmp_path / "r.csv", rows)
+    residue_resolution.write_attributes(tmp_path / "r.defattr", rows)
+    with open(tmp_path / "r.csv", newline="") as stream:
+        cells = [(line["number"], line["resolution_A"]) for line in csv.DictReader(stream)]
+    assert [number for number, _ in cells] == ["82", "82A", "82B", "83"]
+    assert len({value for _, value in cells}) == 4
+    lines = (tmp_path / "r.defattr").read_text().splitlines()
+    for number, value in cells:
+        assert f"\t/A:{number}\t{value}" in lines
 
 
 class TestSample:
@@ -155,6 +182,7 @@ class TestCommand:
             chain_names=("",),
             residue=np.arange(5),
             residue_number=np.arange(5),
+            insertion=np.full(5, ""),
             residue_name=np.array(["G"] * 5),
             warnings=[],
             path="m.pdb",

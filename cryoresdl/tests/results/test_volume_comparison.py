@@ -7,7 +7,7 @@ import pytest
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import density_map, mask_reader, mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files, volume_comparison
 
 SHAPE = (6, 7, 8)
@@ -171,7 +171,7 @@ class TestCommand:
         words = [f"{folder}/relion_betagal_{kind}.gz" for kind in ("locres.map", "monores.mrc", "resmap.map")]
         density = mrc_reader.read(folder / "relion_betagal.map.gz")
         estimates, _ = volume_comparison.load_volumes(words, density)
-        mask = mrc_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
+        mask = mask_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
         pairs = volume_comparison.compare(estimates, mask)["pairs"]
         assert pairs[0]["spearman"] == pytest.approx(0.68, abs=0.03)
         assert pairs[1]["spearman"] == pytest.approx(0.0, abs=0.03)

@@ -77,12 +77,12 @@ def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     """The entry of one map; of several, a bad one is named on stderr, and the result is None."""
     from ...base.errors import InputError
     from ...inference import global_resolution
-    from ...maps import mrc_reader
+    from ...maps import mask_reader, mrc_reader
     from ..program_endings import EXIT_BAD_INPUT, say
 
     try:
         density = mrc_reader.read(path, args.voxel_size)
-        mask = mrc_reader.read_mask(args.mask, density) if args.mask else None
+        mask = mask_reader.read_mask(args.mask, density) if args.mask else None
         halves = [
             mrc_reader.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)
         ]

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compare, write and draw."""
     from ...base import atomic_files, output_folder
-    from ...maps import mrc_reader
+    from ...maps import mask_reader, mrc_reader
     from ...results import volume_comparison
 
     out = Path(args.out)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         return
     like = mrc_reader.read(args.map) if args.map else None
     estimates, grid = volume_comparison.load_volumes(args.volumes, like)
-    mask = mrc_reader.read_mask(args.mask, grid) if args.mask else None
+    mask = mask_reader.read_mask(args.mask, grid) if args.mask else None
     output_folder.prepare_out(
         out, [result_files.COMPARISON_JSON, result_files.DISAGREEMENT], args.overwrite, args.resume
     )
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     with made.writing():
         result = volume_comparison.write_comparison(out, estimates, mask, grid, args.mask)
         draw_comparison(out)
-    for line in comparison_lines(result):
+    for line in comparison_lines(result) + [f"warning: {warning}" for warning in grid.warnings]:
         print(line)
     print(f"results: {atomic_files.shown(out)}")
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     """Estimate and write."""
     from ...base import atomic_files, output_folder, run_record
     from ...inference import local_resolution
-    from ...maps import density_map, mrc_reader
+    from ...maps import density_map, mask_reader, mrc_reader
     from ...networks import model_store
     from ...results import result_files
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     halves = [
         mrc_reader.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)
     ]
-    mask = mrc_reader.read_mask(args.mask, density) if args.mask else None
+    mask = mask_reader.read_mask(args.mask, density) if args.mask else None
     output_folder.prepare_out(out, result_files.LOCAL_FILES, args.overwrite, args.resume)
     result = local_resolution.localres(density, halves[0], halves[1], mask, args.model, args.seed, True)
     with made.writing():
