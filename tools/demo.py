@@ -224,8 +224,6 @@ def report(project, run):
     page = os.path.join(folder, "report.html")
     if os.path.exists(page):
         print("Report (in a browser):    %s" % page)
-    for figure in sorted(Path(folder, "figures").glob("*.png")):
-        print("Figure:                   %s" % figure)
     print()
     print("Open the project in Scipion:  %s project %s" % (_launcher(), project.getShortName()))
 

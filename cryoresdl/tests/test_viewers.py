@@ -21,7 +21,7 @@ from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.maps import mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import accuracy_figures, colours, figure_catalogue
-from cryoresdl.models.results.figures.slices import folder_slices
+from cryoresdl.models.results.figures.slices import slice_figure
 from cryoresdl.models.results.report import chimerax_script  # noqa: E402
 
 # noqa: E402
@@ -326,7 +326,7 @@ def screen():
 
 
 def test_slices_move_in_a_real_window(screen, tmp_path):
-    shown = folder_slices.slices_from_folder(made_results.validation(tmp_path / "run"))
+    shown = slice_figure.slices_from_folder(made_results.validation(tmp_path / "run"))
     view = views.SliceView(shown, "slices", screen)
     view.show()
     for _ in range(50):
@@ -364,7 +364,7 @@ def test_a_256_cubed_run_opens_within_two_seconds_and_scrolls_ten_slices_a_secon
     folder = tmp_path / "big"
     made_results.validation(folder, box=(256, 256, 256), compared=False)
     start = time.process_time()
-    view = views.SliceView(folder_slices.slices_from_folder(folder), "slices", screen)
+    view = views.SliceView(slice_figure.slices_from_folder(folder), "slices", screen)
     view.show()
     while view._background is None:
         screen.update()

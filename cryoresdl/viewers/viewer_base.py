@@ -11,7 +11,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 
 from ..models.results import compared_results, result_files
 from ..models.results.figures import figure_catalogue
-from ..models.results.figures.slices import folder_slices
+from ..models.results.figures.slices import folder_slices, slice_figure
 from ..models.results.results_folder import SIMULATION_JSON, ResultsFolder
 from .views import FigureView, SliceView
 
@@ -177,6 +177,6 @@ class CryoResViewer(ProtocolViewer):
     def _slices(results, kind, pair):
         """Slices to move through, or None where from_folder has to say what is missing or damaged."""
         try:
-            return folder_slices.slices_from_folder(results, kind, pair=pair)
+            return slice_figure.slices_from_folder(results, kind, pair=pair)
         except Exception:  # files of another version: the figure in its place names the problem
             return None

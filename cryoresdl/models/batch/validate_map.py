@@ -43,7 +43,7 @@ _RESULTS = (
     result_files.DISAGREEMENT,
     result_files.REPORT_HTML,
     result_files.REPORT_JSON,
-    "report.pdf",
+    result_files.REPORT_PDF,
     run_record.RUN_JSON,
 )
 
@@ -112,7 +112,7 @@ def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict
         result_files.write_classification([entry], folder)
     _compare(folder, density, local, others, mask)
     if options.report:
-        _report(folder)
+        _report(folder, options.pdf)
     row = _row(job, options, density, entry, local)
     row["inference_seconds"] = round(inference, 4)
     row["seconds"] = round(time.perf_counter() - start, 4)
@@ -161,12 +161,10 @@ def _compare(folder: Path, density: Any, local: Any, others: dict[str, Any], mas
         volume_comparison.write_comparison(folder, estimates, mask, density)
 
 
-def _report(folder: Path) -> None:
-    from ..results.figures import figure_catalogue
+def _report(folder: Path, pdf: bool) -> None:
     from ..results.report import build_report
 
-    figure_catalogue.write_standard(folder)
-    build_report.write_report(folder)
+    build_report.write_report(folder, pdf)
 
 
 def _row(job: Job, options: ValidationOptions, density: Any, entry: Any, local: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from ..base import resolution_terms
 from ..base.resolution_terms import class_of, estimated
 from . import result_files
-from .foreign_volumes import only_estimates
+from .foreign_volumes import Inside, only_estimates
 from .results_folder import ResultsFolder, Volume
 
 OURS = "CryoResDL"
@@ -138,3 +139,77 @@ def pair_names(pair: Mapping[str, Any]) -> Tuple[str, str]:
         or (pair.get("a", pair.get("first")), pair.get("b", pair.get("second")))
     )
     return str(names[0]), str(names[1])
+
+
+def global_fractions(fractions: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Ten local fractions summed into 0-5, 5-10 and above 10 A."""
+    ten = np.asarray(fractions, float)
+    return np.array([ten[:4].sum(), ten[4:9].sum(), ten[9:].sum()])
+
+
+def cumulative(resolution: Any) -> Tuple[np.ndarray, np.ndarray] | None:
+    """How the estimated voxels of a volume add up: resolutions (A) and the part that is at or finer.
+
+    A regular subset of about two million voxels is asked; ``None`` when nothing is estimated there.
+    """
+    step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
+    thin = np.asarray(resolution[::step, ::step, ::step])
+    values = np.sort(thin[estimated(thin)])
+    if not values.size:
+        return None
+    x = np.linspace(0.0, 40.0, 801)
+    return x, np.searchsorted(values, x, side="right") / values.size
+
+
+def cumulative_curves(results: ResultsFolder) -> Dict[str, Tuple[np.ndarray, np.ndarray]]:
+    """The cumulative curve of every source of the histogram whose volume is there, inside the mask."""
+    own = results.resolution
+    volumes = {} if own is None else {OURS: own}
+    for name, volume in compared_volumes(results).items():
+        if not _is_own(volume, results):
+            volumes[name] = volume
+    found = {}
+    for name, volume in volumes.items():
+        curve = cumulative(volume.data)
+        if curve is not None:
+            found[name] = curve
+    return found
+
+
+def common_values(
+    volumes: Mapping[str, Any], pairs: Sequence[Tuple[str, str]] | None = None
+) -> Dict[Tuple[str, str], Tuple[np.ndarray, np.ndarray]]:
+    """The values (A) of every two volumes where both have an estimate.
+
+    Args:
+        volumes: name -> A (z, y, x), on one grid.
+        pairs: names of two volumes each; all pairs when missing.
+    """
+    part = _around_mask(volumes)
+    cleaned = {name: np.asarray(only_estimates(data)[part]) for name, data in volumes.items()}
+    found = {}
+    for first, second in combinations(volumes, 2) if pairs is None else pairs:
+        both = estimated(cleaned[first]) & estimated(cleaned[second])
+        found[first, second] = (cleaned[first][both], cleaned[second][both])
+    return found
+
+
+def value_range(samples: Sequence[np.ndarray]) -> Tuple[float, float]:
+    """From the finest to the coarsest value that matters, with a little room (A)."""
+    low = min(float(np.percentile(values, 0.2)) for values in samples)
+    high = min(40.0, max(float(np.percentile(values, 99.5)) for values in samples))
+    room = max(0.25, 0.06 * (high - low))
+    return max(0.0, low - room), high + room
+
+
+def _around_mask(volumes: Mapping[str, Any]) -> Any:
+    """The smallest box around the mask that the volumes share, to spare the empty rest; all where they have none."""
+    masks = [data.mask for data in volumes.values() if isinstance(data, Inside) and data.mask is not None]
+    if len(masks) < len(volumes) or any(mask is not masks[0] for mask in masks):
+        return ...
+    inside = np.asarray(masks[0]) > next(iter(volumes.values())).level
+    if not inside.any():
+        return ...
+    plane = inside.any(axis=0)
+    flat = (inside.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
+    return tuple(slice(int(np.argmax(line)), len(line) - int(np.argmax(line[::-1]))) for line in flat)

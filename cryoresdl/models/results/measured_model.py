@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, List, Tuple
 
 from . import result_files
+from .compared_results import is_number
 from .results_folder import CARD_JSON, METRICS_JSON, TRAINED, ResultsFolder
 
 
@@ -59,3 +61,40 @@ def _find(value: Any, *keys: str) -> Any:
                 below += list(item.values())
         level = below
     return None
+
+
+@dataclass(frozen=True)
+class CalibrationPoints:
+    """How often a network is right against how sure it is.
+
+    Attributes:
+        title: which network, on which maps.
+        confidence: mean probability of the class it names, 0 to 1, per bin.
+        accuracy: part of each bin that is right, 0 to 1.
+        counts: maps or voxels per bin, or None.
+        error: expected calibration error, 0 to 1, or None.
+    """
+
+    title: str
+    confidence: List[float]
+    accuracy: List[float]
+    counts: List[int] | None
+    error: float | None
+
+
+def calibration_points(results: ResultsFolder) -> CalibrationPoints | None:
+    """The calibration of the network of a results folder, or ``None`` where none is told."""
+    title, found = _calibration_of(results)
+    bins = found.get("bins") if isinstance(found, dict) else found
+    if isinstance(bins, list):
+        bins = {key: [b.get(key) for b in bins] for key in ("confidence", "accuracy", "count")}
+    elif isinstance(found, dict) and "confidence" in found:
+        bins = found
+    if not isinstance(bins, dict) or not bins.get("confidence"):
+        return None
+    counts = bins.get("count") or bins.get("counts")
+    pairs = list(zip(bins["confidence"], bins["accuracy"]))
+    kept = [i for i, (sure, right) in enumerate(pairs) if is_number(sure) and is_number(right)]
+    counted = [counts[i] for i in kept] if counts and is_number(counts[0]) else None
+    error = found.get("ece") if isinstance(found, dict) else None
+    return CalibrationPoints(title, *([pairs[i][n] for i in kept] for n in (0, 1)), counted, error)

@@ -23,6 +23,7 @@ RESULTS_CSV = "results.csv"
 VALIDATION_JSON = "validation.json"
 REPORT_HTML = "report.html"
 REPORT_JSON = "report.json"
+REPORT_PDF = "report.pdf"
 LOCAL_FILES = (
     LOCAL_RESOLUTION,
     LOCAL_CLASS,

@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.maps import density_map, mrc_writer
-from cryoresdl.models.results import compared_results, foreign_volumes, result_files, results_folder
+from cryoresdl.models.results import (
+    compared_results,
+    foreign_volumes,
+    result_files,
+    results_folder,
+    verdict_words,
+)
 from cryoresdl.models.results.figures import (
     accuracy_figures,
     class_histogram,
@@ -21,7 +27,7 @@ from cryoresdl.models.results.figures import (
     fsc_figure,
     verdict_panel,
 )
-from cryoresdl.models.results.figures.slices import folder_slices, slice_figure, slice_layers, volume_slices
+from cryoresdl.models.results.figures.slices import slice_figure, slice_layers, volume_slices
 from cryoresdl.tests.helpers import made_results
 
 
@@ -134,7 +140,7 @@ def test_verdict_panel_says_claim_class_estimate_and_reasons(folder):
 
 
 def test_verdict_panel_warns_when_the_map_is_unlike_the_training_maps():
-    lines = verdict_panel.verdict_lines(
+    lines = verdict_words.verdict_lines(
         {"class": "low", "in_distribution": False, "warnings": ["a $b_x$ <i>"]}
     )
     assert any("do not rely" in line for line in lines) and "Warning: a $b_x$ <i>" in lines
@@ -192,7 +198,7 @@ def test_every_kind_survives_damaged_files_and_files_of_other_versions(kind, con
 def test_a_missing_input_map_leaves_the_resolution_to_see(folder):
     (folder / "input.mrc").unlink()
     opened = results_folder.ResultsFolder(folder)
-    shown = folder_slices.slices_from_folder(opened)
+    shown = slice_figure.slices_from_folder(opened)
     assert [layer.kind for layer in shown.layers] == ["resolution", "interval"]
     assert "no longer where it was" in opened.problems["the input map"]
 
@@ -200,7 +206,7 @@ def test_a_missing_input_map_leaves_the_resolution_to_see(folder):
 def test_a_map_of_another_box_is_not_drawn_beside_the_results(folder):
     small = density_map.DensityMap(np.random.default_rng(0).random((8, 8, 8), np.float32), 1.5)
     mrc_writer.write_volume(folder / "input.mrc", small.data, small)
-    assert [layer.kind for layer in folder_slices.slices_from_folder(folder).layers] == [
+    assert [layer.kind for layer in slice_figure.slices_from_folder(folder).layers] == [
         "resolution",
         "interval",
     ]
@@ -222,7 +228,7 @@ def test_histogram_of_a_folder_has_the_compared_methods(folder):
 
 
 def test_disagreement_and_agreement_come_from_the_comparison(folder):
-    layers = folder_slices.slices_from_folder(folder, "disagreement").layers
+    layers = slice_figure.slices_from_folder(folder, "disagreement").layers
     titles = ["Map", "cryoresdl", "MonoRes", "Disagreement: largest - smallest"]
     assert [layer.title for layer in layers] == titles
     comparison = json.loads((folder / "comparison.json").read_text())
@@ -244,19 +250,15 @@ def test_a_comparison_with_a_map_shows_it_beside_the_volumes(folder, tmp_path):
         )
         == 0
     )
-    titles = [
-        layer.title for layer in folder_slices.slices_from_folder(tmp_path / "a", "disagreement").layers
-    ]
+    titles = [layer.title for layer in slice_figure.slices_from_folder(tmp_path / "a", "disagreement").layers]
     assert titles == ["Map", "net", "MonoRes", "Disagreement: largest - smallest"]
     assert command_line.main(["compare", *words_, "--out", str(tmp_path / "b")]) == 0
-    titles = [
-        layer.title for layer in folder_slices.slices_from_folder(tmp_path / "b", "disagreement").layers
-    ]
+    titles = [layer.title for layer in slice_figure.slices_from_folder(tmp_path / "b", "disagreement").layers]
     assert titles == ["net", "MonoRes", "Disagreement: largest - smallest"]
 
 
 def test_difference_is_signed_and_only_where_both_have_an_estimate(folder):
-    shown = folder_slices.slices_from_folder(folder, "difference", pair=("MonoRes", "cryoresdl"))
+    shown = slice_figure.slices_from_folder(folder, "difference", pair=("MonoRes", "cryoresdl"))
     assert [layer.title for layer in shown.layers] == ["MonoRes", "cryoresdl", "cryoresdl - MonoRes"]
     pixels, (_, mask, _, _) = shown.images[2].get_array(), made_results.volumes()
     assert np.allclose(pixels[~pixels.mask], -1)
@@ -315,14 +317,14 @@ def test_inside_a_mask_the_value_of_the_background_is_an_estimate_like_any_other
     counted = json.loads((tmp_path / "a" / "comparison.json").read_text())["pairs"][0]["n_voxels"]
     assert counted == mask.sum()
     assert f"{counted:,} voxels" in words(figure_catalogue.from_folder("scatter", tmp_path / "a"))
-    drawn = folder_slices.slices_from_folder(tmp_path / "a", "difference").images[1].get_array()
+    drawn = slice_figure.slices_from_folder(tmp_path / "a", "difference").images[1].get_array()
     assert np.array_equal(~np.ma.getmaskarray(drawn), mask[volume_slices.best_index(values)])
 
 
 def test_cumulative_curve_is_that_of_the_voxels():
     values = np.zeros((10, 10, 10), np.float32)
     values.ravel()[:4] = (2.0, 3.0, 3.5, 8.0)
-    x, y = class_histogram.cumulative(values)
+    x, y = compared_results.cumulative(values)
     assert [y[np.searchsorted(x, at)] for at in (1.9, 2.05, 3.05, 3.6, 7.9, 8.05)] == [
         0,
         0.25,
@@ -331,7 +333,7 @@ def test_cumulative_curve_is_that_of_the_voxels():
         0.75,
         1,
     ]
-    assert class_histogram.cumulative(np.zeros((4, 4, 4))) is None
+    assert compared_results.cumulative(np.zeros((4, 4, 4))) is None
     total = class_histogram.class_histogram({"a": [0.1] * 10}, curves={"a": (x, y)}).axes[2]
     assert total.lines[0].get_ydata()[-1] == 100 and total.get_xlabel() == "local resolution (Å)"
 
@@ -395,18 +397,8 @@ def test_every_axis_of_every_figure_has_its_unit(folder, tmp_path):
 
 
 def test_simulation_shows_truth_beside_the_map(tmp_path):
-    shown = folder_slices.slices_from_folder(made_results.simulation(tmp_path / "s"), "truth")
+    shown = slice_figure.slices_from_folder(made_results.simulation(tmp_path / "s"), "truth")
     assert [layer.title for layer in shown.layers] == ["Simulated map", "True local resolution"]
-
-
-def test_write_standard_draws_what_is_there(folder):
-    assert [p.name for p in figure_catalogue.write_standard(folder)] == [
-        "verdict.png",
-        "slices.png",
-        "histogram.png",
-    ]
-    (folder / result_files.CLASSIFICATION_JSON).unlink()
-    assert [p.name for p in figure_catalogue.write_standard(folder)] == ["slices.png", "histogram.png"]
 
 
 def test_saved_figures_are_the_same_bytes_every_time(folder):

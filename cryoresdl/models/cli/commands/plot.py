@@ -73,12 +73,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
     """Another slice than the one that was asked for must not be drawn in its place."""
-    from ...results.figures.slices import folder_slices
+    from ...results.figures.slices import folder_slices, slice_figure
 
     if args.slice is None:
         return
     for kind in [kind for kind in kinds if kind in folder_slices.SLICE_KINDS]:
-        figure = folder_slices.slices_from_folder(opened, kind, args.axis)
+        figure = slice_figure.slices_from_folder(opened, kind, args.axis)
         if figure is not None and args.slice > figure.count:
             raise InputError(
                 f"--slice {args.slice} is outside the box; along {args.axis} there are slices 1 to {figure.count}."

@@ -1,4 +1,4 @@
-"""``cryoresdl report``: one HTML file, and the same as JSON and PDF, from a results folder."""
+"""``cryoresdl report``: one HTML file, and the same as JSON and, with ``--pdf``, as PDF, from a results folder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ EXAMPLE = "cryoresdl report results --overwrite"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument("folder", metavar="DIR", help="the results folder of validate or another command")
+    parser.add_argument("--pdf", action="store_true", help="also write report.pdf")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write report.html, report.json and report.pdf into the folder and print the page's path."""
+    """Write report.html and report.json (and report.pdf) into the folder and print the page's path."""
     from ...base import atomic_files, output_folder
     from ...base.errors import InputError
     from ...results import result_files
@@ -29,5 +30,5 @@ def run(args: argparse.Namespace) -> None:
     target = folder / result_files.REPORT_HTML
     output_folder.prepare_out(folder, [result_files.REPORT_HTML], args.overwrite, args.resume)
     # With --resume, too: what is in the folder may have changed, and this takes seconds.
-    build_report.write_report(folder)
+    build_report.write_report(folder, args.pdf)
     print(target)

@@ -49,10 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-local", default=model_store.DEFAULT_LOCAL_MODEL, metavar="NAME|FILE", help="(%(default)s)"
     )
-    parser.add_argument("--no-report", action="store_true", help="no figures and no report")
-    parser.add_argument(
-        "--map-reports", action="store_true", help="of a list: figures and a report for every map, too"
-    )
+    parser.add_argument("--no-report", action="store_true", help="no report")
+    parser.add_argument("--pdf", action="store_true", help="the report as PDF, too")
+    parser.add_argument("--map-reports", action="store_true", help="of a list: a report for every map, too")
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="of a list: processes (1)")
     parser.add_argument(
         "--dask",
@@ -91,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
         model_local=args.model_local,
         seed=args.seed,
         report=not args.no_report and (not several or args.map_reports),
+        pdf=args.pdf,
     )
     options = replace(options, digests=_digests(options))
     shared = {name: getattr(args, name) for name in ("mask", "voxel_size", "claimed") if getattr(args, name)}
@@ -179,7 +179,7 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     if not args.no_report:
         from ...results.report import build_report
 
-        build_report.write_report(out)
+        build_report.write_report(out, args.pdf)
     failed = [row for row in rows if row["status"] != DONE]
     for row in failed:
         print(f"{atomic_files.shown(row['map'])}: {row['error']}")

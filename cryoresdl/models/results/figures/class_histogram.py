@@ -8,15 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...base import resolution_terms
-from ...base.resolution_terms import estimated
-from .colours import _SOURCE_COLORS, class_colors, global_colors
+from ..compared_results import global_fractions
+from .colours import SOURCE_COLORS, class_colors, global_colors
 from .drawing import _figure, _finish, _plain
-
-
-def global_fractions(fractions: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Ten local fractions summed into 0-5, 5-10 and above 10 A."""
-    ten = np.asarray(fractions, float)
-    return np.array([ten[:4].sum(), ten[4:9].sum(), ten[9:].sum()])
 
 
 def class_histogram(
@@ -24,7 +18,6 @@ def class_histogram(
     voxels: Mapping[str, int] | None = None,
     title: str = "",
     curves: Mapping[str, Tuple[np.ndarray, np.ndarray]] | None = None,
-    narrow: bool = False,
 ) -> Figure:
     """Bars of the ten classes and of the three, and the cumulative curve, for one or more sources.
 
@@ -37,15 +30,10 @@ def class_histogram(
         title: heading.
         curves: name -> resolutions (A) and part of the voxels at or finer; points at the classes' edges are
             joined where a source has none.
-        narrow: the panels below each other.
     """
-    figure = _figure(*((4.0, 8.2) if narrow else (10.0, 6.4)))
-    if narrow:
-        panels: Any = figure.subplots(3, 1)
-        ten, three, total = panels
-    else:
-        grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.6), height_ratios=(1.25, 1))
-        ten, three, total = (figure.add_subplot(part) for part in (grid[0, :], grid[1, 0], grid[1, 1]))
+    figure = _figure(10.0, 6.4)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.6), height_ratios=(1.25, 1))
+    ten, three, total = (figure.add_subplot(part) for part in (grid[0, :], grid[1, 0], grid[1, 1]))
     names = list(sources)
     labels = {
         name: _plain(name, 40) + (f" ({voxels[name]:,} voxels)" if voxels and name in voxels else "")
@@ -76,7 +64,7 @@ def class_histogram(
     if len(names) == 1 and voxels:
         total.legend(fontsize=8, loc="best")
     title = title or "How the voxels inside the mask are resolved"
-    return _finish(figure, (ten, three, total), "" if narrow else title)
+    return _finish(figure, (ten, three, total), title)
 
 
 def _class_bars(
@@ -89,7 +77,7 @@ def _class_bars(
         np.arange(len(fractions)) + (number - (count - 1) / 2) * width,
         100 * fractions,
         width * 0.94,
-        color=list(colors) if count == 1 else _SOURCE_COLORS[number % len(_SOURCE_COLORS)],
+        color=list(colors) if count == 1 else SOURCE_COLORS[number % len(SOURCE_COLORS)],
         edgecolor="#555555",
         linewidth=[0.6 if value > 0 else 0 for value in fractions],
         label=label or None,
@@ -114,23 +102,9 @@ def _cumulative(
     label: str,
 ) -> None:
     """Part of the voxels at or finer than each resolution."""
-    color = _SOURCE_COLORS[place[0] % len(_SOURCE_COLORS)]
+    color = SOURCE_COLORS[place[0] % len(SOURCE_COLORS)]
     edges = np.append(0.0, resolution_terms.LOCAL_EDGES_A)
     x, y = curve if curve is not None else (edges, np.append(0.0, np.cumsum(fractions)[:9]))
     ax.plot(x, 100 * np.asarray(y), color=color, label=label, marker=None if curve is not None else "o")
     reached = float(x[min(len(x) - 1, int(np.searchsorted(y, 0.995)))])
     ax.set_xlim(0, max(10.0, ax.get_xlim()[1] if place[0] else 0.0, reached))
-
-
-def cumulative(resolution: Any) -> Tuple[np.ndarray, np.ndarray] | None:
-    """How the estimated voxels of a volume add up: resolutions (A) and the part that is at or finer.
-
-    A regular subset of about two million voxels is asked; ``None`` when nothing is estimated there.
-    """
-    step = max(1, round((resolution.size / 2e6) ** (1 / 3)))
-    thin = np.asarray(resolution[::step, ::step, ::step])
-    values = np.sort(thin[estimated(thin)])
-    if not values.size:
-        return None
-    x = np.linspace(0.0, 40.0, 801)
-    return x, np.searchsorted(values, x, side="right") / values.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,7 +17,7 @@ INTERVAL_RANGE_A = (0.0, 2.0)
 
 _CLASS_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 12.0)
 _GLOBAL_CENTRES_A = (2.5, 6.5, 12.0)
-_SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe and Ito's colour-blind-safe set, for lines and bars of several sources."""
 EMPTY = "#ededed"
 _TEXT = "#222222"
@@ -47,3 +47,15 @@ def class_colors() -> List[str]:
 def global_colors() -> Dict[str, str]:
     """The colours of ``high``, ``medium`` and ``low``."""
     return dict(zip(resolution_terms.GLOBAL_CLASSES, (resolution_color(v) for v in _GLOBAL_CENTRES_A)))
+
+
+def shade(level: float) -> Tuple[str, bool]:
+    """The colour of a share from 0 (the worst) to 1, and whether white text is read on it."""
+    red, green, blue, _ = colormaps["cividis"](min(max(float(level), 0.0), 1.0))
+    return to_hex((red, green, blue)), level < 0.55
+
+
+def interval_colors(values: np.ndarray) -> np.ndarray:
+    """RGBA (0 to 1) of half-widths in A."""
+    low, high = INTERVAL_RANGE_A
+    return colormaps["cividis"](np.clip((values - low) / (high - low), 0, 1))

@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from ...base.resolution_terms import estimated
-from ..foreign_volumes import Inside, only_estimates
+from ..compared_results import common_values, value_range
 from .colours import EMPTY
 from .drawing import _figure, _finish, _name_axes, _plain
 
@@ -69,13 +68,11 @@ def scatter_grid(
         The figure, or ``None`` when no pair has an estimated voxel in common.
     """
     pairs = list(combinations(volumes, 2)) if pairs is None else list(pairs)
-    part = _around_mask(volumes)
-    cleaned = {name: np.asarray(only_estimates(data)[part]) for name, data in volumes.items()}
-    found = {pair: _common(cleaned, pair) for pair in pairs}
+    found = common_values(volumes, pairs)
     everything = [values for each in found.values() for values in each if values.size]
     if not everything:
         return None
-    low, high = _value_range(everything)
+    low, high = value_range(everything)
     columns = min(3, len(pairs))
     rows = math.ceil(len(pairs) / columns)
     figure = _figure(3.9 * columns + 1.3, 3.9 * rows + 0.5) if len(pairs) > 1 else _figure(5.8, 5.2)
@@ -92,34 +89,6 @@ def scatter_grid(
     # Square panels beside one long colour bar: matplotlib's layout takes two rounds to find room for the titles.
     figure.draw_without_rendering()
     return figure
-
-
-def _around_mask(volumes: Mapping[str, Any]) -> Any:
-    """The smallest box around the mask that the volumes share, to spare the empty rest; all where they have none."""
-    masks = [data.mask for data in volumes.values() if isinstance(data, Inside) and data.mask is not None]
-    if len(masks) < len(volumes) or any(mask is not masks[0] for mask in masks):
-        return ...
-    inside = np.asarray(masks[0]) > next(iter(volumes.values())).level
-    if not inside.any():
-        return ...
-    plane = inside.any(axis=0)
-    flat = (inside.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
-    return tuple(slice(int(np.argmax(line)), len(line) - int(np.argmax(line[::-1]))) for line in flat)
-
-
-def _common(volumes: Mapping[str, np.ndarray], pair: Tuple[str, str]) -> Tuple[np.ndarray, np.ndarray]:
-    """The values of both volumes where both have an estimate (A)."""
-    a, b = (volumes[name] for name in pair)
-    both = estimated(a) & estimated(b)
-    return a[both], b[both]
-
-
-def _value_range(samples: Sequence[np.ndarray]) -> Tuple[float, float]:
-    """From the finest to the coarsest value that matters, with a little room (A)."""
-    low = min(float(np.percentile(values, 0.2)) for values in samples)
-    high = min(40.0, max(float(np.percentile(values, 99.5)) for values in samples))
-    room = max(0.25, 0.06 * (high - low))
-    return max(0.0, low - room), high + room
 
 
 def _scatter_panel(

@@ -8,12 +8,10 @@ yellow is coarse), which any colour vision, and a grey printer, puts in the same
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
-from ...base.atomic_files import PathLike
 from .. import result_files
 from ..compared_results import compared_volumes
 from ..measured_model import _calibration_of, _confusion_of
@@ -27,7 +25,7 @@ from ..results_folder import (
     TRUTH_VOLUME,
     ResultsFolder,
 )
-from .drawing import missing, save_figure
+from .drawing import missing
 from .folder_figures import (
     _draw_agreement,
     _draw_axes,
@@ -41,9 +39,6 @@ from .folder_figures import (
     _draw_slices,
     _draw_verdict,
 )
-
-STANDARD = ("verdict", "slices", "histogram")
-"""The figures that ``validate`` leaves in ``figures/``."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,6 @@ def from_folder(
     axis: str = "z",
     index: int | None = None,
     pair: Sequence[str] | None = None,
-    narrow: bool = False,
 ) -> Figure:
     """Draw any figure from a results folder; what is missing is said in the figure, never raised.
 
@@ -86,7 +80,6 @@ def from_folder(
         axis: for slices, the axis to look along.
         index: for slices, the slice number.
         pair: for ``difference`` and ``scatter``, the names of two of the compared volumes.
-        narrow: for ``histogram``, its panels below each other.
 
     Raises:
         KeyError: no such kind (a programming error; the command line offers a choice).
@@ -95,7 +88,7 @@ def from_folder(
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     title = recipe.help[0].upper() + recipe.help[1:]
     try:
-        figure = recipe.draw(results, axis=axis, index=index, pair=pair, narrow=narrow)
+        figure = recipe.draw(results, axis=axis, index=index, pair=pair)
     except Exception as error:  # files of another version may miss any key; a viewer must outlive that
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return missing(
@@ -112,22 +105,6 @@ def drawable(folder: Any) -> List[str]:
     """The kinds whose files are all in the folder, in the order of ``KINDS``."""
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     return [name for name, kind in FIGURE_KINDS.items() if kind.ready(results)]
-
-
-def write_standard(folder: PathLike) -> List[Path]:
-    """Write the figures that ``validate`` leaves in ``figures/``: those whose files are there.
-
-    Returns:
-        The files written.
-    """
-    results = ResultsFolder(folder)
-    target = results.folder / "figures"
-    written = []
-    for kind in STANDARD:
-        if FIGURE_KINDS[kind].ready(results):
-            target.mkdir(exist_ok=True)
-            written.append(save_figure(from_folder(kind, results), target / f"{kind}.png"))
-    return written
 
 
 FIGURE_KINDS: Dict[str, Kind] = {

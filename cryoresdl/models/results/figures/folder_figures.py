@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,24 +11,24 @@ from ...base import resolution_terms
 from ..compared_results import (
     AGREEMENT,
     MOST_COMPARED,
-    OURS,
-    _is_own,
     _pair_of,
     compared_volumes,
+    cumulative_curves,
     histogram_sources,
     is_number,
     volumes_agreement,
 )
-from ..measured_model import _calibration_of, _confusion_of, _find, _metrics
+from ..measured_model import _confusion_of, _find, _metrics, calibration_points
 from ..results_folder import HISTORY_CSV, SIMULATION_JSON, ResultsFolder
+from ..verdict_words import verdict_title
 from .accuracy_figures import confusion_matrix, reliability, training_curves
-from .class_histogram import class_histogram, cumulative
+from .class_histogram import class_histogram
 from .comparison_figures import agreement_matrices, scatter_grid
 from .drawing import _plain, missing
 from .fsc_figure import fsc_curve
-from .slices.folder_slices import _like, slices_from_folder
-from .slices.slice_figure import three_axes
-from .verdict_panel import probabilities, verdict_panel, verdict_title
+from .slices.folder_slices import _like
+from .slices.slice_figure import slices_from_folder, three_axes
+from .verdict_panel import probabilities, verdict_panel
 
 
 def _draw_slices(kind: str) -> Callable[..., Figure | None]:
@@ -63,26 +63,11 @@ def _draw_probabilities(results: ResultsFolder, **_: Any) -> Figure | None:
     return None if entry is None else probabilities(entry.get("probabilities") or {}, verdict_title(entry))
 
 
-def _draw_histogram(results: ResultsFolder, narrow: bool = False, **_: Any) -> Figure | None:
+def _draw_histogram(results: ResultsFolder, **_: Any) -> Figure | None:
     sources, voxels = histogram_sources(results)
     if not sources:
         return None
-    return class_histogram(sources, voxels, curves=_cumulative_curves(results), narrow=narrow)
-
-
-def _cumulative_curves(results: ResultsFolder) -> Dict[str, Tuple[np.ndarray, np.ndarray]]:
-    """The cumulative curve of every source of the histogram whose volume is there, inside the mask."""
-    own = results.resolution
-    volumes = {} if own is None else {OURS: own}
-    for name, volume in compared_volumes(results).items():
-        if not _is_own(volume, results):
-            volumes[name] = volume
-    found = {}
-    for name, volume in volumes.items():
-        curve = cumulative(volume.data)
-        if curve is not None:
-            found[name] = curve
-    return found
+    return class_histogram(sources, voxels, curves=cumulative_curves(results))
 
 
 def _draw_curves(results: ResultsFolder, **_: Any) -> Figure | None:
@@ -110,33 +95,11 @@ _EVALUATE = "'cryoresdl evaluate --data FILE.h5 --model MODEL --out DIR' measure
 
 
 def _draw_reliability(results: ResultsFolder, **_: Any) -> Figure | None:
-    title, found = _calibration_of(results)
+    found = calibration_points(results)
     if found is None:
         text = f"The network's card holds no calibration table, so nothing can be said. {_EVALUATE}"
-        return missing(text, "Calibration") if title else None
-    return reliability_from(found, title)
-
-
-def reliability_from(found: Any, title: str = "") -> Figure | None:
-    """The figure of a ``calibration`` table of metrics or of a model card; ``None`` without bins."""
-    bins = found.get("bins") if isinstance(found, dict) else found
-    if isinstance(bins, list):
-        bins = {key: [b.get(key) for b in bins] for key in ("confidence", "accuracy", "count")}
-    elif isinstance(found, dict) and "confidence" in found:
-        bins = found
-    if not isinstance(bins, dict) or not bins.get("confidence"):
-        return None
-    counts = bins.get("count") or bins.get("counts")
-    kept = [
-        i
-        for i, (c, a) in enumerate(zip(bins["confidence"], bins["accuracy"]))
-        if is_number(c) and is_number(a)
-    ]
-    counted = [counts[i] for i in kept] if counts and is_number(counts[0]) else None
-    error = found.get("ece") if isinstance(found, dict) else None
-    return reliability(
-        [bins["confidence"][i] for i in kept], [bins["accuracy"][i] for i in kept], counted, error, title
-    )
+        return missing(text, "Calibration") if _metrics(results) is not None else None
+    return reliability(found.confidence, found.accuracy, found.counts, found.error, found.title)
 
 
 _FSC_NAMES = {"masked": "half maps, inside the mask", "unmasked": "half maps, whole box"}

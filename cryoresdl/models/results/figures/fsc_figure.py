@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...base import resolution_terms
-from .colours import _SOURCE_COLORS
+from .colours import SOURCE_COLORS
 from .drawing import _figure, _finish, _plain
 
 
@@ -28,7 +28,7 @@ def fsc_curve(
     """
     figure = _figure(6.4, 4.4)
     ax: Any = figure.subplots()
-    for (name, values), color in zip(curves.items(), _SOURCE_COLORS):
+    for (name, values), color in zip(curves.items(), SOURCE_COLORS):
         ax.plot(frequency, values, color=color, label=_plain(name))
     ax.axhline(resolution_terms.FSC_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
     ax.text(
@@ -39,7 +39,7 @@ def fsc_curve(
         va="bottom",
         fontsize=8,
     )
-    for (name, value), color in zip((cutoffs or {}).items(), _SOURCE_COLORS):
+    for (name, value), color in zip((cutoffs or {}).items(), SOURCE_COLORS):
         ax.axvline(
             1 / value, color=color, linestyle="--", linewidth=1, label=f"{_plain(name)}: {value:.2f} Å"
         )

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import math
-import re
 import textwrap
-from typing import Any, List, Mapping, Tuple
+from typing import Any, Mapping
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ...base import resolution_terms
-from ...base.resolution_terms import CANNOT_TELL, OPTIMISTIC, PESSIMISTIC, SUPPORTED
 from ..compared_results import is_number
+from ..verdict_words import interval_of, verdict_lines, verdict_title
 from .colours import _TEXT, global_colors
 from .drawing import _figure, _finish
 
-_ANSWERS = {
-    SUPPORTED: "supported",
-    OPTIMISTIC: "optimistic (the map looks worse)",
-    PESSIMISTIC: "pessimistic (the map looks better)",
-    CANNOT_TELL: "cannot tell",
-}
 
-
-def verdict_panel(
-    entry: Mapping[str, Any], summary: Mapping[str, Any] | None = None, in_words: bool = True
-) -> Figure:
+def verdict_panel(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = None) -> Figure:
     """Claim, class with probabilities, estimate with interval, reasons, in one look.
 
     Args:
         entry: one entry of ``classification.json``.
         summary: ``local_resolution.json``, for the spread inside the map.
-        in_words: write the verdict and its reasons above; without, for a page that says them itself.
     """
-    if not in_words:
-        figure = _figure(9.2, 3.6)
-        _verdict_axes(figure, entry, summary)
-        return figure
     wrapped = []
     for line in verdict_lines(entry, summary):
         wrapped += textwrap.wrap(line, 104, subsequent_indent="    ") or [""]
@@ -70,51 +55,6 @@ def probabilities(values: Mapping[str, float], title: str = "") -> Figure:
     return _finish(figure, (ax,), title)
 
 
-def verdict_title(entry: Mapping[str, Any]) -> str:
-    """The one line that a reader remembers."""
-    claim = entry.get("claim") or {}
-    if claim:
-        said = f"{claim['claimed_A']:g} Å" if is_number(claim.get("claimed_A")) else "a resolution"
-        answer = str(claim.get("verdict", "no verdict"))
-        return f"Claimed {said}: {_ANSWERS.get(answer, answer)}"
-    name = entry.get("class")
-    return f"{str(name).capitalize()} resolution" if name else "No class was given"
-
-
-def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = None) -> List[str]:
-    """What the verdict panel says in words, one sentence per line."""
-    lines = []
-    name, values = entry.get("class"), entry.get("probabilities") or {}
-    if name:
-        chance: Any = values.get(name)
-        sure = f" with probability {100 * chance:.0f} %" if is_number(chance) else ""
-        lines.append(f"Global class: {name} ({_class_range(str(name))}){sure}.")
-    if is_number(entry.get("resolution_A")):
-        low, high = _interval(entry)
-        between = f", 68 % interval {low:.1f} to {high:.1f} Å" if low is not None and high is not None else ""
-        lines.append(f"Estimate: {entry['resolution_A']:.1f} Å{between}.")
-    claim = entry.get("claim") or {}
-    if summary and is_number(summary.get("median_A")) and not claim:
-        quarter = summary.get("quartiles_A") or []
-        middle = (
-            f"; the middle half of the voxels lies at {quarter[0]:.1f} to {quarter[1]:.1f} Å"
-            if len(quarter) == 2
-            else ""
-        )
-        lines.append(f"Local resolution: median {summary['median_A']:.1f} Å{middle}.")
-    for number, reason in enumerate(_sentences(claim.get("reasons"))):
-        lines.append(("" if number else "Why: ") + with_unit(reason))
-    if entry.get("in_distribution") is False:
-        lines.append("This map is unlike those that the network learned from: do not rely on the estimate.")
-    lines += [f"Warning: {with_unit(warning)}" for warning in _sentences(entry.get("warnings"))]
-    return lines or ["classification.json holds no result for this map."]
-
-
-def with_unit(text: str) -> str:
-    """A sentence of the engine for reading: its numbers in ``A`` are written with ``Å``."""
-    return re.sub(r"(?<=\d) A\b", " Å", text)
-
-
 def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None) -> None:
     """Claim, estimate and spread on one resolution axis with the three classes behind them."""
     low, high = 1.5, 25.0
@@ -128,7 +68,7 @@ def _scale(ax: Any, entry: Mapping[str, Any], summary: Mapping[str, Any] | None)
             ("local resolution\n(median, quartiles)", summary["median_A"], quarter[0], quarter[1], "#009E73")
         )
     if is_number(entry.get("resolution_A")):
-        rows.append(("estimate\n(68 % interval)", entry["resolution_A"], *_interval(entry), "#0072B2"))
+        rows.append(("estimate\n(68 % interval)", entry["resolution_A"], *interval_of(entry), "#0072B2"))
         wide = (entry.get("claim") or {}).get("decision_interval_A") or ()
         if len(wide) == 2 and all(is_number(v) for v in wide):
             # A claim inside this thin line is "supported"; see resolution.verdict.
@@ -213,22 +153,3 @@ def _probability_bar(ax: Any, values: Mapping[str, Any]) -> None:
         handlelength=1.2,
         handletextpad=0.4,
     )
-
-
-def _class_range(name: str) -> str:
-    return {"high": "better than 5 Å", "medium": "5 to 10 Å", "low": "worse than 10 Å"}.get(
-        name, "unknown class"
-    )
-
-
-def _interval(entry: Mapping[str, Any]) -> Tuple[float | None, float | None]:
-    value = entry.get("interval_A")
-    if isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(v) for v in value):
-        return float(value[0]), float(value[1])
-    return None, None
-
-
-def _sentences(value: Any) -> List[str]:
-    if isinstance(value, str):
-        return [value]
-    return [str(v) for v in value] if isinstance(value, (list, tuple)) else []

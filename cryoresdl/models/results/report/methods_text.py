@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 from .. import compared_results
+from .report_page import MethodsText
 from .report_tables import _model_name, _span
 
 
-def _methods(
+def methods(
     entry: Mapping[str, Any], summary: Mapping[str, Any], comparison: Mapping[str, Any] | None
-) -> Dict[str, List[str]]:
+) -> MethodsText:
     """Sentences for a paper's methods section, with the works that they cite."""
     from .... import __version__
 
@@ -60,7 +61,7 @@ def _methods(
     if others:
         text.append(f"The local resolution was compared with that of {_listed(others)}.")
     references = _references()
-    return {"text": text, "citations": [references[key] for key in cited if key in references]}
+    return MethodsText(text, [references[key] for key in cited if key in references])
 
 
 def _listed(names: Sequence[str]) -> str:

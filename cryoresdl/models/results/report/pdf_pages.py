@@ -4,48 +4,58 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
 from ...base.atomic_files import atomic_path
 from .. import result_files
-
-REPORT_PDF = "report.pdf"
+from ..figures import figure_catalogue
+from ..results_folder import ResultsFolder
+from .report_page import ReportPage
 
 _PDF_ROWS = 100
 """Rows of a table in the PDF: a thousand maps would be 90 pages and take longer than validating them."""
 
 
-def _write_pdf(path: Path, page: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+def write_pdf(path: Path, page: ReportPage, results: ResultsFolder) -> None:
+    """Write the report as PDF: the verdict, the figures, then tables, methods and model cards."""
     from matplotlib.backends.backend_pdf import PdfPages
 
     with atomic_path(path) as temporary:
         with PdfPages(
-            temporary, metadata={"Title": page["title"], "Creator": f"CryoResDL {page['version']}"}
+            temporary, metadata={"Title": page.title, "Creator": f"CryoResDL {page.version}"}
         ) as pdf:
             for sheet in _text_pages(_pdf_lines(page, first=True)):
                 pdf.savefig(sheet)
-            for entry in page["figures"]:
-                pdf.savefig(figures[entry["kind"]])
+            for kind in _kinds(page, results):
+                pdf.savefig(figure_catalogue.from_folder(kind, results))
             for sheet in _text_pages(_pdf_lines(page, first=False)):
                 pdf.savefig(sheet)
 
 
-def _pdf_lines(page: Mapping[str, Any], first: bool) -> List[Tuple[str, str]]:
+def _kinds(page: ReportPage, results: ResultsFolder) -> List[str]:
+    """The figures of the page, with the slices, which the page shows in its browser."""
+    kinds = [figure.kind for figure in page.figures]
+    if "axes" in kinds and figure_catalogue.FIGURE_KINDS["slices"].ready(results):
+        kinds.insert(kinds.index("axes"), "slices")
+    return kinds
+
+
+def _pdf_lines(page: ReportPage, first: bool) -> List[Tuple[str, str]]:
     """(style, text) lines: the verdict before the figures; tables, methods and cards after them."""
     lines: List[Tuple[str, str]] = []
     if first:
-        lines += [("title", page["title"]), ("head", page["headline"])]
-        lines += [("text", line) for line in page["verdict"] + [f"Note: {p}" for p in page["problems"]]]
-        lines += [("text", ""), ("text", f"CryoResDL {page['version']}, {page['created']}")]
+        lines += [("title", page.title), ("head", page.headline)]
+        lines += [("text", line) for line in page.verdict + [f"Note: {p}" for p in page.problems]]
+        lines += [("text", ""), ("text", f"CryoResDL {page.version}, {page.created}")]
         return lines
-    for table in page["tables"]:
-        lines += [("head", table["title"]), ("code", "   ".join(table["columns"]))]
-        shown_rows = table["rows"][:_PDF_ROWS]
+    for table in page.tables:
+        lines += [("head", table.title), ("code", "   ".join(table.columns))]
+        shown_rows = table.rows[:_PDF_ROWS]
         lines += [("code", "   ".join([f"{row[0]:<34}", *row[1:]])) for row in shown_rows]
-        if len(shown_rows) < len(table["rows"]):
-            left = len(table["rows"]) - len(shown_rows)
+        if len(shown_rows) < len(table.rows):
+            left = len(table.rows) - len(shown_rows)
             lines += [
                 (
                     "text",
@@ -53,12 +63,12 @@ def _pdf_lines(page: Mapping[str, Any], first: bool) -> List[Tuple[str, str]]:
                 )
             ]
         lines += [("text", "")]
-    lines += [("head", "Methods")] + [("text", line) for line in page["methods"]]
-    lines += [("text", ""), ("head", "References")] + [("text", line) for line in page["citations"]]
-    for card in page["models"]:
-        lines += [("text", ""), ("head", f"Model, {card['role']}: {card['name']}")]
-        lines += [("text", line) for line in card["words"]]
-        lines += [("code", f"{key:<34} {value}") for key, value in card["facts"]]
+    lines += [("head", "Methods")] + [("text", line) for line in page.methods]
+    lines += [("text", ""), ("head", "References")] + [("text", line) for line in page.citations]
+    for card in page.models:
+        lines += [("text", ""), ("head", f"Model, {card.role}: {card.name}")]
+        lines += [("text", line) for line in card.words]
+        lines += [("code", f"{key:<34} {value}") for key, value in card.facts]
     return lines
 
 

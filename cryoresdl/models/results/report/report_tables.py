@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence, Tuple
 
 from ...base import resolution_terms
 from ...base.errors import InputError
 from .. import compared_results, result_files
 from ..results_folder import ResultsFolder
+from .report_page import ModelCard, ReportTable
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Dict[str, Any]:
-    return {"title": title, "columns": list(columns), "rows": [[_text(cell) for cell in row] for row in rows]}
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> ReportTable:
+    return ReportTable(title, list(columns), [[_text(cell) for cell in row] for row in rows])
 
 
-def _verdict_table(entry: Mapping[str, Any]) -> Dict[str, Any]:
+def _verdict_table(entry: Mapping[str, Any]) -> ReportTable:
     claim = entry.get("claim") or {}
     chances = entry.get("probabilities") or {}
     rows = [
@@ -44,7 +45,7 @@ def _summary_of(results: ResultsFolder, name: str) -> Mapping[str, Any]:
     return compared_results.listed_volume(results, name)
 
 
-def _class_table(results: ResultsFolder) -> Dict[str, Any]:
+def _class_table(results: ResultsFolder) -> ReportTable:
     sources, voxels = compared_results.histogram_sources(results)
     names = list(sources)
     rows: List[List[Any]] = [
@@ -72,7 +73,7 @@ _MEASURES: Tuple[Tuple[str, str, str], ...] = (
 """Measures of a pair that the report prints; ``comparison.json`` has more."""
 
 
-def _comparison_table(comparison: Mapping[str, Any]) -> Dict[str, Any]:
+def _comparison_table(comparison: Mapping[str, Any]) -> ReportTable:
     pairs = comparison.get("pairs") or []
     measures = [
         one for one in _MEASURES if any(compared_results.is_number(pair.get(one[0])) for pair in pairs)
@@ -87,7 +88,7 @@ def _comparison_table(comparison: Mapping[str, Any]) -> Dict[str, Any]:
     return _table("Agreement of the methods", ["methods", *(words for _, words, _ in measures)], rows)
 
 
-def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Dict[str, Any]:
+def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> ReportTable:
     mask = summary.get("mask") or {}
     box = summary.get("box_zyx")
     rows = [
@@ -114,7 +115,7 @@ def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Dict[str
     return _table("The run", ("what", "value"), [row for row in rows if row[1] not in (None, "")])
 
 
-def _batch_table(results: ResultsFolder) -> Dict[str, Any] | None:
+def _batch_table(results: ResultsFolder) -> ReportTable | None:
     path = results.folder / result_files.RESULTS_CSV
     if not path.is_file():
         return None
@@ -129,9 +130,7 @@ def _batch_table(results: ResultsFolder) -> Dict[str, Any] | None:
     return _table(f"{len(rows) - 1} maps", rows[0], [(row + [""] * width)[:width] for row in rows[1:]])
 
 
-def _cards(
-    entry: Mapping[str, Any], summary: Mapping[str, Any], results: ResultsFolder
-) -> List[Dict[str, Any]]:
+def _cards(entry: Mapping[str, Any], summary: Mapping[str, Any], results: ResultsFolder) -> List[ModelCard]:
     """The cards of the models that were used, flattened for reading."""
     from ...networks import model_card, model_store
 
@@ -140,15 +139,15 @@ def _cards(
         name = _model_name(value)
         if not name:
             continue
-        card: Dict[str, Any] = {"role": role, "name": name, "words": [], "facts": []}
+        card = ModelCard(role, name, [], [])
         if isinstance(value, dict) and value.get("digest"):
-            card["facts"].append(["digest (SHA-256)", _text(value["digest"])])
+            card.facts.append(("digest (SHA-256)", _text(value["digest"])))
         try:
             found = model_store.read_card(name)
-            card["words"] = model_card.in_words(found)
-            card["facts"] += [[key, _text(item)] for key, item in _flat(found)]
+            card.words.extend(model_card.in_words(found))
+            card.facts.extend((key, _text(item)) for key, item in _flat(found))
         except InputError as error:
-            card["facts"].append(["card", f"not available: {error}"])
+            card.facts.append(("card", f"not available: {error}"))
         cards.append(card)
     return cards
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from typing import Any, Dict, List
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
 from ...base import resolution_terms
@@ -16,6 +14,7 @@ from ...base.resolution_terms import estimated
 from ..figures import colours
 from ..figures.slices import volume_slices
 from ..results_folder import ResultsFolder
+from .charts.slice_pictures import data_url
 
 BROWSER_SIDE = 144
 """Longest side, in pixels, of the volumes in the slice browser; larger boxes are binned by a whole factor."""
@@ -112,8 +111,7 @@ def _resolution_layer(data: np.ndarray) -> Dict[str, Any]:
 def _interval_layer(data: np.ndarray) -> Dict[str, Any]:
     codes = np.where(data > 0, 1 + np.clip(data / INTERVAL_TOP_A, 0, 1) * 254, 0).round().astype(np.uint8)
     centres = (np.arange(1, 256) - 1) / 254 * INTERVAL_TOP_A
-    low, high = colours.INTERVAL_RANGE_A
-    shades = colormaps["cividis"](np.clip((centres - low) / (high - low), 0, 1))
+    shades = colours.interval_colors(centres)
     values = ["not estimated", *(f"± {value:.2f} Å" for value in centres)]
     return {
         "title": "68 % interval",
@@ -140,8 +138,4 @@ def _sprite(codes: np.ndarray, columns: int) -> str:
     sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
     stream = io.BytesIO()
     Image.fromarray(sheet, "L").save(stream, "PNG", optimize=False, compress_level=9)
-    return _data_url(stream.getvalue())
-
-
-def _data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return data_url(stream.getvalue())

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from ... import result_files
 from ...compared_results import MOST_COMPARED, _pair_of, compared_volumes
 from ...results_folder import SIMULATED_MAP, TRUTH_VOLUME, ResultsFolder, Volume
-from .slice_figure import SliceFigure
 from .slice_layers import Layer, _difference_layers, _disagreement_layers, _interval_layer, _layers
 
 SLICE_KINDS = ("slices", "interval", "disagreement", "difference", "truth")
-"""The kinds that can be moved through; see :func:`slices_from_folder`."""
+"""The kinds that can be moved through; see :func:`.slice_figure.slices_from_folder`."""
 
 
-def slices_from_folder(
-    folder: Any,
-    kind: str = "slices",
-    axis: str = "z",
-    index: int | None = None,
-    pair: Sequence[str] | None = None,
-) -> SliceFigure | None:
-    """A movable slice figure of a results folder, or ``None`` when its volumes are missing.
+def layers_from_folder(
+    results: ResultsFolder, kind: str = "slices", pair: Sequence[str] | None = None
+) -> Tuple[List[Layer], Volume | None]:
+    """The panels of a kind of slices and the volume whose grid they have (``None``: files are missing).
 
     Args:
-        folder: path or ``ResultsFolder``.
+        results: the folder.
         kind: one of ``SLICE_KINDS``.
-        axis: the axis to look along.
-        index: the slice number.
         pair: of a difference: the names of two of the compared volumes (the first two).
     """
-    results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     layers, reference = _SLICES[kind](results, pair) if kind == "difference" else _SLICES[kind](results)
-    if reference is None or len({layer.data.shape for layer in layers}) > 1:
-        return None
-    return SliceFigure(layers, reference.voxel_size, reference.origin, axis, index)
+    return ([], None) if len({layer.data.shape for layer in layers}) > 1 else (layers, reference)
 
 
 def _slice_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:

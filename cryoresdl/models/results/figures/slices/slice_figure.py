@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ...results_folder import ResultsFolder
 from ..colours import _TEXT, EMPTY
 from ..drawing import _figure, _plain
+from .folder_slices import layers_from_folder
 from .slice_layers import Layer, _colorbar, _pixels, _style
 from .volume_slices import AXES, _extent, _known_axis, _plane, best_index, cut, focus
 
@@ -189,6 +191,29 @@ def three_axes(
             ax.tick_params(labelsize=8)
         _colorbar(figure, image, list(line), layer.kind, style.label)
     return figure
+
+
+def slices_from_folder(
+    folder: Any,
+    kind: str = "slices",
+    axis: str = "z",
+    index: int | None = None,
+    pair: Sequence[str] | None = None,
+) -> SliceFigure | None:
+    """A movable slice figure of a results folder, or ``None`` when its volumes are missing.
+
+    Args:
+        folder: path or ``ResultsFolder``.
+        kind: one of ``SLICE_KINDS``.
+        axis: the axis to look along.
+        index: the slice number.
+        pair: of a difference: the names of two of the compared volumes (the first two).
+    """
+    results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
+    layers, reference = layers_from_folder(results, kind, pair)
+    if reference is None:
+        return None
+    return SliceFigure(layers, reference.voxel_size, reference.origin, axis, index)
 
 
 class MaskFigure(SliceFigure):

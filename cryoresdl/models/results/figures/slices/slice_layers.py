@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, Tuple
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ....base import resolution_terms
 from ....base.resolution_terms import estimated
 from ...foreign_volumes import only_estimates
 from ..colours import EMPTY, INTERVAL_RANGE_A, RESOLUTION_TICKS_A, resolution_colors
 from .volume_slices import Difference, _sample
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _CONTRAST = (1.0, 99.7)
 
@@ -111,6 +112,8 @@ def _pixels(plane: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _colorbar(figure: Figure, image: Any, ax: Any, kind: str, label: str) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
     extend = {"resolution": "both", "interval": "max", "spread": "max", "difference": "both"}.get(
         kind, "neither"
     )
