@@ -1,5 +1,7 @@
 """Sphinx configuration: ``make docs`` builds the guide with warnings as errors."""
 
+import contextlib
+import io
 import os
 import pkgutil
 import sys
@@ -11,6 +13,9 @@ from docutils.parsers.rst import Directive
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+
+# The width that argparse breaks the commands' help at.
+os.environ["COLUMNS"] = "100"
 
 import cryoresdl  # noqa: E402
 import cryoresdl.models  # noqa: E402
@@ -25,9 +30,8 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "Thumbs.db", ".DS_Store"]
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-# The pages link to files of the checkout that are no pages, may start at any heading level, and two engine modules
-# have a class of the same name (ref.python).
-suppress_warnings = ["myst.xref_missing", "myst.header", "config.cache", "ref.python"]
+# A page may start at any heading level.
+suppress_warnings = ["myst.header", "config.cache"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_mock_imports = ["tensorflow", "keras", "openvino"]
@@ -45,7 +49,7 @@ NOT_API = ("__main__", "cli.commands")
 
 def write_api(app):
     """One page per engine module, so that no module can be forgotten."""
-    folder = HERE / "api"
+    folder = HERE / "reference" / "api"
     folder.mkdir(exist_ok=True)
     start = cryoresdl.models.__name__ + "."
     found = pkgutil.walk_packages(cryoresdl.models.__path__, start)
@@ -96,6 +100,27 @@ class FormTable(Directive):
         return item
 
 
+class CommandHelp(Directive):
+    """``{command} validate``: what ``cryoresdl validate --help`` prints, so that the page cannot differ from it."""
+
+    required_arguments = 1
+    optional_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        """A literal block of the help."""
+        from cryoresdl.models.cli import command_line
+
+        words = self.arguments[0].split()
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            command_line.build_parser(words).parse_args([*words, "--help"])
+        text = printed.getvalue()
+        if not text.startswith("usage:"):
+            raise self.error(f"cryoresdl {' '.join(words)} has no help")
+        return [nodes.literal_block(text, text, language="none")]
+
+
 def _flat(container):
     from pyworkflow.protocol.params import ElementGroup
 
@@ -124,3 +149,4 @@ def setup(app):
     """Register the API pages and the directive."""
     app.connect("builder-inited", write_api)
     app.add_directive("form", FormTable)
+    app.add_directive("command", CommandHelp)

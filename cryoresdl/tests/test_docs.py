@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from cryoresdl.models.batch import jobs
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.tests.helpers.needs import missing
@@ -39,7 +40,7 @@ def test_every_protocol_has_a_page_with_its_form():
     from cryoresdl import protocols
 
     names = {name for name in vars(protocols) if name.startswith("ProtCryoRes")}
-    text = "".join(page.read_text() for page in (DOCS / "protocols").glob("*.md"))
+    text = "".join(page.read_text() for page in (DOCS / "reference" / "protocols").glob("*.md"))
     assert set(re.findall(r"```\{form\} (\w+)", text)) == names
 
 
@@ -79,4 +80,13 @@ def test_the_guide_builds_without_a_warning(tmp_path):
     ]
     built = subprocess.run(words, capture_output=True, text=True, cwd=str(REPOSITORY))
     assert built.returncode == 0, built.stderr[-3000:]
-    assert (tmp_path / "api" / "maps.html").is_file()
+    assert (tmp_path / "reference" / "api" / "maps.mrc_reader.html").is_file()
+
+
+def test_the_reference_has_every_command_and_every_column_of_the_results():
+    shown = re.findall(r"```\{command\} (.+)", (DOCS / "reference" / "commands.md").read_text())
+    assert {line.split()[0] for line in shown} == set(command_line.COMMANDS)
+    for words in shown:
+        assert f"](#{words.split()[0]})" in (DOCS / "reference" / "commands.md").read_text()
+    tables = (DOCS / "reference" / "result-tables.md").read_text()
+    assert [column for column in jobs.FIELDS if f"`{column}`" not in tables] == []

@@ -294,7 +294,7 @@ def read_manifest(structures: PathLike, split: str) -> List[Dict[str, str]]:
             rows = [row for row in csv.DictReader(handle) if row.get("split") == split]
     except OSError as error:
         raise InputError(
-            f"Cannot read {folder / 'manifest.csv'}: {error.strerror}; see docs/datasets.md."
+            f"Cannot read {folder / 'manifest.csv'}: {error.strerror}; see docs/guide/training-sets.md."
         ) from error
     for row in rows:
         row["path"] = str(folder / "pdb" / (row["id"] + ".pdb.gz"))

@@ -155,7 +155,7 @@ def paper_patches(
     rng: np.random.Generator,
     patch: int = PAPER_PATCH,
 ) -> Tuple[Dict[str, np.ndarray], List[Tuple[int, int]]]:
-    """The paper's patches (section 4.1 and ``docs/datasets.md``).
+    """The paper's patches (section 4.1 and ``docs/guide/training-sets.md``).
 
     The whole map is scaled to [0, 1], the label binned, both are multiplied by the mask (so the background
     becomes class 0 and is trained on), padded alike to a power-of-two cube and cut into cubes without

@@ -12,7 +12,7 @@ DECISION_WIDTH = 1.96
 """Half-width of the interval that decides on a claim, in 68 % half-widths of the estimate (log2 scale).
 
 1.96 is the normal 95 % interval. Measured on held-out simulated maps, 9.5 % of the true claims are called false with it
-(docs/models.md): errors have longer tails than the normal law.
+(docs/explanation/models.md): errors have longer tails than the normal law.
 """
 WIDEST_DECISION_LOG2 = 1.5
 """A decision interval of a larger half-width (a factor of 2.8 to either side) cannot judge any claim."""

@@ -76,7 +76,7 @@ def plain_options(resolution: float) -> ImagingConditions:
     """The options of a map as it comes from the reconstruction, in white noise: the defaults of ``simulate``.
 
     Args:
-        resolution: angstroms; B-factors grow with its square (``docs/simulation.md``).
+        resolution: angstroms; B-factors grow with its square (``docs/explanation/simulation.md``).
     """
     scale = _b_scale(resolution)
     return ImagingConditions(
@@ -85,7 +85,7 @@ def plain_options(resolution: float) -> ImagingConditions:
 
 
 def random_options(rng: np.random.Generator, resolution: float) -> ImagingConditions:
-    """Draw options across what users have; the spread of the training set (``docs/simulation.md``)."""
+    """Draw options across what users have; the spread of the training set (``docs/explanation/simulation.md``)."""
     scale = _b_scale(resolution)
     weighting = bool(rng.random() < 0.35)
     sharpen = 0.0

@@ -8,7 +8,7 @@ a mean of 1, which is what even views have. A reconstruction divides by that den
     T(u) = D(u) / max(D(u), floor)      what is left of the signal's amplitude; 0 in a cone without sections
     A(u) = T(u)^2 / D(u)                noise power over that of even views
 
-so that signal over noise is D(u) times that of even views, whatever the floor. See ``docs/simulation.md``.
+so that signal over noise is D(u) times that of even views, whatever the floor. See ``docs/explanation/simulation.md``.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def train_members(
     """Fit the members, each with its own seed.
 
     Their distributions are averaged, not their logits: the ranked probability score leaves the logits of far bins
-    free (docs/lab-notes.md).
+    free (docs/explanation/lab-notes.md).
 
     Raises:
         InputError: no member asked for.

@@ -2,7 +2,7 @@
 
 With --paper the DNN, 3D CNN and 3D U-Net of Avramov et al. (2019) are trained exactly as described there,
 or with the width, epochs, batch and optimiser that you choose. Without it, 'cnn' trains our global model
-and 'unet' our local-resolution model on the features that they read (docs/models.md). Every epoch is in
+and 'unet' our local-resolution model on the features that they read (docs/explanation/models.md). Every epoch is in
 history.csv, with its curves in training.png, and the model's card in card.json; a run that was stopped
 or killed goes on with --resume to the same result.
 """
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="MODEL",
-        help="unet without --paper: go on from this model, or 'none' (see docs/models.md)",
+        help="unet without --paper: go on from this model, or 'none' (see docs/explanation/models.md)",
     )
     parser.add_argument(
         "--calibrate-only",
