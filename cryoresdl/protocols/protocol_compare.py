@@ -99,7 +99,7 @@ class ProtCryoResCompare(CryoResProtocol):
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        from ..models.maps import mrc_reader
+        from ..models.maps import foreign_volumes
 
         volumes = self._volumes()
         if len(volumes) < 2:
@@ -111,7 +111,7 @@ class ProtCryoResCompare(CryoResProtocol):
             return errors
         for volume in volumes:
             if not needsConversion(volume):
-                errors += inputErrors(mrc_reader.read_values, fileOf(volume))
+                errors += inputErrors(foreign_volumes.read_resolution, fileOf(volume))
         for pointer, role in ((self.inputMask, "mask"), (self.inputMap, "density map")):
             if not errors and pointer.get() is not None:
                 errors += gridErrors(volumes[0], pointer.get(), role)

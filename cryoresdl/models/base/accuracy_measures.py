@@ -12,6 +12,7 @@ from typing import Any, Callable, Sequence, Union
 import numpy as np
 
 from .errors import InputError
+from .quiet_libraries import import_scipy_stats
 from .resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES, class_of, estimated
 
 Z_95 = 1.959963984540054
@@ -124,9 +125,18 @@ def bootstrap(
     data = np.asarray(values, float).ravel()
     if not data.size:
         raise InputError("An interval needs at least one map.")
-    picks = np.random.default_rng(seed).integers(0, data.size, (draws, data.size))
-    drawn = statistic(data[picks], axis=1)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    if data.size == 1:  # resampling one map gives that map
+        only = float(statistic(data, axis=0))
+        return only, only
+    found = import_scipy_stats().bootstrap(
+        (data,),
+        statistic,
+        n_resamples=draws,
+        confidence_level=level,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    )
+    low, high = found.confidence_interval
     return float(low), float(high)
 
 
@@ -232,20 +242,22 @@ def kappa(matrix: np.ndarray, weights: str | None = None) -> float | None:
 def pearson(first: np.ndarray, second: np.ndarray) -> float | None:
     """Pearson's correlation, or None where a side is constant or has fewer than two values."""
     a, b = np.asarray(first, np.float64).ravel(), np.asarray(second, np.float64).ravel()
-    if a.size < 2:
+    if _is_flat(a) or _is_flat(b):
         return None
-    a, b = a - a.mean(), b - b.mean()
-    spread = math.sqrt(float(a @ a) * float(b @ b))
-    if spread <= 1e-12 * a.size:
-        return None
-    return float(np.clip(a @ b / spread, -1, 1))
+    return float(import_scipy_stats().pearsonr(a, b)[0])
+
+
+def _is_flat(values: np.ndarray) -> bool:
+    """Whether a correlation with these values says nothing; fewer than two are constant."""
+    return values.size < 2 or bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
     """Spearman's rank correlation with mean ranks for ties; None as for `pearson`."""
-    from scipy.stats import rankdata
-
-    return pearson(rankdata(np.ravel(first)), rankdata(np.ravel(second)))
+    a, b = np.asarray(first, np.float64).ravel(), np.asarray(second, np.float64).ravel()
+    if _is_flat(a) or _is_flat(b):
+        return None
+    return float(import_scipy_stats().spearmanr(a, b)[0])
 
 
 def affine_corrected(values: np.ndarray, truth: np.ndarray) -> np.ndarray:

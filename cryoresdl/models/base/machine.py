@@ -1,4 +1,4 @@
-"""What this machine can bear: memory left and processors allowed."""
+"""What this machine can bear: memory left, processors allowed, and what these can compute."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from .errors import MemoryLimitError
 
 _MEMINFO = "/proc/meminfo"
 _STATUS = "/proc/self/status"
+_CPUINFO = "/proc/cpuinfo"
 _CGROUP_V2 = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
 _CGROUP_V1 = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -46,6 +47,19 @@ def processors() -> int:
         return max(1, len(os.sched_getaffinity(0)))
     except AttributeError:
         return max(1, os.cpu_count() or 1)
+
+
+def has_avx() -> bool:
+    """Whether the processor has AVX, which TensorFlow cannot do without and OpenVINO is slow or fails without.
+
+    Only an Intel or AMD processor that lists its abilities and has none there lacks it.
+    """
+    try:
+        with open(_CPUINFO, encoding="ascii", errors="replace") as stream:
+            flags = next((line for line in stream if line.startswith("flags")), "")
+    except OSError:
+        return True
+    return not flags or "avx" in flags.split()
 
 
 def _from_meminfo() -> int | None:

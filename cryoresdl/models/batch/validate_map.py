@@ -65,7 +65,7 @@ def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict
         InputError: bad input.
     """
     from ..inference import global_resolution, local_resolution
-    from ..maps import mask_reader, mrc_reader
+    from ..maps import foreign_volumes, mask_reader, mrc_reader
     from ..results import result_files
 
     start = time.perf_counter()
@@ -79,7 +79,7 @@ def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict
     ]
     mask = mask_reader.read_mask(job.mask, density) if job.mask else None
     others = {
-        title: mrc_reader.read_values(getattr(job, name), density, f"{title} volume")
+        title: foreign_volumes.read_resolution(getattr(job, name), density, f"{title} volume", mask=mask)
         for name, title in COMPARED.items()
         if getattr(job, name)
     }
@@ -150,7 +150,9 @@ def _compare(folder: Path, density: Any, local: Any, others: dict[str, Any], mas
     from ..results import volume_comparison
 
     estimates = [
-        volume_comparison.Estimate(title, volume.data, os.path.abspath(volume.path or ""))
+        volume_comparison.Estimate(
+            title, volume.data, os.path.abspath(volume.path or ""), tuple(volume.warnings)
+        )
         for title, volume in others.items()
     ]
     if local is not None:

@@ -17,6 +17,7 @@ import sys
 from types import ModuleType
 from typing import Any, NoReturn, Sequence
 
+from ..base import quiet_libraries
 from ..base.errors import CryoResError, InputError
 from .program_endings import (
     _USERS_DISK,
@@ -74,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None takes ``sys.argv``.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    quiet_libraries.confine()
     restore = _catch_signals()
     try:
         return _guarded(words)

@@ -17,7 +17,7 @@ from ..base.atomic_files import PathLike
 from ..base.errors import CryoResError, InputError
 from ..base.worker_processes import results_of
 from ..features import band_energies, map_features
-from ..maps import automatic_mask, density_map, mask_reader, mrc_reader
+from ..maps import automatic_mask, density_map, foreign_volumes, mask_reader, mrc_reader
 from ..simulation import atom_density, imaging_conditions, molecule_signal, realistic_map
 from ..structures.atoms import Atoms, random_rotation
 from ..structures.structure_reader import read_structure
@@ -141,7 +141,7 @@ def item_of_triple(triple: Any, labels: str) -> Dict[str, Any]:
     """
     density = mrc_reader.read(triple.map, triple.voxel_size)
     mask = mask_reader.read_mask(triple.mask, density)
-    label = mrc_reader.read_values(triple.label, density).data
+    label = foreign_volumes.read_resolution(triple.label, density, "label volume", mask=mask).data
     found = map_features.compute(density.data, mask, density.voxel_size)
     truth = label_cells(label[found.region], found.mask_cells)
     if not (truth > 0).any():

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
+from ..base import quiet_libraries
 from ..base.atomic_files import PathLike, atomic_path, sha256, write_json
 from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
 from .map_set_file import DatasetFile
@@ -98,6 +99,7 @@ def _leaks(splits: np.ndarray, sources: np.ndarray) -> int:
 
 def draw_map_set(card: Dict[str, Any]) -> Any:
     """The card's figure: labels per split, density of the items, and masses or voxel sizes of the sources."""
+    quiet_libraries.import_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")

@@ -14,7 +14,7 @@ from ..base.atomic_files import PathLike, sha256
 from ..base.errors import InputError
 from ..base.resolution_terms import LOCAL_EDGES_A, class_of, estimated
 from ..base.worker_processes import results_of
-from ..maps import mask_reader, mrc_reader
+from ..maps import foreign_volumes, mask_reader, mrc_reader
 from ..networks.paper_predictors import scale01
 from .input_lists import Triple
 from .map_set_file import Parts, _header, _open_parts
@@ -101,8 +101,8 @@ def cut_triple(triple: Triple, recipe: PatchSetRecipe) -> Tuple[Dict[str, np.nda
         InputError: unreadable volumes, other boxes, or no patch left.
     """
     density = mrc_reader.read(triple.map, voxel_size=triple.voxel_size)
-    values = mrc_reader.read_values(triple.label, like=density).data
     mask = mask_reader.read_mask(triple.mask, like=density)
+    values = foreign_volumes.read_resolution(triple.label, density, "label volume", mask=mask).data
     source: Dict[str, Any] = {
         "id": triple.name,
         "files": {key: Path(getattr(triple, key)).name for key in ("map", "label", "mask")},

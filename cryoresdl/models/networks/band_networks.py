@@ -1,15 +1,17 @@
 """The default networks: a small 3-D U-Net and a profile network on band-energy features.
 
 The architecture is written once, against a handful of operations; :class:`KerasOps` makes the trainable model of it and
-``backend`` runs the same text on the CPU without TensorFlow. Weights go by layer name.
+`network_runners` runs the same text on the CPU without TensorFlow. Weights go by layer name.
 
 Outputs are logits over bins of log2(resolution / voxel size), so one network serves every voxel size and its answer is
-a distribution: median, interval and class probabilities all come from it (``resolution_bins``).
+a distribution: median, interval and class probabilities all come from it (`resolution_bins`).
 """
 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Tuple
+
+import numpy as np
 
 from ..base.errors import InputError
 from ..features import network_inputs
@@ -117,3 +119,84 @@ def forward_global(ops: Any, profile: Any, config: Dict[str, Any], prefix: str =
     for k, width in enumerate(config["widths"]):
         h = ops.relu(ops.dense(f"{prefix}dense{k}", h, width))
     return ops.dense(prefix + "logits", h, config["bins"])
+
+
+class KerasOps:
+    """The operations of the default networks as Keras layers (TensorFlow is imported on first use)."""
+
+    def __init__(self, keras: Any, dropout: float = 0.0, policy: str = "float32"):
+        self.keras = keras
+        self.layers = keras.layers
+        self.dropout = dropout
+        # Every layer is told: the policy of the process is the user's, who may have set another.
+        self.policy = policy
+
+    def conv(self, name: str, x: Any, width: int, size: int) -> Any:
+        dtype = "float32" if name == "logits" else self.policy
+        # Residual branches start small: there is no normalisation layer to tame a deep sum.
+        gain = 2.0 if name.endswith("a") else 0.2
+        initializer = self.keras.initializers.VarianceScaling(gain, "fan_in")
+        return self.layers.Conv3D(
+            width, size, padding="same", name=name, kernel_initializer=initializer, dtype=dtype
+        )(x)
+
+    def dense(self, name: str, x: Any, width: int) -> Any:
+        dtype = "float32" if name == "logits" else self.policy
+        gain = 0.2 if name == "logits" or name.startswith(("down", "root")) else 2.0
+        initializer = self.keras.initializers.VarianceScaling(gain, "fan_in")
+        return self.layers.Dense(width, name=name, kernel_initializer=initializer, dtype=dtype)(x)
+
+    def relu(self, x: Any) -> Any:
+        x = self.layers.ReLU(dtype=self.policy)(x)
+        return self.layers.Dropout(self.dropout, dtype=self.policy)(x) if self.dropout else x
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self.layers.Add(dtype=self.policy)([a, b])
+
+    def modulate(self, x: Any, scale: Any, shift: Any) -> Any:
+        """x (1 + scale / 4) + shift, scale and shift per channel."""
+        width = int(x.shape[-1])
+        shape = self.layers.Reshape((1, 1, 1, width), dtype=self.policy)
+        scaled = self.layers.Multiply(dtype=self.policy)(
+            [x, self.layers.Rescaling(0.25, 1.0, dtype=self.policy)(shape(scale))]
+        )
+        return self.layers.Add(dtype=self.policy)(
+            [scaled, self.layers.Reshape((1, 1, 1, width), dtype=self.policy)(shift)]
+        )
+
+    def pool(self, x: Any) -> Any:
+        return self.layers.AveragePooling3D(2, dtype=self.policy)(x)
+
+    def up(self, x: Any) -> Any:
+        return self.layers.UpSampling3D(2, dtype=self.policy)(x)
+
+
+def keras_local_network(network: Dict[str, Any], keras: Any, *, policy: str = "float32") -> Any:
+    """Keras model of the local network: inputs (x, summary), output logits; ``policy`` as ``mixed_bfloat16``."""
+    config = network["config"]
+    x = keras.Input((None, None, None, config["inputs"]), dtype="float32", name="x")
+    summary = keras.Input((config["summary"],), dtype="float32", name="summary")
+    return keras.Model([x, summary], forward_local(KerasOps(keras, policy=policy), x, summary, config))
+
+
+def keras_global_network(network: Dict[str, Any], keras: Any, dropout: float = 0.0) -> Any:
+    """Keras model of one global network: input profile, output logits."""
+    config = network["config"]
+    profile = keras.Input((config["inputs"],), dtype="float32", name="profile")
+    return keras.Model(profile, forward_global(KerasOps(keras, dropout), profile, config))
+
+
+def weights_of(model: Any) -> Dict[str, np.ndarray]:
+    """``{"layer/kernel": ..., "layer/bias": ...}`` of a Keras model, float32."""
+    found = {}
+    for layer in model.layers:
+        for variable in layer.weights:
+            found[f"{layer.name}/{variable.name}"] = np.asarray(variable.numpy(), np.float32)
+    return found
+
+
+def set_weights(model: Any, weights: Dict[str, np.ndarray]) -> None:
+    """Put named arrays into a Keras model of the same network."""
+    for layer in model.layers:
+        for variable in layer.weights:
+            variable.assign(np.asarray(weights[f"{layer.name}/{variable.name}"], np.float32))

@@ -1,19 +1,23 @@
-"""Runs the default networks on the CPU without TensorFlow: OpenVINO when it is there, else numpy.
+"""Runs the default networks on the CPU without TensorFlow: OpenVINO when it is there and the processor has AVX, else numpy.
 
 Importing TensorFlow costs 3 to 7 s, more than a whole 128^3 map needs; OpenVINO starts in 0.3 s and its convolutions
 run at the same rate (``benchmarks/inference_speed.py``). The networks are small, so a plain numpy path is kept for
-machines without either, and as the reference in the tests. ``CRYORESDL_BACKEND`` chooses: openvino, tensorflow, numpy.
+machines without OpenVINO or AVX, and as the reference in the tests.
+``CRYORESDL_BACKEND`` chooses: openvino, tensorflow, numpy.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import Any, Callable, Dict, List, Optional, Tuple
+import sys
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from ..base import machine, progress
 from ..base.errors import InputError
-from . import band_networks, keras_networks, model_store
+from . import band_networks, model_archive, model_store
 
 BACKEND_VARIABLE = "CRYORESDL_BACKEND"
 PRECISION_VARIABLE = "CRYORESDL_PRECISION"
@@ -111,10 +115,40 @@ class OpenVinoOps:
         )
 
 
-def _openvino_runner(network: Dict[str, Any], weights: Dict[str, np.ndarray], threads: int) -> Runner:
+def import_openvino() -> Tuple[Any, Any]:
+    """Import OpenVINO without its telemetry, which would post to a server, start a process and write ``~/intel``.
+
+    Without its package of that name OpenVINO takes an empty stand-in of its own.
+
+    Returns:
+        The module and its operations.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino as ov
     from openvino import opset13 as opset
 
+    return ov, opset
+
+
+ISA_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Limits that other programs set; below AVX OpenVINO cannot run the networks."""
+
+
+@contextlib.contextmanager
+def _all_instructions() -> Iterator[None]:
+    """What OpenVINO compiles in the block may use all that the processor has."""
+    held = {name: os.environ.pop(name) for name in ISA_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
+
+
+def _openvino_runner(network: Dict[str, Any], weights: Dict[str, np.ndarray], threads: int) -> Runner:
+    ov, opset = import_openvino()
     config = network["config"]
     ops = OpenVinoOps(weights, opset)
     if network["name"] == band_networks.LOCAL_NETWORK:
@@ -128,7 +162,8 @@ def _openvino_runner(network: Dict[str, Any], weights: Dict[str, np.ndarray], th
         output = band_networks.forward_global(ops, inputs[0], config)
     precision = os.environ.get(PRECISION_VARIABLE, "f32")
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-    compiled = ov.Core().compile_model(ov.Model([output], inputs, "cryoresdl"), "CPU", settings)
+    with _all_instructions():
+        compiled = ov.Core().compile_model(ov.Model([output], inputs, "cryoresdl"), "CPU", settings)
     local = network["name"] == band_networks.LOCAL_NETWORK
 
     def run(values: Dict[str, np.ndarray]) -> np.ndarray:
@@ -155,11 +190,11 @@ def _tensorflow_runner(network: Dict[str, Any], weights: Dict[str, np.ndarray], 
     _, keras = import_tensorflow()
     local = network["name"] == band_networks.LOCAL_NETWORK
     model = (
-        keras_networks.keras_local_network(network, keras)
+        band_networks.keras_local_network(network, keras)
         if local
-        else keras_networks.keras_global_network(network, keras)
+        else band_networks.keras_global_network(network, keras)
     )
-    keras_networks.set_weights(model, weights)
+    band_networks.set_weights(model, weights)
     names = ["x", "summary"] if local else ["profile"]
     return lambda values: np.asarray(
         model([values[n] for n in names] if local else values[names[0]], training=False), np.float32
@@ -181,7 +216,8 @@ def runner(
     Args:
         network: description from a model's card (``feature_networks``).
         weights: named arrays.
-        name: openvino, tensorflow or numpy; None takes ``CRYORESDL_BACKEND`` or the first that is installed.
+        name: openvino, tensorflow or numpy; None takes ``CRYORESDL_BACKEND``, or OpenVINO where it is installed and the
+            processor has AVX, or numpy.
 
     Raises:
         InputError: an unknown backend, or one that is not installed.
@@ -194,6 +230,13 @@ def runner(
     weights = {k: np.asarray(v, np.float32) for k, v in weights.items()}
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     order: List[str] = [chosen] if chosen else ["openvino", "numpy"]
+    if not machine.has_avx() and "openvino" in order:
+        if chosen:
+            raise InputError(
+                f"OpenVINO needs a processor with AVX, which this one lacks; unset {BACKEND_VARIABLE} to compute with numpy."
+            )
+        progress.note("This processor has no AVX: the network is computed with numpy, more slowly.")
+        order.remove("openvino")
     problem: Optional[Exception] = None
     for candidate in order:
         try:
@@ -259,18 +302,19 @@ def profile_distribution(
     return total / len(outputs)
 
 
-_LOADED: Dict[str, Any] = {}
-_RUNNERS: Dict[str, Any] = {}
+_LOADED: Dict[str, model_archive.Model] = {}
+_RUNNERS: Dict[str, Runner] = {}
 
 
-def load_model(name_or_path: Any, kind: str) -> Any:
+def load_model(name_or_path: Any, kind: str) -> model_archive.Model:
     """A model by name or file, loaded once per process.
 
     Raises:
         InputError: no such model, it is of the other kind, or for features of another version.
     """
     path = str(model_store.resolve(name_or_path))
-    if path not in _LOADED:
+    # Milliseconds: a file that was replaced since is another model under the same path.
+    if path not in _LOADED or _LOADED[path].digest != model_store.digest(path):
         loaded = model_store.load_named(path)
         band_networks.check_features(loaded.card, path)
         _LOADED[path] = loaded
@@ -283,9 +327,9 @@ def load_model(name_or_path: Any, kind: str) -> Any:
     return model
 
 
-def _run(model: Any) -> Any:
+def _run(model: model_archive.Model) -> Runner:
     """The function that runs a model's network, built once per process."""
-    key = str(model.path)
+    key = f"{model.path} {model.digest}"
     if key not in _RUNNERS:
         _RUNNERS[key] = runner(model.card["network"], model.weights)[0]
     return _RUNNERS[key]

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from typing import Any, Iterator, Tuple
 
+from ..base import machine, quiet_libraries
 from ..base.errors import InputError
 
 
@@ -18,12 +19,20 @@ def import_tensorflow() -> Tuple[Any, Any]:
         The modules ``tensorflow`` and ``keras``.
 
     Raises:
-        InputError: TensorFlow is not installed in this interpreter.
+        InputError: TensorFlow is not installed in this interpreter, or this processor cannot run it.
     """
+    if not machine.has_avx():
+        raise InputError(
+            "TensorFlow needs a processor with AVX, which this one lacks; train, and run the paper's U-Net and CNN, on "
+            "another machine."
+        )
+    quiet_libraries.confine()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        with quiet_stderr():
+        # TensorFlow loads requests for services that are not used here, and loading it opens a socket.
+        with quiet_stderr(), quiet_libraries.stand_in("requests"):
+            quiet_libraries.import_matplotlib()
             import keras
             import tensorflow as tf
     except ImportError as error:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..base import resolution_terms
 from ..base.resolution_terms import class_of, estimated
+from ..maps.foreign_volumes import Inside, only_estimates
 from . import result_files
-from .foreign_volumes import Inside, only_estimates
 from .results_folder import ResultsFolder, Volume
 
 OURS = "CryoResDL"

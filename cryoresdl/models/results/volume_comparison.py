@@ -14,10 +14,9 @@ from ..base.accuracy_measures import agreement
 from ..base.atomic_files import PathLike, shown, write_json
 from ..base.errors import InputError
 from ..base.resolution_terms import estimated, summarize
-from ..maps import density_map, mrc_reader, mrc_writer
+from ..maps import density_map, foreign_volumes, mrc_writer
 from ..maps.density_map import DensityMap
 from . import result_files
-from .foreign_volumes import without_background
 
 
 @dataclass
@@ -27,6 +26,7 @@ class Estimate:
     name: str
     data: np.ndarray
     path: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def parse(word: str) -> tuple[str, str]:
@@ -44,42 +44,41 @@ def parse(word: str) -> tuple[str, str]:
     return path, name
 
 
-def load_volumes(words: Sequence[str], like: DensityMap | None = None) -> tuple[list[Estimate], DensityMap]:
+def load_volumes(
+    words: Sequence[str], like: DensityMap | None = None, mask: np.ndarray | None = None
+) -> tuple[list[Estimate], DensityMap]:
     """Read the volumes of a comparison.
 
     Args:
         words: ``VOL=NAME`` each.
         like: the map that they belong to; without it the first volume gives the grid.
+        mask: bool (z, y, x).
 
     Returns:
-        The estimates and the map (or first volume) whose grid they share; its warnings are those of all.
+        The estimates and the map (or first volume) whose grid they share.
 
     Raises:
-        InputError: fewer than two, a name given twice, or other boxes.
+        InputError: fewer than two, a name given twice, other boxes, or no local resolution in A.
     """
     if len(words) < 2:
         raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")
     estimates: list[Estimate] = []
+    grid = like
     for path, name in map(parse, words):
         if any(name == other.name for other in estimates):
             raise InputError(f"The name {shown(name)} is given twice; name the volumes apart with VOL=NAME.")
-        volume = mrc_reader.read_values(path, like)
-        if like is None:
-            like = volume
-        else:
-            like.warnings += volume.warnings
-        estimates.append(Estimate(name, volume.data, str(volume.path)))
-    if like is None:
-        raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")
-    return estimates, like
+        volume = foreign_volumes.read_resolution(path, like, grid=grid, mask=mask)
+        grid = grid or volume
+        estimates.append(Estimate(name, volume.data, str(volume.path), tuple(volume.warnings)))
+    return estimates, grid or like  # type: ignore[return-value]
 
 
 def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> dict[str, Any]:
     """Compare every pair of volumes on the voxels that both estimate, inside the mask.
 
     Args:
-        estimates: two or more, of one box; ``data`` of those with a filled background is cleaned in place of
-            the array (see `without_background`).
+        estimates: two or more, of one box; ``data`` of those with a filled background is replaced by a cleaned
+            array (see `foreign_volumes.cleaned`).
         mask: bool (z, y, x).
 
     Returns:
@@ -89,13 +88,16 @@ def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> di
         and ``warnings``.
     """
     warnings = []
-    total = int(mask.sum()) if mask is not None else estimates[0].data.size
     for estimate in estimates:
-        estimate.data, fill = without_background(estimate.data, mask)
+        warnings += estimate.warnings
+        estimate.data, fill = foreign_volumes.cleaned(estimate.data, mask)
         if fill is not None:
-            warnings.append(
-                f"{estimate.name}: {fill:g} A fills the background and counts as not estimated; give a mask."
-            )
+            warnings.append(f"{estimate.name}: {foreign_volumes.filled_sentence(fill)}")
+    given = mask
+    if mask is None:
+        mask, more = _without_solvent(estimates)
+        warnings += more
+    total = int(mask.sum()) if mask is not None else estimates[0].data.size
     pairs = []
     for first, second in combinations(estimates, 2):
         both = estimated(first.data) & estimated(second.data)
@@ -107,15 +109,56 @@ def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> di
         pairs.append(pair)
         if not both.any():
             warnings.append(f"{first.name} and {second.name} have no estimated voxel in common.")
+        else:
+            warnings += _other_unit(first, second, both, pair["spearman"])
     return {
         "volumes": [
             {"name": item.name, "path": item.path, **summarize(item.data, mask)} for item in estimates
         ],
         "pairs": pairs,
         "cross_table": cross_table([item.name for item in estimates], pairs),
-        "mask_voxels": total if mask is not None else None,
+        "mask_voxels": total if given is not None else None,
         "warnings": warnings,
     }
+
+
+def _without_solvent(estimates: Sequence[Estimate]) -> tuple[np.ndarray | None, list[str]]:
+    """Where the other volumes estimate, when one estimates the solvent too, as RELION does; and warnings."""
+    parts = [estimated(item.data) for item in estimates]
+    everywhere = [part.mean() > MOST_OF_THE_BOX for part in parts]
+    if not any(everywhere):
+        return None, []
+    others = [part for part, whole in zip(parts, everywhere) if not whole]
+    names = ", ".join(item.name for item, whole in zip(estimates, everywhere) if whole)
+    if not others:
+        return None, [f"{names}: estimates fill most of the box, solvent too; give a mask to leave it out."]
+    return np.logical_or.reduce(others), [
+        f"{names}: estimates fill most of the box; only what another volume estimates counts, or give a mask."
+    ]
+
+
+def _other_unit(first: Estimate, second: Estimate, both: np.ndarray, rank: float | None) -> list[str]:
+    """A warning where two volumes disagree as two units do: in reverse, or by one factor everywhere."""
+    names = f"{first.name} and {second.name}"
+    if rank is not None and rank < OPPOSED:
+        return [
+            f"{names} run against each other (rank correlation {rank:.2f}): one of them may hold frequencies or shell "
+            "numbers instead of A."
+        ]
+    low, middle, high = np.percentile(second.data[both] / first.data[both], (25, 50, 75))
+    if rank is not None and high - low < SAME_FACTOR * middle and abs(np.log(middle)) > 0.05:
+        return [
+            f"{names} differ by the factor {middle:.3g} everywhere: one of them may be in another unit than A."
+        ]
+    return []
+
+
+SAME_FACTOR = 0.01
+"""Two estimates never differ by one factor as closely as this."""
+MOST_OF_THE_BOX = 0.5
+"""A volume with estimates in a larger part of its box estimates solvent: a molecule fills less."""
+OPPOSED = -0.5
+"""Rank correlation below which one of two volumes is no resolution: two estimates do not rank a map in reverse."""
 
 
 def cross_table(names: Sequence[str], pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:

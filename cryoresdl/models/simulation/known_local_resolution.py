@@ -7,7 +7,15 @@ from typing import Any, Optional, Sequence
 import numpy as np
 
 from ..base.resolution_terms import FSC_THRESHOLD
-from ..features.band_energies import MIN_WIDTH, RELATIVE_WIDTH, WINDOW, Spectrum, cell_count, smooth_resample
+from ..features.band_energies import (
+    MIN_WIDTH,
+    RELATIVE_WIDTH,
+    WINDOW,
+    Spectrum,
+    cell_count,
+    smooth_resample,
+    trapezoid,
+)
 
 SSNR_THRESHOLD = FSC_THRESHOLD / (1.0 - FSC_THRESHOLD)
 TRUTH_TOP = 0.49
@@ -80,4 +88,4 @@ def band_power(power: Any, centre: float, width: float) -> float:
     # Share of the sphere of radius f that lies inside the cube of Fourier space (exact up to f = 0.707).
     inside = np.clip(1.0 - np.clip(3.0 * (1.0 - 0.5 / np.maximum(f, 1e-6)), 0.0, 1.0), 0.0, 1.0)
     shell = 4 * np.pi * f**2 * inside
-    return float(np.trapz(shell * power(f) * np.exp(-(((f - centre) / width) ** 2)), f))
+    return trapezoid(shell * power(f) * np.exp(-(((f - centre) / width) ** 2)), f)

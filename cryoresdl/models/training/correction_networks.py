@@ -12,7 +12,7 @@ from ..base.errors import InputError
 from ..datasets.feature_set_file import CLEAN, KNOWN, FeatureItem, iterate_items, load_split
 from ..features import network_inputs
 from ..inference import map_corrections
-from ..networks import band_networks, keras_networks, network_runners, resolution_bins
+from ..networks import band_networks, network_runners, resolution_bins
 from ..networks.resolution_bins import quantile
 from ..networks.tensorflow_import import import_tensorflow
 from .held_out_answers import predict_item
@@ -212,7 +212,6 @@ def fit_corrections(
     if members < 2:
         raise ValueError("The members leave out maps for each other: at least two are needed.")
     _, keras = import_tensorflow()
-    keras.mixed_precision.set_global_policy("float32")
     # A number that hardly varies among training maps must not become a large one on another map.
     scaling = {"input/mean": left.rows.mean(0), "input/scale": left.rows.std(0) + 0.05}
     rows = network_runners.scaled_profile(scaling, left.rows)
@@ -270,9 +269,9 @@ def _fit(
     loss: Callable[[Any, Any, Any], Any],
 ) -> Dict[str, np.ndarray]:
     """Arrays of one member, fitted to standardised rows."""
-    model = keras_networks.keras_global_network({"config": config}, keras, recipe.dropout)
-    inputs = keras.Input(rows.shape[1:])
-    noisy = keras.Model(inputs, model(keras.layers.GaussianNoise(recipe.noise)(inputs)))
+    model = band_networks.keras_global_network({"config": config}, keras, recipe.dropout)
+    inputs = keras.Input(rows.shape[1:], dtype="float32")
+    noisy = keras.Model(inputs, model(keras.layers.GaussianNoise(recipe.noise, dtype="float32")(inputs)))
     steps = recipe.epochs * -(-len(rows) // recipe.batch)
     rate = keras.optimizers.schedules.CosineDecay(recipe.rate, steps)
     noisy.compile(
@@ -280,7 +279,7 @@ def _fit(
         lambda truth, found: loss(keras.ops, truth, found),
     )
     noisy.fit(rows, known, batch_size=recipe.batch, epochs=recipe.epochs, verbose=0)
-    return keras_networks.weights_of(model)
+    return band_networks.weights_of(model)
 
 
 def log_ratios(cells: np.ndarray, found: np.ndarray) -> np.ndarray:

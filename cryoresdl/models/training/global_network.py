@@ -13,7 +13,7 @@ from ..base.atomic_files import PathLike
 from ..base.errors import InputError
 from ..datasets.feature_set_file import _as_list, _set_facts
 from ..features import network_inputs
-from ..networks import band_networks, keras_networks, model_archive, model_store, network_runners
+from ..networks import band_networks, model_archive, model_store, network_runners
 from ..networks.model_archive import MODEL_SUFFIX
 from ..networks.tensorflow_import import import_tensorflow
 from .global_calibration import _kept_apart, calibrate_global, calibrated, measure, rows_of, true_classes
@@ -155,9 +155,8 @@ def fit_global(
     """
     tf, keras = import_tensorflow()
     keras.utils.set_random_seed(recipe.seed)
-    keras.mixed_precision.set_global_policy("float32")
     mean, scale = train.profile.mean(0), train.profile.std(0) + 1e-3
-    model = keras_networks.keras_global_network(
+    model = band_networks.keras_global_network(
         band_networks.global_network(train.profile.shape[1], recipe.widths), keras, recipe.dropout
     )
 
@@ -190,7 +189,7 @@ def fit_global(
     )
     final = float(history.history["val_loss"][-1])
     report(f"global network: {len(history.epoch)} epochs, validation loss {final:.4f}")
-    weights = keras_networks.weights_of(model)
+    weights = band_networks.weights_of(model)
     scaling = {"input/mean": mean.astype(np.float32), "input/scale": scale.astype(np.float32)}
     return {**weights, **scaling}, final
 
@@ -200,8 +199,8 @@ def _with_noise(keras: Any, model: Any, noise: float) -> Any:
     size = model.input_shape[-1]
     blurred = np.ones(size, np.float32)
     blurred[network_inputs.MEASURED_INPUTS.start : network_inputs.MEASURED_INPUTS.stop] = 0.0
-    rows = keras.Input((size,))
-    added = keras.layers.GaussianNoise(noise)(rows) - rows
+    rows = keras.Input((size,), dtype="float32")
+    added = keras.layers.GaussianNoise(noise, dtype="float32")(rows) - rows
     return keras.Model(rows, model(rows + added * blurred))
 
 

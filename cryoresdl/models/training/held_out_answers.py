@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from ..base import quiet_libraries
 from ..datasets.feature_set_file import FeatureItem
 from ..inference import map_corrections
 from ..networks import band_networks
@@ -37,8 +38,6 @@ def validate_local(
         items: maps with truth.
         known: corrections of its answers, which a network in training has none of.
     """
-    from scipy.stats import spearmanr
-
     from ..base.resolution_terms import class_of
     from ..networks.resolution_bins import quantile
 
@@ -56,7 +55,11 @@ def validate_local(
             estimate = 2.0**middle * voxel
             found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
             varies = min(np.ptp(estimate), np.ptp(truth)) > 0
-            rho = float(spearmanr(estimate, truth)[0]) if varies else float("nan")
+            rho = (
+                float(quiet_libraries.import_scipy_stats().spearmanr(estimate, truth)[0])
+                if varies
+                else float("nan")
+            )
             found.setdefault(f"val_{variant}_rho", []).append(rho)
             near = np.abs(class_of(estimate).astype(int) - class_of(truth)) <= 1
             found.setdefault(f"val_{variant}_within1", []).append(float(near.mean()))

@@ -28,7 +28,7 @@ from ..datasets.feature_set_file import (
     load_split,
 )
 from ..inference import map_corrections
-from ..networks import band_networks, keras_networks
+from ..networks import band_networks
 from ..networks.model_archive import MODEL_SUFFIX
 from ..networks.tensorflow_import import import_tensorflow
 from .crop_batches import LocalNetworkRecipe, _prefetch, crop_batches
@@ -82,11 +82,12 @@ def fit_local(
     out.mkdir(parents=True, exist_ok=True)
     tf, keras = import_tensorflow()
     keras.utils.set_random_seed(recipe.seed)
-    keras.mixed_precision.set_global_policy("mixed_bfloat16" if recipe.bfloat16 else "float32")
     network = band_networks.local_network(recipe.channels)
-    model = keras_networks.keras_local_network(network, keras)
+    model = band_networks.keras_local_network(
+        network, keras, policy="mixed_bfloat16" if recipe.bfloat16 else "float32"
+    )
     if start is not None:
-        keras_networks.set_weights(model, start)
+        band_networks.set_weights(model, start)
     train_items, check_items = load_split(data, "train"), load_split(data, "validation", VALIDATION_MAPS)
     if any(item.info.get("kind") == KNOWN for item in [*train_items, *check_items]):
         raise InputError(
@@ -141,7 +142,7 @@ def fit_local(
             score = checks["val_single_log2"] + 0.5 * checks["val_halves_log2"]
             if score < best:
                 best = score
-                _save_arrays(out / "best.npz", keras_networks.weights_of(model))
+                _save_arrays(out / "best.npz", band_networks.weights_of(model))
             _checkpoint(checkpoint, model, moments, number, best, _sets(data), labels)
     with np.load(out / "best.npz") as stored:
         return {k: stored[k] for k in stored.files}

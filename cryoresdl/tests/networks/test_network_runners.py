@@ -5,7 +5,7 @@ import pytest
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import network_inputs
-from cryoresdl.models.networks import band_networks, keras_networks, network_runners, resolution_bins
+from cryoresdl.models.networks import band_networks, network_runners, resolution_bins
 from cryoresdl.tests.helpers.small_maps import random_global_weights, random_local_weights
 
 CHANNELS = (8, 12, 16)
@@ -100,9 +100,9 @@ def test_keras_weights_go_out_and_in(local):
     import keras
 
     network, weights, _ = local
-    model = keras_networks.keras_local_network(network, keras)
-    keras_networks.set_weights(model, weights)
-    back = keras_networks.weights_of(model)
+    model = band_networks.keras_local_network(network, keras)
+    band_networks.set_weights(model, weights)
+    back = band_networks.weights_of(model)
     assert back.keys() == weights.keys()
     for name, values in weights.items():
         assert np.array_equal(back[name], values)

@@ -165,7 +165,7 @@ class TestCommand:
 
     def test_monores_takes_the_maps_grid(self, tmp_path):
         volume = ramp()
-        mrc_writer.write_volume(tmp_path / "map.mrc", volume.data, volume)
+        mrc_writer.write_volume(tmp_path / "map.mrc", volume.data[::-1, ::-1, ::-1].copy(), volume)
         bare = density_map.DensityMap(volume.data, 1.0)
         code, out = self.run(tmp_path, ATOMS, bare, "--map", str(tmp_path / "map.mrc"))
         assert code == 0 and "A,1,ALA,1,1,5.100" in (out / "residues.csv").read_text()

@@ -54,12 +54,34 @@ class TestCompare:
         filled[3:] = 8.86
         found = volume_comparison.compare([estimate("a", first), estimate("RELION", filled)])
         assert found["pairs"][0]["n_voxels"] == 3 * 7 * 8
-        assert "8.86" in found["warnings"][0] and "mask" in found["warnings"][0]
-        filled[3:] = 8.86
+        assert "8.86" in found["warnings"][0]
         with_mask = volume_comparison.compare(
             [estimate("a", first), estimate("RELION", filled)], np.ones(SHAPE, bool)
         )
-        assert with_mask["pairs"][0]["n_voxels"] == 6 * 7 * 8 and not with_mask["warnings"]
+        assert with_mask["pairs"][0]["n_voxels"] == 3 * 7 * 8 and "8.86" in with_mask["warnings"][0]
+
+    def test_what_a_program_estimates_in_solvent_does_not_count(self):
+        """Recent RELION: up to 50 A in solvent; the other volume says where the molecule is."""
+        masked, everywhere = np.zeros(SHAPE, np.float32), volumes(1)
+        masked[2:4, 2:5, 2:6] = volumes()[2:4, 2:5, 2:6]
+        outside = masked == 0
+        everywhere[outside] = 20 + 10 * volumes(2)[outside] / 9
+        found = volume_comparison.compare([estimate("net", masked), estimate("RELION", everywhere)])
+        relion = found["volumes"][1]
+        assert relion["n_voxels"] == 24 and relion["median_A"] < 9
+        assert any(text.startswith("RELION: estimates fill most of the box") for text in found["warnings"])
+        alone = volume_comparison.compare([estimate("a", everywhere), estimate("b", everywhere + 1)])
+        assert any("give a mask" in text for text in alone["warnings"])
+
+    @pytest.mark.parametrize(
+        "change, said", [(lambda a: 80 / a, "against each other"), (lambda a: a / 1.25, "factor 0.8")]
+    )
+    def test_another_unit_is_named(self, change, said):
+        first = volumes()
+        found = volume_comparison.compare([estimate("a", first), estimate("b", change(first))])
+        assert any(said in text for text in found["warnings"])
+        other = volume_comparison.compare([estimate("a", first), estimate("b", volumes(1))])
+        assert not any("unit" in text or "against" in text for text in other["warnings"])
 
     def test_nothing_in_common(self):
         first, second = volumes(), volumes()

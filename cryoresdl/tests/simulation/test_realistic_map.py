@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.fft as sf
 from scipy import ndimage
+from scipy.integrate import trapezoid
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import band_energies
@@ -45,10 +46,10 @@ def point_energy(centre, amplitude):
     f = np.linspace(1e-4, centre + 5 * width, 800)
     r = np.linspace(0.0, 3.5 / centre, 500)
     band = f**2 * amplitude(f) * np.exp(-0.5 * ((f - centre) / width) ** 2)
-    wave = 4 * np.pi * np.trapz(band * np.sinc(2 * r[:, None] * f), f, axis=1)
+    wave = 4 * np.pi * trapezoid(band * np.sinc(2 * r[:, None] * f), f, axis=1)
     sigma = band_energies.WINDOW / centre
     window = np.exp(-0.5 * (r / sigma) ** 2) / (2 * np.pi * sigma**2) ** 1.5
-    return np.trapz(4 * np.pi * r**2 * window * wave**2, r)
+    return trapezoid(4 * np.pi * r**2 * window * wave**2, r)
 
 
 def steep(f):

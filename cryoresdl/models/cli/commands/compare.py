@@ -1,7 +1,7 @@
 """Agreement of local-resolution volumes of one map: network, MonoRes, ResMap, RELION, truth.
 
-Values at or below 0 and at or above 100 A are "not estimated". RELION fills its background with the global
-resolution: give the mask, or it is recognised by being one value in much of the box.
+Values at or below 0 and at or above 100 A are "not estimated", and so is one value that fills the faces of the box, as
+RELION's global resolution does. Give a mask where a program estimates solvent too. Volumes that are not in A are refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compare, write and draw."""
     from ...base import atomic_files, output_folder
-    from ...maps import mask_reader, mrc_reader
+    from ...maps import foreign_volumes, mask_reader, mrc_reader
     from ...results import volume_comparison
 
     out = Path(args.out)
@@ -39,8 +39,11 @@ def run(args: argparse.Namespace) -> None:
         print(f"{atomic_files.shown(out)} is already complete.")
         return
     like = mrc_reader.read(args.map) if args.map else None
-    estimates, grid = volume_comparison.load_volumes(args.volumes, like)
-    mask = mask_reader.read_mask(args.mask, grid) if args.mask else None
+    first = like or mrc_reader.read_values(
+        foreign_volumes.estimates_beside(volume_comparison.parse(args.volumes[0])[0])
+    )
+    mask = mask_reader.read_mask(args.mask, first) if args.mask else None
+    estimates, grid = volume_comparison.load_volumes(args.volumes, like, mask)
     output_folder.prepare_out(
         out, [result_files.COMPARISON_JSON, result_files.DISAGREEMENT], args.overwrite, args.resume
     )
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     with made.writing():
         result = volume_comparison.write_comparison(out, estimates, mask, grid, args.mask)
         draw_comparison(out)
-    for line in comparison_lines(result) + [f"warning: {warning}" for warning in grid.warnings]:
+    for line in comparison_lines(result) + [f"warning: {text}" for text in (like.warnings if like else [])]:
         print(line)
     print(f"results: {atomic_files.shown(out)}")
 

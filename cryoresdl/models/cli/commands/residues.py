@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from ...base import atomic_files, output_folder, run_record
-    from ...maps import density_map, mrc_reader
+    from ...maps import density_map, foreign_volumes, mrc_reader
     from ...results import residue_resolution
     from ...structures import structure_reader
 
@@ -47,10 +47,11 @@ def run(args: argparse.Namespace) -> None:
     if args.resume and made.complete():
         print(f"{atomic_files.shown(out)} is already complete.")
         return
-    volume = mrc_reader.read_values(args.volume, mrc_reader.read(args.map) if args.map else None)
+    volume = foreign_volumes.read_resolution(args.volume, mrc_reader.read(args.map) if args.map else None)
     interval = mrc_reader.read_values(args.interval, volume, "interval volume") if args.interval else None
     atoms = structure_reader.read_structure(args.structure, hydrogens=False)
     rows, warnings = residue_resolution.residue_table(atoms, volume, interval)
+    warnings = volume.warnings + warnings
     output_folder.prepare_out(out, FILES, args.overwrite, args.resume)
     with made.writing():
         residue_resolution.write_residues(out / FILES[0], rows)

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 
 from ....base import resolution_terms
 from ....base.resolution_terms import estimated
-from ...foreign_volumes import only_estimates
+from ....maps.foreign_volumes import only_estimates
 from ..colours import EMPTY, INTERVAL_RANGE_A, RESOLUTION_TICKS_A, resolution_colors
 from .volume_slices import Difference, _sample
 
