@@ -1,14 +1,15 @@
 """Local-resolution volumes of any program: read, checked to be in angstroms, their background set to "not estimated".
 
-Every program marks what it did not estimate in its own way (`CONVENTIONS`). One rule reads them all (`background`), so
-that solvent enters no statistic, and one check (`check_angstroms`) refuses what is no local resolution in angstroms.
+Every program marks what it did not estimate in its own way; ``docs/reference/other-programs.md`` has the table. One rule
+reads them all (`background`), so that solvent enters no statistic, and one check (`check_angstroms`) refuses what is no
+local resolution in angstroms.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,51 +18,6 @@ from ..base.errors import InputError
 from ..base.resolution_terms import RESMAP_NOT_ESTIMATED_A, estimated
 from . import mrc_reader
 from .density_map import DensityMap, plain_path
-
-
-class Convention(NamedTuple):
-    """What a program writes where it estimates nothing, and where that is documented or was seen."""
-
-    program: str
-    background: str
-    source: str
-
-
-CONVENTIONS = (
-    Convention("CryoResDL", "0", "docs/commands.md"),
-    Convention(
-        "MonoRes", "0 outside its refined mask", "run for this project: Xmipp 3, monoresResolutionMap.mrc"
-    ),
-    Convention(
-        "MonoRes, Chimera volume",
-        "the median of the estimates, smoothed at the border; monoresResolutionMap.mrc lies beside it",
-        "run for this project: Xmipp 3, monoresResolutionChimera.mrc",
-    ),
-    Convention(
-        "ResMap", "100 outside its mask and where no level passed", "run for this project: ResMap 1.1.5"
-    ),
-    Convention(
-        "RELION to 3.1",
-        "the global resolution everywhere outside its mask",
-        "run for this project: RELION 3.1.3",
-    ),
-    Convention(
-        "RELION, later",
-        "0 beyond a sphere; in solvent estimates of up to 50 A (--locres_minres)",
-        "github.com/3dem/relion, src/postprocessing.cpp, Postprocessing::run_locres",
-    ),
-    Convention("blocres (Bsoft)", "a constant, 0 or what -fill says", "blocres --help: -fill"),
-    Convention(
-        "DeepRes", "0 outside its mask and near the faces of the box", "run for this project: Xmipp 3"
-    ),
-    Convention(
-        "SPHIRE", "0; the volume is in 1/voxel unless out_ang_res was asked for", "sphire.mpg.de, sxlocres"
-    ),
-    Convention(
-        "any other", "0, less, 100 or more, NaN, or one value on the faces of the box", "the rule below"
-    ),
-)
-"""What programs write where they estimate nothing. What is not listed is met by the same rule."""
 
 BEYOND_FACES = 0.5
 """A value that fills this part of the box's faces, which no molecule reaches, is background."""

@@ -1,12 +1,18 @@
 """The default networks give the same numbers on every backend."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from cryoresdl.models.base import machine
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import network_inputs
 from cryoresdl.models.networks import band_networks, network_runners, resolution_bins
-from cryoresdl.tests.helpers.small_maps import random_global_weights, random_local_weights
+from cryoresdl.models.networks.tensorflow_import import import_tensorflow
+from cryoresdl.tests.helpers.small_maps import random_global_weights, random_local_weights, save_local_model
 
 CHANNELS = (8, 12, 16)
 
@@ -161,3 +167,79 @@ def test_profiles_longer_than_an_older_models_are_cut_and_wild_ones_held():
     weights = {"input/mean": np.zeros(2, np.float32), "input/scale": np.full(2, 0.1, np.float32)}
     scaled = network_runners.scaled_profile(weights, np.array([[0.1, 5.0, 99.0]]))
     assert np.allclose(scaled, [[1.0, network_runners.PROFILE_CLIP]])
+
+
+@pytest.fixture
+def old_processor(tmp_path, monkeypatch):
+    """A processor whose list of abilities ends with SSE 4.2."""
+    listed = tmp_path / "cpuinfo"
+    listed.write_text("model name\t: Core 2\nflags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2\n")
+    monkeypatch.setattr(machine, "_CPUINFO", str(listed))
+    monkeypatch.delenv(network_runners.BACKEND_VARIABLE, raising=False)
+
+
+def test_a_processor_without_avx_computes_with_numpy_and_says_so(profile, old_processor, capsys):
+    network, weights, values = profile
+    run, name = network_runners.runner(network, weights)
+    assert name == "numpy" and np.array_equal(run(values), by_numpy(profile))
+    assert "no AVX" in capsys.readouterr().err
+    with pytest.raises(InputError, match="OpenVINO needs a processor with AVX"):
+        network_runners.runner(network, weights, "openvino")
+    with pytest.raises(InputError, match="TensorFlow needs a processor with AVX"):
+        import_tensorflow()
+
+
+def test_processors_that_list_no_flags_count_as_able(tmp_path, monkeypatch):
+    for text in ("Features\t: fp asimd\n", "flags\t\t: sse avx avx2\n"):
+        (tmp_path / "cpuinfo").write_text(text)
+        monkeypatch.setattr(machine, "_CPUINFO", str(tmp_path / "cpuinfo"))
+        assert machine.has_avx()
+    monkeypatch.setattr(machine, "_CPUINFO", str(tmp_path / "none"))
+    assert machine.has_avx()
+
+
+@pytest.mark.parametrize("limit", ["SSE41", "AVX", "nonsense"])
+def test_a_limit_on_instructions_that_others_set_breaks_nothing(limit, tmp_path):
+    """The library reads the variable once per process."""
+    pytest.importorskip("openvino")
+    path = save_local_model(tmp_path / "m.cryoresdl")
+    code = (
+        "import sys, os, numpy as np; from cryoresdl.models.networks import model_store, network_runners as n\n"
+        "from cryoresdl.models.features import network_inputs as i\n"
+        "m = model_store.load_named(sys.argv[1]); x = np.ones((1, 8, 8, 8, i.N_LOCAL), np.float32)\n"
+        "v = {'x': x, 'summary': np.ones((1, i.summary_length()), np.float32)}\n"
+        "a, b = (n.runner(m.card['network'], m.weights, k)[0](v) for k in ('openvino', 'numpy'))\n"
+        "assert np.abs(a - b).max() < 1e-4 * np.abs(b).max() and os.environ['ONEDNN_MAX_CPU_ISA'] == sys.argv[2]\n"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
+    subprocess.run([sys.executable, "-c", code, str(path), limit], env=environment, check=True)
+
+
+def test_a_replaced_model_file_is_another_model(tmp_path):
+    """Long-lived processes (Dask workers, notebooks) see the file as it is now."""
+    path = save_local_model(tmp_path / "m.cryoresdl", seed=0)
+    first = network_runners.load_model(path, "local")
+    assert network_runners.load_model(path, "local") is first
+    run = network_runners._run(first)
+    save_local_model(path, seed=1)
+    second = network_runners.load_model(path, "local")
+    assert second.digest != first.digest and network_runners._run(second) is not run
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_users_keras_policy_neither_changes_nor_matters(policy, local, profile):
+    pytest.importorskip("tensorflow")
+    _, keras = import_tensorflow()
+    before = keras.mixed_precision.global_policy()
+    try:
+        keras.mixed_precision.set_global_policy(policy)
+        for case in (local, profile):
+            network, weights, values = case
+            run, _ = network_runners.runner(network, weights, "tensorflow")
+            assert relative(run(values), by_numpy(case)) < 1e-4
+        assert keras.mixed_precision.global_policy().name == policy
+        model = band_networks.keras_local_network(local[0], keras, policy="mixed_bfloat16")
+        assert model.get_layer("roota").compute_dtype == "bfloat16"
+        assert model.get_layer("logits").compute_dtype == "float32"
+    finally:
+        keras.mixed_precision.set_global_policy(before)
