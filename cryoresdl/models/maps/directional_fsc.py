@@ -22,7 +22,7 @@ HALF_ANGLE = 20.0
 """Of every cone, in degrees."""
 AXES = 250
 RINGS, SECTORS = 24, 48
-"""Patches of the half sphere x > 0: rings of equal area about the x axis, and sectors of azimuth."""
+"""Patches of the half sphere x > 0: rings of 3.75 degrees about the x axis, and sectors of azimuth."""
 PATCHES = RINGS * SECTORS
 RELATIVE_WIDTH, MIN_WIDTH = 0.1, 0.008
 FINEST, COARSEST, BAND_STEP = 0.49, 0.02, 1.06
@@ -50,11 +50,11 @@ def cone_axes() -> np.ndarray:
 @lru_cache(maxsize=4)
 def patch_directions(finer: int = 1) -> np.ndarray:
     """Middle of every patch, or of its parts: (RINGS, finer, SECTORS, finer, 3) unit vectors z, y, x."""
-    x = (np.arange(RINGS * finer) + 0.5) / (RINGS * finer)
+    polar = (np.arange(RINGS * finer) + 0.5) * (np.pi / 2 / (RINGS * finer))
     angle = (np.arange(SECTORS * finer) + 0.5) * (2 * np.pi / (SECTORS * finer)) - np.pi
-    across = np.sqrt(1.0 - x**2)[:, None]
+    across = np.sin(polar)[:, None]
     z, y = across * np.cos(angle), across * np.sin(angle)
-    points = np.stack([z, y, np.broadcast_to(x[:, None], z.shape)], axis=-1)
+    points = np.stack([z, y, np.broadcast_to(np.cos(polar)[:, None], z.shape)], axis=-1)
     return points.reshape(RINGS, finer, SECTORS, finer, 3)
 
 
@@ -93,7 +93,8 @@ def direction_sums(planes: Planes, shape: Sequence[int]) -> np.ndarray:
         chosen = (shell < shells) & (shell > 0)
         angle = np.arctan2(fy, fz) * np.float32(SECTORS / (2 * np.pi)) + np.float32(SECTORS / 2)
         sector = np.clip(angle.astype(np.int32), 0, SECTORS - 1)
-        ring = np.minimum((fx / np.maximum(radius, 1e-9) * RINGS).astype(np.int32), RINGS - 1)
+        polar = np.arccos(np.minimum(fx / np.maximum(radius, np.float32(1e-9)), np.float32(1.0)))
+        ring = np.minimum((polar * np.float32(RINGS / (np.pi / 2))).astype(np.int32), RINGS - 1)
         index = ((shell * RINGS + ring) * SECTORS + sector)[chosen]
         weight = twice[chosen]
         if not index.size:

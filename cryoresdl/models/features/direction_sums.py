@@ -1,0 +1,178 @@
+"""Signal and noise of a map by direction: of two half maps, or of one map and its background.
+
+Both come as the same two sums over every shell and patch of directions (``maps.directional_fsc``): *common*, the signal's
+energy, and *whole*, the signal's with that of one half map's noise, so that common / whole is the FSC of half maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+import scipy.fft as sf
+from scipy import ndimage
+
+from ..base.resolution_terms import FSC_THRESHOLD
+from ..maps import directional_fsc
+from ..maps.fourier_shells import soft_edge
+from .band_energies import _FFT_WORKERS
+from .map_features import constant_background
+
+EDGE = 3.0
+"""Width of the mask's soft edge in voxels, or in angstroms where that is more voxels; the simulator's own."""
+CLEAR_OF_MASK = 2
+"""Voxels between the soft edge and the background."""
+LEAST_BACKGROUND = 0.05
+"""Share of the box that the background needs."""
+MOST_CONSTANT = 0.5
+"""A background of which more voxels hold one value tells nothing of the noise."""
+LEAST_NOISE_FACTOR = 0.05
+
+
+@dataclass(frozen=True)
+class DirectionSums:
+    """What is measured of a map by direction.
+
+    Attributes:
+        counts: coefficients of every shell and patch, float64 (shells, patches).
+        common: signal's energy, same shape; may be below 0 by chance.
+        whole: signal's energy and one half map's noise, same shape.
+        independent: independent coefficients per counted one: a mask correlates neighbours, and each is counted twice.
+        extent: edge in voxels of the region transformed.
+    """
+
+    counts: np.ndarray
+    common: np.ndarray
+    whole: np.ndarray
+    independent: float
+    extent: int
+
+
+def region_around(mask: np.ndarray, margin: int) -> Tuple[slice, ...]:
+    """A cube (or, in a flat box, less) around the mask with a margin, of a length that Fourier transforms quickly."""
+    spans = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        spans.append((max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, mask.shape[axis])))
+    size = sf.next_fast_len(max(high - low for low, high in spans), real=True)
+    window = []
+    for (low, high), length in zip(spans, mask.shape):
+        n = min(size, length)
+        first = min(max(0, (low + high - n) // 2), length - n)
+        window.append(slice(first, first + n))
+    return tuple(window)
+
+
+def _independent(weight: np.ndarray) -> float:
+    squares = np.square(weight, dtype=np.float64)
+    return float(squares.sum() ** 2 / np.square(squares).sum() / weight.size / 2)
+
+
+def _edge(voxel_size: float) -> float:
+    return max(EDGE, EDGE / voxel_size)
+
+
+def _transform(volume: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return sf.rfftn(volume * weight, workers=_FFT_WORKERS, overwrite_x=True)
+
+
+def _power(plane: np.ndarray) -> np.ndarray:
+    return np.square(plane.real) + np.square(plane.imag)
+
+
+def sums_of_halves(
+    half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, voxel_size: float
+) -> DirectionSums:
+    """Of two half maps inside the soft mask.
+
+    Args:
+        half1: float32 (z, y, x).
+        half2: float32 (z, y, x).
+        mask: bool (z, y, x).
+        voxel_size: angstroms.
+    """
+    width = _edge(voxel_size)
+    region = region_around(mask, int(np.ceil(width)) + 1)
+    soft = soft_edge(mask[region], width)
+    first, second = (
+        _transform(half[region] - np.float32(half.mean(dtype=np.float64)), soft) for half in (half1, half2)
+    )
+
+    def planes(z: int) -> Tuple[np.ndarray, np.ndarray]:
+        a, b = first[z], second[z]
+        return a.real * b.real + a.imag * b.imag, (_power(a) + _power(b)) / 2
+
+    counts, common, whole = directional_fsc.direction_sums(planes, soft.shape)
+    return DirectionSums(counts, common, whole, _independent(soft), min(soft.shape))
+
+
+def sums_of_map(
+    data: np.ndarray, mask: np.ndarray, voxel_size: float, global_A: Optional[float] = None
+) -> Optional[DirectionSums]:
+    """Of one map: the energy inside the soft mask, less the noise that the background has in the same direction.
+
+    The map is taken for the mean of two halves, whose noise is twice its own.
+
+    Args:
+        data: float32 (z, y, x).
+        mask: bool (z, y, x).
+        voxel_size: angstroms.
+        global_A: resolution of the whole, where it is known: the noise inside is then that of the background, direction by
+            direction, times the factor that brings the FSC of all directions to 0.143 there. Real maps have more noise
+            inside than outside.
+
+    Returns:
+        None where there is no noise to measure by: an emptied background, or next to none.
+    """
+    if constant_background(data, mask)[0] > MOST_CONSTANT:
+        return None
+    width = _edge(voxel_size)
+    grow = int(np.ceil(width)) + CLEAR_OF_MASK
+    outside = 1.0 - soft_edge(_grown(mask, grow), width)
+    if float(outside.mean()) < LEAST_BACKGROUND:
+        return None
+    region = region_around(mask, int(np.ceil(width)) + 1)
+    soft = soft_edge(mask[region], width)
+    level = np.float32(np.average(data, weights=outside))
+    inner, outer = _transform(data[region] - level, soft), _transform(data - level, outside)
+    counts, total = directional_fsc.direction_sums(lambda z: (_power(inner[z]),), soft.shape)
+    outer_counts, noise = directional_fsc.direction_sums(lambda z: (_power(outer[z]),), data.shape)
+    squares = [float(np.square(weight, dtype=np.float64).sum()) for weight in (soft, outside)]
+    density = _on_shells(outer_counts, noise, len(counts)) * (squares[0] / squares[1])
+    if not density.any():
+        return None
+    noise = density * counts
+    if global_A is not None:
+        noise *= _noise_factor(counts, total, noise, voxel_size / global_A)
+    seen = counts.sum() * _independent(soft)
+    known = outer_counts.sum() * _independent(outside)
+    share = _independent(soft) / (1.0 + seen / known)
+    return DirectionSums(counts, total - noise, total + noise, share, min(soft.shape))
+
+
+def _grown(mask: np.ndarray, voxels: int) -> np.ndarray:
+    """The mask and all within a cube of ``voxels`` about it: quick, and exact enough for a background."""
+    return ndimage.maximum_filter(mask.astype(np.uint8), 2 * voxels + 1) > 0
+
+
+def _on_shells(counts: np.ndarray, sums: np.ndarray, shells: int) -> np.ndarray:
+    """Mean energy per coefficient of every patch, at ``shells`` shells up to Nyquist in place of the given ones."""
+    place = np.linspace(0.0, len(counts) - 1.0, shells)
+    low = np.minimum(place.astype(int), len(counts) - 2)
+    share = (place - low)[:, None]
+    cones = np.stack([counts, sums])
+    cones[:, 1:-1] = (
+        cones[:, :-2] + cones[:, 1:-1] + cones[:, 2:]
+    )  # three shells: patches hold few coefficients
+    count, total = (cones[k][low] * (1 - share) + cones[k][low + 1] * share for k in (0, 1))
+    even = total.sum(1, keepdims=True) / np.maximum(count.sum(1, keepdims=True), 1e-9)
+    return np.where(count > 0, total / np.maximum(count, 1e-9), even)
+
+
+def _noise_factor(counts: np.ndarray, total: np.ndarray, noise: np.ndarray, frequency: float) -> float:
+    """The factor of the noise that makes (total - noise) / (total + noise) fall to 0.143 at ``frequency``."""
+    centres = directional_fsc.band_centres(2 * (len(counts) - 1))
+    ratio = [directional_fsc.band_sums(one, centres).sum(-1) for one in (total, noise)]
+    at = float(np.interp(frequency, centres, ratio[0] / np.maximum(ratio[1], 1e-300)))
+    return max(at * (1.0 - FSC_THRESHOLD) / (1.0 + FSC_THRESHOLD), LEAST_NOISE_FACTOR)
