@@ -1,6 +1,6 @@
-"""Scipion objects of CryoResDL: a trained network, and what the networks say about a volume."""
+"""Scipion objects of CryoResDL: a trained network, its volumes, and what the networks say about a volume."""
 
-from pwem.objects import EMObject
+from pwem.objects import EMObject, Volume
 from pyworkflow.object import Boolean, Float, String
 
 VERDICT = {
@@ -25,6 +25,14 @@ Global class and its three probabilities; estimate with the ends of its interval
 resolution (A); the claim (A), the verdict on it and the reasons; whether the map is of a kind that the networks
 know, and the warnings; the folder with all results.
 """
+
+
+class LocalResolutionVolume(Volume):
+    """A volume whose values are local resolutions in A; 0: not estimated. Its own class keeps it apart from maps."""
+
+
+class ResolutionClassVolume(Volume):
+    """A volume of resolution classes, 0 (finest) to 9; -1: not estimated."""
 
 
 class ResolutionModel(EMObject):

@@ -5,11 +5,14 @@ import json
 import os
 import subprocess
 
+import pyworkflow as pw
+import pyworkflow.protocol.params as params
 from pwem.constants import NO_INDEX
 from pwem.objects import SetOfVolumes, Transform
 from pwem.protocols import EMProtocol
 
 from ..models.base.atomic_files import read_json
+from ..models.networks.model_store import BACKEND_VARIABLE
 from ..models.results import result_files
 from ..plugin import Plugin, quote
 
@@ -36,6 +39,13 @@ SAME_SAMPLING = 0.01
 """Relative difference of two sampling rates that is still taken for rounding."""
 
 
+EMPTY_OR_ABOVE_ZERO = params.Conditional("must be above 0, or empty.", allowsNull=True)
+EMPTY_OR_ABOVE_ZERO._condition = lambda value: value > 0
+"""Validator of numbers that may be left out."""
+ABOVE_ZERO = params.GT(0, error="must be above 0.")
+"""Validator of numbers that are needed."""
+
+
 class EngineError(Exception):
     """The engine refused or failed; the message is its own sentence."""
 
@@ -48,6 +58,32 @@ class EngineError(Exception):
 class CryoResProtocol(EMProtocol):
     """Base of the protocols: the form becomes a command line of the engine, its files become Scipion objects."""
 
+    _devStatus = pw.BETA
+
+    @staticmethod
+    def _defineGpuParams(form, default, text):
+        """The row of GPUs; hidden, because Scipion draws it with the processors."""
+        form.addHidden(params.USE_GPU, params.BooleanParam, default=default, label="Use GPU", help=text)
+        form.addHidden(
+            params.GPU_LIST,
+            params.StringParam,
+            default="0",
+            expertLevel=params.LEVEL_ADVANCED,
+            label="GPU",
+            help="Number of the GPU, as nvidia-smi counts; several with a comma.",
+        )
+
+    def _engineEnviron(self):
+        """The engine's environment: TensorFlow sees the chosen GPUs, or none."""
+        environ = Plugin.getEnviron()
+        if self.allowsGpu():
+            chosen = self.getGpuList() if self.usesGpu() else []
+            environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(number) for number in chosen) or "-1"
+            if chosen:
+                # The other backends compute on the processor only.
+                environ[BACKEND_VARIABLE] = "tensorflow"
+        return environ
+
     def runEngine(self, *arguments):
         """Run ``cryoresdl ARGUMENTS`` and wait for it.
 
@@ -59,7 +95,7 @@ class CryoResProtocol(EMProtocol):
         if inQueue:
             words = self._noted(words)
         try:
-            self.runJob(program, words, env=Plugin.getEnviron(), numberOfMpi=1, numberOfThreads=1)
+            self.runJob(program, words, env=self._engineEnviron(), numberOfMpi=1, numberOfThreads=1)
             code = self._notedCode() if inQueue else 0
         except subprocess.CalledProcessError as error:
             code = error.returncode
@@ -135,10 +171,10 @@ def needsConversion(volume):
     return volume.getIndex() not in (NO_INDEX, None) and volume.getIndex() > 1
 
 
-def readableFile(volume, target):
-    """Path of a file that the engine reads: the volume's own, or a conversion to MRC at ``target``."""
+def readableFile(volume, target, own=None):
+    """Path of a file that the engine reads: the volume's own (or ``own``), or a conversion to MRC at ``target``."""
     if not needsConversion(volume):
-        return fileOf(volume)
+        return own or fileOf(volume)
     from pwem.emlib.image import ImageHandler
 
     if not os.path.exists(target):
@@ -156,7 +192,7 @@ def sameSampling(one, other):
     return abs(first - second) <= SAME_SAMPLING * max(first, second)
 
 
-def gridErrors(volume, other, role):
+def gridErrors(volume, other, role, sampling=True):
     """Sentences about a second volume that does not lie on the grid of the first: box, then sampling rate."""
     errors = []
     for each, name in ((volume, "map"), (other, role)):
@@ -169,7 +205,7 @@ def gridErrors(volume, other, role):
         errors.append(
             "The %s has a box of %s voxels, the map %s; choose one made for this map." % (role, there, here)
         )
-    elif not sameSampling(volume, other):
+    elif sampling and not sameSampling(volume, other):
         errors.append(
             "The %s has a sampling rate of %.4g A, the map %.4g A; choose one made for this map."
             % (role, other.getSamplingRate() or 0, volume.getSamplingRate() or 0)

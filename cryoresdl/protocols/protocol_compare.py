@@ -1,11 +1,11 @@
 """How far do local-resolution volumes of one map agree?"""
 
 import os
-import re
 
 import pyworkflow.protocol.params as params
 from pwem.objects import Volume
 
+from ..models.maps import header_check
 from ..models.results import result_files
 from .protocol_base import (
     CryoResProtocol,
@@ -16,17 +16,11 @@ from .protocol_base import (
     placeLike,
     readableFile,
 )
+from .resolution_volumes import PICKED_BY_HAND, comparedErrors, estimatesFile, nameForPeople, programOf
+from .validation_summary import comparisonLines
 
 OUTPUT_DISAGREEMENT = "outputDisagreement"
 RESULTS = "results"
-PROGRAMS = {
-    "XmippProtMonoRes": "MonoRes",
-    "ProtResMap": "ResMap",
-    "ProtRelionLocalRes": "RELION",
-    "ProtCryoResValidate": "CryoResDL",
-    "ProtCryoResSimulate": "truth",
-}
-"""Protocol class -> the name that its users know it by."""
 
 
 class ProtCryoResCompare(CryoResProtocol):
@@ -38,7 +32,7 @@ class ProtCryoResCompare(CryoResProtocol):
     each program's way of writing "not estimated" (0, 100 or more) is understood.
     """
 
-    _label = "DL compare local resolutions"
+    _label = "compare local resolutions"
     _possibleOutputs = {OUTPUT_DISAGREEMENT: Volume}
 
     # --------------------------- DEFINE param functions ----------------------
@@ -47,7 +41,7 @@ class ProtCryoResCompare(CryoResProtocol):
         form.addParam(
             "inputVolumes",
             params.MultiPointerParam,
-            pointerClass="Volume",
+            pointerClass=PICKED_BY_HAND,
             minNumObjects=2,
             label="Local-resolution volumes",
             important=True,
@@ -65,7 +59,7 @@ class ProtCryoResCompare(CryoResProtocol):
         form.addParam(
             "inputMap",
             params.PointerParam,
-            pointerClass="Volume",
+            pointerClass=PICKED_BY_HAND,
             allowsNull=True,
             label="Map",
             help="The density map (same box): the viewer shows it beside the volumes.",
@@ -81,7 +75,13 @@ class ProtCryoResCompare(CryoResProtocol):
         words = ["compare"]
         for number, (name, volume) in enumerate(zip(self.getNames(), self._volumes())):
             words.append(
-                "%s=%s" % (readableFile(volume, self._getExtraPath("volume_%02d.mrc" % number)), name)
+                "%s=%s"
+                % (
+                    readableFile(
+                        volume, self._getExtraPath("volume_%02d.mrc" % number), estimatesFile(volume)
+                    ),
+                    name,
+                )
             )
         for option, pointer in (("mask", self.inputMask), ("map", self.inputMap)):
             if pointer.get() is not None:
@@ -99,8 +99,6 @@ class ProtCryoResCompare(CryoResProtocol):
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        from ..models.maps import foreign_volumes
-
         volumes = self._volumes()
         if len(volumes) < 2:
             return ["Choose at least two local-resolution volumes."]
@@ -111,7 +109,12 @@ class ProtCryoResCompare(CryoResProtocol):
             return errors
         for volume in volumes:
             if not needsConversion(volume):
-                errors += inputErrors(foreign_volumes.read_resolution, fileOf(volume))
+                errors += inputErrors(
+                    header_check.check_header, estimatesFile(volume), "local-resolution volume"
+                )
+        if not errors and self.inputMap.get() is not None:
+            for volume, name in zip(volumes, self.getNames()):
+                errors += comparedErrors(self.inputMap.get(), volume, name + " volume")
         for pointer, role in ((self.inputMask, "mask"), (self.inputMap, "density map")):
             if not errors and pointer.get() is not None:
                 errors += gridErrors(volumes[0], pointer.get(), role)
@@ -121,19 +124,7 @@ class ProtCryoResCompare(CryoResProtocol):
         comparison = self.readResult(RESULTS, result_files.COMPARISON_JSON)
         if not comparison:
             return ["The comparison is not ready yet."]
-        lines = []
-        for pair in comparison.get("pairs", []):
-            lines.append(
-                "%s and %s: mean difference %s A, rank correlation %s, within one class %s, kappa %s"
-                % (
-                    *pair["names"],
-                    _number(pair.get("mae_A")),
-                    _number(pair.get("spearman")),
-                    _number(pair.get("within_one_class")),
-                    _number(pair.get("kappa")),
-                )
-            )
-        return lines or ["The volumes share no estimated voxel."]
+        return comparisonLines(comparison) or ["The volumes share no estimated voxel."]
 
     def _methods(self):
         if not hasattr(self, OUTPUT_DISAGREEMENT):
@@ -145,7 +136,8 @@ class ProtCryoResCompare(CryoResProtocol):
 
     def _citations(self):
         cites = {"MonoRes": "vilas2018", "ResMap": "kucukelbir2014", "CryoResDL": "avramov2019"}
-        return sorted({cites[name.split("_")[0]] for name in self.getNames() if name.split("_")[0] in cites})
+        programs = {programOf(pointer) for pointer in self.inputVolumes}
+        return sorted(cites[program] for program in programs & set(cites))
 
     # --------------------------- UTILS functions -----------------------------
     def getResultsFolder(self, *names):
@@ -153,23 +145,15 @@ class ProtCryoResCompare(CryoResProtocol):
         return self._getExtraPath(RESULTS, *names)
 
     def getNames(self):
-        """A short name for every volume: the program that made it, numbered when one program made several."""
+        """A name for every volume: the label that its run was given, else its program; equal names are numbered."""
         names = []
         for pointer in self.inputVolumes:
             if pointer.get() is None:
                 continue
-            maker = pointer.getObjValue()
-            name = PROGRAMS.get(maker.getClassName()) if maker is not None else None
-            if name is None:
-                label = pointer.get().getObjLabel() or getattr(maker, "getObjLabel", lambda: "")()
-                name = re.sub(r"[^A-Za-z0-9.-]+", "_", label or "").strip("_") or "volume"
+            name = nameForPeople(pointer, pointer.get())
             count = sum(1 for other in names if other == name or other.startswith(name + "_"))
             names.append(name if not count else "%s_%d" % (name, count + 1))
         return names
 
     def _volumes(self):
         return [pointer.get() for pointer in self.inputVolumes if pointer.get() is not None]
-
-
-def _number(value):
-    return "%.2f" % value if isinstance(value, (int, float)) else "unknown"

@@ -4,6 +4,7 @@ import os
 import shutil
 from enum import Enum
 
+import pyworkflow as pw
 import pyworkflow.protocol.params as params
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import ProtImportBase
@@ -26,7 +27,8 @@ class ProtCryoResImportModel(EMProtocol, ProtImportBase):
     reads. Nothing in it is executed. The shipped networks need no import: they are chosen by name.
     """
 
-    _label = "DL import model"
+    _devStatus = pw.BETA
+    _label = "import network"
     _possibleOutputs = ImportModelOutputs
 
     # --------------------------- DEFINE param functions ----------------------

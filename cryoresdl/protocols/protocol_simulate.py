@@ -8,7 +8,7 @@ from pwem.objects import SetOfAtomStructs, SetOfVolumes, Volume, VolumeMask
 from pyworkflow.object import Float, String
 
 from ..models.base.atomic_files import write_json
-from .protocol_base import CryoResProtocol, EngineError
+from .protocol_base import ABOVE_ZERO, CryoResProtocol, EngineError
 
 OUTPUT_VOLUMES, OUTPUT_MASKS, OUTPUT_TRUTH = "outputVolumes", "outputMasks", "outputTruth"
 SIMULATED = "_cryoresSimulated"
@@ -31,7 +31,7 @@ class ProtCryoResSimulate(CryoResProtocol):
     A structure that does not fit the box or cannot be read is reported and skipped.
     """
 
-    _label = "DL simulate training maps"
+    _label = "simulate maps"
     _possibleOutputs = {OUTPUT_VOLUMES: SetOfVolumes, OUTPUT_MASKS: SetOfVolumes, OUTPUT_TRUTH: SetOfVolumes}
 
     # --------------------------- DEFINE param functions ----------------------
@@ -71,6 +71,7 @@ class ProtCryoResSimulate(CryoResProtocol):
             "samplingRate",
             params.FloatParam,
             default=1.0,
+            validators=[ABOVE_ZERO],
             label="Sampling rate (A/voxel)",
             help="Of all maps, in A per voxel. A map cannot show details finer than twice this value; take that of the "
             "maps that you want to judge.",
@@ -79,6 +80,7 @@ class ProtCryoResSimulate(CryoResProtocol):
             "boxSize",
             params.IntParam,
             default=96,
+            validators=[ABOVE_ZERO],
             label="Box (voxels)",
             help="Edge of the cubic box of all maps, in voxels. A structure that does not fit is skipped: make the box "
             "larger, or the sampling rate coarser.",
@@ -100,6 +102,7 @@ class ProtCryoResSimulate(CryoResProtocol):
             "copies",
             params.IntParam,
             default=1,
+            validators=[ABOVE_ZERO],
             condition="mode == %d" % REALISTIC,
             label="Maps per structure",
             help="At every resolution, each with its own noise and, when varied, conditions. More when structures are few.",
@@ -179,10 +182,6 @@ class ProtCryoResSimulate(CryoResProtocol):
         if self.inputStructures.get() is not None:
             missing = [path for path in self._structures() if not path or not os.path.isfile(path)]
             errors += ["The structure file %s is missing." % path for path in missing[:3]]
-        for name in ("samplingRate", "boxSize", "copies"):
-            value = getattr(self, name).get()
-            if value is None or not value > 0:
-                errors.append("%s must be above 0." % self.getParam(name).getLabel())
         try:
             resolutions = self._resolutions()
         except ValueError:

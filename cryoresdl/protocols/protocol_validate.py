@@ -2,12 +2,13 @@
 
 import os
 
-from pwem.objects import SetOfVolumes, Volume
+from pwem.objects import SetOfVolumes, Volume, VolumeMask
 
 from ..models.base.atomic_files import shown
 from ..models.base.run_record import changed_inputs
+from ..models.maps import header_check
 from ..models.results import result_files
-from ..objects import getVerdict, setVerdict
+from ..objects import LocalResolutionVolume, ResolutionClassVolume, getVerdict, setVerdict
 from .protocol_base import (
     EngineError,
     fileOf,
@@ -18,11 +19,17 @@ from .protocol_base import (
     readableFile,
     resultsIn,
 )
+from .resolution_volumes import comparedErrors, estimatesFile, madeBy
 from .validated_sets import OUTPUT_RESOLUTIONS, OUTPUT_VOLUMES, ValidatedSets
 from .validation_form import COMPARED, RESULTS
+from .validation_summary import comparisonLines, sentencesOf
 
 OUTPUT_RESOLUTION, OUTPUT_CLASS = "outputResolution", "outputClass"
 """Of one volume: the local resolution (A) and its class (0..9, -1: not estimated)."""
+OUTPUT_MASK, OUTPUT_VOLUME = "outputMask", "outputVolume"
+"""The automatic mask; and, where no local resolution was asked for, the input with its verdict."""
+VERDICT_OUTPUTS = (OUTPUT_RESOLUTION, OUTPUT_VOLUME)
+"""Where to look for the verdict on one volume."""
 
 
 class ProtCryoResValidate(ValidatedSets):
@@ -41,11 +48,13 @@ class ProtCryoResValidate(ValidatedSets):
     may still be growing: volumes are validated as they arrive.
     """
 
-    _label = "DL resolution validation"
+    _label = "validate resolution"
     # A dictionary and not an Enum: members of an Enum with equal values are one member.
     _possibleOutputs = {
-        OUTPUT_RESOLUTION: Volume,
-        OUTPUT_CLASS: Volume,
+        OUTPUT_RESOLUTION: LocalResolutionVolume,
+        OUTPUT_CLASS: ResolutionClassVolume,
+        OUTPUT_MASK: VolumeMask,
+        OUTPUT_VOLUME: Volume,
         OUTPUT_VOLUMES: SetOfVolumes,
         OUTPUT_RESOLUTIONS: SetOfVolumes,
     }
@@ -57,11 +66,15 @@ class ProtCryoResValidate(ValidatedSets):
                 self.validateStep, self.inputVolumes.get().getFileName(), self._options()
             )
             self._insertFunctionStep(self.createOutputStep)
+            if self.makeReport.get():
+                self._insertFunctionStep(self.reportStep, self.getResultsFolder())
             return
         for number, ids in enumerate(self._plan()):
             self._insertFunctionStep(self.validateBatchStep, number, ids, self._options())
         open_ = self._planNewBatches()
-        self._insertFunctionStep(self.closeOutputStep, wait=open_, prerequisites=[])
+        closing = self._insertFunctionStep(self.closeOutputStep, wait=open_, prerequisites=[])
+        if self.makeReport.get():
+            self._insertFunctionStep(self.reportBatchesStep, self._getExtraPath(), prerequisites=[closing])
 
     # --------------------------- STEPS functions -----------------------------
     def validateStep(self, fileName, options):
@@ -69,6 +82,8 @@ class ProtCryoResValidate(ValidatedSets):
         volume = self.inputVolumes.get()
         words = ["validate", readableFile(volume, self._getExtraPath("input.mrc"))]
         words += ["--voxel-size", "%.6g" % volume.getSamplingRate()]
+        if self.claimedResolution.get() is not None:
+            words += ["--claimed", "%.6g" % self.claimedResolution.get()]
         if self.inputMask.get() is not None:
             words += ["--mask", readableFile(self.inputMask.get(), self._getExtraPath("mask.mrc"))]
         for name, half in zip(("--half1", "--half2"), self._halfMaps(volume)):
@@ -76,7 +91,8 @@ class ProtCryoResValidate(ValidatedSets):
         for name, option in COMPARED.items():
             other = getattr(self, name).get()
             if other is not None:
-                words += ["--" + option, readableFile(other, self._getExtraPath(option + ".mrc"))]
+                target = self._getExtraPath(option + ".mrc")
+                words += ["--" + option, readableFile(other, target, estimatesFile(other))]
         self.runEngine(*words, *options, "--out", self.getResultsFolder(), "--overwrite")
 
     def createOutputStep(self):
@@ -91,19 +107,27 @@ class ProtCryoResValidate(ValidatedSets):
         entry, local = self.getResults()
         outputs = {}
         if local is not None:
-            for name, fileName in (
-                (OUTPUT_RESOLUTION, result_files.LOCAL_RESOLUTION),
-                (OUTPUT_CLASS, result_files.LOCAL_CLASS),
-            ):
-                outputs[name] = placeLike(Volume(location=self.getResultsFolder(fileName)), volume)
+            kinds = [
+                (OUTPUT_RESOLUTION, LocalResolutionVolume, result_files.LOCAL_RESOLUTION),
+                (OUTPUT_CLASS, ResolutionClassVolume, result_files.LOCAL_CLASS),
+            ]
+            if self.inputMask.get() is None:
+                kinds.append((OUTPUT_MASK, VolumeMask, result_files.MASK_USED))
+            for name, kind, fileName in kinds:
+                outputs[name] = placeLike(kind(location=self.getResultsFolder(fileName)), volume)
         else:
             # The global network makes no volume: its verdict travels on a copy of the input.
-            outputs[OUTPUT_CLASS] = volume.clone()
-        for output in outputs.values():
-            setVerdict(output, entry, local, self.getResultsFolder())
+            outputs[OUTPUT_VOLUME] = volume.clone()
+        for name, output in outputs.items():
+            if name != OUTPUT_MASK:
+                setVerdict(output, entry, local, self.getResultsFolder())
         self._defineOutputs(**outputs)
         for output in outputs.values():
             self._defineSourceRelation(self.inputVolumes, output)
+
+    def reportStep(self, folder):
+        """The figures and the report, when the outputs are there already."""
+        self.runEngine("report", folder, "--overwrite")
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
@@ -111,14 +135,17 @@ class ProtCryoResValidate(ValidatedSets):
         if volume is None:
             return []
         errors = []
-        claimed = self.claimedResolution.get()
-        if claimed is not None and not claimed > 0:
-            errors.append("The claimed resolution must be above 0 A; correct it, or leave it empty.")
         if not volume.getSamplingRate() or not volume.getSamplingRate() > 0:
             errors.append(
                 "The sampling rate of the volume must be above 0 A/voxel; import it again with the right one."
             )
         errors += self._modelErrors()
+        program = madeBy(self._first(volume), self.inputVolumes)
+        if program is not None:
+            errors.append(
+                "%s is a local resolution of %s (or a map that it filtered), and no density: choose the map that it "
+                "was made of, and give this volume below, to compare with." % (self._nameOf(volume), program)
+            )
         if self.isSet():
             if any(getattr(self, name).get() is not None for name in COMPARED):
                 errors.append(
@@ -128,27 +155,30 @@ class ProtCryoResValidate(ValidatedSets):
             errors += self._volumeErrors(volume)
         return errors
 
-    def _volumeErrors(self, volume):
-        """What is wrong with one volume, its mask and the volumes to compare with."""
-        from ..models.maps import mask_reader, mrc_reader
+    @staticmethod
+    def _nameOf(volume):
+        return "The set" if isinstance(volume, SetOfVolumes) else os.path.basename(fileOf(volume))
 
+    def _volumeErrors(self, volume):
+        """What is wrong with one volume, its mask, half maps and the volumes to compare with, by their headers."""
         if not os.path.isfile(fileOf(volume)):
             return ["The file of the volume, %s, is missing." % volume.getFileName()]
-        if needsConversion(volume):
-            return []
-        density = []
-        errors = inputErrors(
-            lambda: density.append(mrc_reader.read(fileOf(volume), volume.getSamplingRate()))
-        )
-        if errors:
-            return errors
+        if not needsConversion(volume):
+            errors = inputErrors(header_check.check_header, fileOf(volume))
+            if errors:
+                return errors
+        errors = [
+            "%s Import the right ones, or choose 'Use half maps: No'." % sentence
+            for sentence in self._halfErrors(volume)
+        ]
         mask = self.inputMask.get()
-        if mask is not None and not needsConversion(mask):
-            errors += inputErrors(mask_reader.read_mask, fileOf(mask), density[0])
+        if mask is not None:
+            errors += gridErrors(volume, mask, "mask", sampling=False)
         for name in COMPARED:
             other = getattr(self, name).get()
             if other is not None:
-                errors += gridErrors(volume, other, self.getParam(name).getLabel())
+                label = self.getParam(name).getLabel()
+                errors += gridErrors(volume, other, label) or comparedErrors(volume, other, label)
         return errors
 
     def _warnings(self):
@@ -170,18 +200,19 @@ class ProtCryoResValidate(ValidatedSets):
 
     def _summary(self):
         lines = []
-        for name in (OUTPUT_RESOLUTION, OUTPUT_CLASS):
-            if hasattr(self, name):
-                lines += _sentencesOf(getVerdict(getattr(self, name)))
-                break
-        volumes = getattr(self, OUTPUT_VOLUMES, None)
-        if volumes is not None:
-            lines.append("%d volumes validated so far." % volumes.getSize())
-        lines += ["Skipped %s: %s" % pair for pair in self._skipped()]
+        output = self._verdictOutput()
+        if output is not None:
+            lines += sentencesOf(getVerdict(output))
+            lines += comparisonLines(self.readResult(RESULTS, result_files.COMPARISON_JSON))
+        lines += self._setLines()
         return lines or ["The results are not ready yet."]
 
+    def _verdictOutput(self):
+        """The output that carries the verdict on one volume, or None."""
+        return next((getattr(self, name) for name in VERDICT_OUTPUTS if hasattr(self, name)), None)
+
     def _methods(self):
-        if not (hasattr(self, OUTPUT_CLASS) or hasattr(self, OUTPUT_VOLUMES)):
+        if self._verdictOutput() is None and not hasattr(self, OUTPUT_VOLUMES):
             return []
         from .. import __version__
 
@@ -219,29 +250,3 @@ class ProtCryoResValidate(ValidatedSets):
     def getResults(self, folder=RESULTS):
         """The entry of ``classification.json`` and the content of ``local_resolution.json``; None where missing."""
         return resultsIn(self._getExtraPath(folder))
-
-
-def _sentencesOf(verdict):
-    """The verdict attributes of a volume as lines for the project window."""
-    lines = []
-    if verdict.get("class"):
-        lines.append(
-            "Class: *%s* (probabilities: high %.2f, medium %.2f, low %.2f)"
-            % (verdict["class"], verdict["high"], verdict["medium"], verdict["low"])
-        )
-    if verdict.get("estimate"):
-        line = "Estimated resolution: *%.2f A*" % verdict["estimate"]
-        if verdict.get("lo") is not None and verdict.get("hi") is not None:
-            line += " (%.2f to %.2f A)" % (verdict["lo"], verdict["hi"])
-        lines.append(line)
-    if verdict.get("verdict"):
-        lines.append(
-            "Claim of %.2f A: *%s*. %s" % (verdict["claimed"], verdict["verdict"], verdict["reasons"] or "")
-        )
-    if verdict.get("median"):
-        lines.append("Median local resolution: *%.2f A*" % verdict["median"])
-    if verdict.get("trusted") is False:
-        lines.append("Unlike the maps that the networks learned from; take the result with care.")
-    if verdict.get("warnings"):
-        lines.append("Warnings: %s" % verdict["warnings"])
-    return lines

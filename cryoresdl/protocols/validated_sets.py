@@ -5,18 +5,21 @@ import os
 import sqlite3
 import time
 
-from pwem.objects import SetOfVolumes, Volume
+from pwem.objects import SetOfVolumes
 from pyworkflow.protocol.constants import STATUS_NEW
 
 from ..models.base.atomic_files import atomic_path, write_json
 from ..models.results import result_files
-from ..objects import setVerdict
+from ..objects import LocalResolutionVolume, getVerdict, setVerdict
 from .protocol_base import EngineError, placeLike, readableFile, resultsIn
 from .validation_form import ValidationForm
+from .validation_summary import setLines
 
 PLAN = "batches.json"
 BATCH = 50
 """Volumes of a set per engine call: the networks are loaded once per call, the table grows after each."""
+WITHOUT_HALVES = "without_half_maps.json"
+"""Maps of a set that were validated without their half maps, and why."""
 READ_TRIES = 10
 """Looks at a set that is locked by who writes to it, a second apart."""
 COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap")
@@ -67,18 +70,7 @@ class ValidatedSets(ValidationForm):
         mask = ""
         if self.inputMask.get() is not None:
             mask = readableFile(self.inputMask.get(), self._getExtraPath("mask.mrc"))
-        rows = []
-        for volume in volumes:
-            halves = list(self._halfMaps(volume)) or ["", ""]
-            rows.append(
-                {
-                    "map": self._batchFile(volume),
-                    "mask": mask,
-                    "voxel_size": "%.6g" % volume.getSamplingRate(),
-                    "half1": halves[0],
-                    "half2": halves[1],
-                }
-            )
+        rows = [dict(self._rowOf(volume), mask=mask) for volume in volumes]
         with atomic_path(listFile) as partial, open(
             str(partial), "w", newline="", encoding="utf-8"
         ) as stream:
@@ -96,6 +88,26 @@ class ValidatedSets(ValidationForm):
                 raise
         self._addToOutput(number, volumes)
 
+    def _rowOf(self, volume):
+        """A volume's line in the engine's list; half maps that do not fit are left out, and that is noted."""
+        claim = self.claimOf(volume)
+        row = {
+            "map": self._batchFile(volume),
+            "voxel_size": "%.6g" % volume.getSamplingRate(),
+            "claimed": "" if claim is None else "%.6g" % claim,
+        }
+        try:
+            problems = self._halfErrors(volume)
+        except Exception as error:  # Scipion's readers raise anything; the map itself may be good
+            problems = ["Its half maps cannot be read (%s)." % error]
+        if problems:
+            noted = self.readResult(WITHOUT_HALVES) or {}
+            noted[os.path.basename(row["map"])] = problems[0]
+            write_json(self._getExtraPath(WITHOUT_HALVES), noted)
+        else:
+            row.update(zip(("half1", "half2"), self._halfMaps(volume)))
+        return row
+
     def closeOutputStep(self):
         """The last volume is in: close the sets, or fail when not a single volume could be validated."""
         for name in (OUTPUT_VOLUMES, OUTPUT_RESOLUTIONS):
@@ -107,6 +119,23 @@ class ValidatedSets(ValidationForm):
         if not hasattr(self, OUTPUT_VOLUMES):
             reasons = ["%s: %s" % pair for pair in self._skipped()]
             raise EngineError("None of the volumes could be validated. " + " ".join(reasons[:3]))
+
+    def reportBatchesStep(self, folders):
+        """A page for every batch, when the sets are there and closed."""
+        for number in range(len(self._plan())):
+            if os.path.isfile(os.path.join(self._batchFolder(number), result_files.RESULTS_CSV)):
+                self.runEngine("report", self._batchFolder(number), "--overwrite")
+
+    def _setLines(self):
+        """The summary of a set: counts and medians, what was skipped, and what went without half maps."""
+        lines = []
+        volumes = getattr(self, OUTPUT_VOLUMES, None)
+        if volumes is not None:
+            verdicts = [(item.getFileName(), getVerdict(item)) for item in volumes.iterItems()]
+            lines += setLines(verdicts, volumes.isStreamClosed())
+        lines += ["Skipped %s: %s" % pair for pair in self._skipped()]
+        noted = self.readResult(WITHOUT_HALVES) or {}
+        return lines + ["%s was validated without half maps: %s" % pair for pair in noted.items()]
 
     def _addToOutput(self, number, volumes):
         """Append the finished volumes of a batch to the output sets, leaving out those that are there already."""
@@ -152,7 +181,7 @@ class ValidatedSets(ValidationForm):
         fileName = os.path.join(result["folder"], result_files.LOCAL_RESOLUTION)
         if not os.path.exists(fileName):
             return None
-        item = placeLike(Volume(location=fileName), volume)
+        item = placeLike(LocalResolutionVolume(location=fileName), volume)
         setVerdict(item, result["entry"], result["local"], result["folder"])
         return item
 

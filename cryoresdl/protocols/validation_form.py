@@ -1,10 +1,22 @@
 """The form of the validation: its parameters, and what they say to the engine."""
 
-import pyworkflow.protocol.params as params
-from pwem.objects import SetOfVolumes
+import os
 
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfVolumes, Volume
+
+from ..models.maps import header_check
 from ..models.networks import model_store
-from .protocol_base import CryoResProtocol, inputErrors
+from .protocol_base import (
+    EMPTY_OR_ABOVE_ZERO,
+    SAME_SAMPLING,
+    CryoResProtocol,
+    fileOf,
+    inputErrors,
+    needsConversion,
+    readableFile,
+)
+from .resolution_volumes import PICKED_BY_HAND
 
 BOTH, GLOBAL, LOCAL = 0, 1, 2
 NETWORKS = ("both", "global", "local")
@@ -18,6 +30,12 @@ class ValidationForm(CryoResProtocol):
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
+        self._defineGpuParams(
+            form,
+            False,
+            "The networks are small: the processor is as fast for most maps. A GPU needs TensorFlow with NVIDIA's "
+            "libraries, and pays for itself with boxes of 400 voxels and more.",
+        )
         self._defineInput(form)
         self._defineComparison(form)
         self._defineNetworks(form)
@@ -48,9 +66,19 @@ class ValidationForm(CryoResProtocol):
             "claimedResolution",
             params.FloatParam,
             allowsNull=True,
+            validators=[EMPTY_OR_ABOVE_ZERO],
             label="Claimed resolution (A)",
             help="The resolution that was published or found by FSC, in A. You get a verdict on it: supported, "
             "optimistic, pessimistic or cannot tell. Empty: no verdict.",
+        )
+        form.addParam(
+            "claimAttribute",
+            params.StringParam,
+            default="",
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Claims of a set in",
+            help="Of a set of volumes: the attribute (column) with the claimed resolution of each, such as "
+            "_resolution. Volumes without a number there have the claim above, or none.",
         )
         form.addParam(
             "useHalfMaps",
@@ -60,6 +88,14 @@ class ValidationForm(CryoResProtocol):
             help="Half maps show the noise directly and make the local resolution more reliable. They are taken "
             "from the volume (import volumes, 'Set half maps'); without them this has no effect.",
         )
+        form.addParam(
+            "makeReport",
+            params.BooleanParam,
+            default=True,
+            label="Make a report",
+            help="One HTML page with all figures (and the same as PDF and JSON). It is made after the outputs are "
+            "ready to use, and takes some seconds; without it, the viewer makes it when it is asked for.",
+        )
 
     @staticmethod
     def _defineComparison(form):
@@ -67,12 +103,12 @@ class ValidationForm(CryoResProtocol):
         for name, program, origin in (
             ("monoresVolume", "MonoRes", "'resolution_Volume' of Xmipp's local MonoRes"),
             ("resmapVolume", "ResMap", "'outputVolume' of ResMap's local resolution"),
-            ("relionVolume", "RELION", "RELION's local resolution"),
+            ("relionVolume", "RELION", "relion_locres.mrc, which is found beside RELION's output"),
         ):
             group.addParam(
                 name,
                 params.PointerParam,
-                pointerClass="Volume",
+                pointerClass=PICKED_BY_HAND,
                 allowsNull=True,
                 label="%s volume" % program,
                 help="Local-resolution volume (A) of the same map: %s. You get the agreement with the network and "
@@ -108,7 +144,7 @@ class ValidationForm(CryoResProtocol):
             condition="networks != %d" % LOCAL,
             expertLevel=params.LEVEL_ADVANCED,
             label="... or your own",
-            help="A global network from 'DL train global classifier' or 'DL import model', used instead of the name.",
+            help="A global network from 'train global network' or 'import network', used instead of the name.",
         )
         form.addParam(
             "localModel",
@@ -127,7 +163,7 @@ class ValidationForm(CryoResProtocol):
             condition="networks != %d" % GLOBAL,
             expertLevel=params.LEVEL_ADVANCED,
             label="... or your own",
-            help="A local network from 'DL train local resolution' or 'DL import model', used instead of the name.",
+            help="A local network from 'train local network' or 'import network', used instead of the name.",
         )
 
     # --------------------------- UTILS functions -----------------------------
@@ -140,9 +176,18 @@ class ValidationForm(CryoResProtocol):
         words = ["--networks", NETWORKS[self.networks.get()]]
         for kind, model in self._models():
             words += ["--model-" + kind, str(model)]
-        if self.claimedResolution.get() is not None:
-            words += ["--claimed", "%.6g" % self.claimedResolution.get()]
-        return words
+        # The report is a step of its own, when the outputs are there.
+        return [*words, "--no-report"]
+
+    def claimOf(self, volume):
+        """The resolution in A that is claimed for a volume, or None: its own attribute, else the form's number."""
+        name = (self.claimAttribute.get() or "").strip()
+        own = getattr(volume, name, None) if name and self.isSet() else None
+        try:
+            value = float(own.get())
+        except (AttributeError, TypeError, ValueError):
+            value = 0.0
+        return value if value > 0 else self.claimedResolution.get()
 
     def _models(self):
         """(kind, name or path) of every network that will run."""
@@ -156,11 +201,54 @@ class ValidationForm(CryoResProtocol):
         return models
 
     def _halfMaps(self, volume):
-        """Both half maps of a volume, or nothing."""
+        """Both half maps of a volume as the engine reads them, or nothing."""
+        halves = [self._halfVolume(volume, name) for name in self._halfNames(volume)]
+        target = self._getExtraPath("half%d" + ("_%06d" % volume.getObjId() if self.isSet() else "") + ".mrc")
+        return [readableFile(half, target % number) for number, half in enumerate(halves, 1)]
+
+    def _halfNames(self, volume):
         if not self.useHalfMaps.get() or not volume.hasHalfMaps():
             return []
-        halves = [str(name) for name in volume.getHalfMaps(asList=True)]
-        return halves if len(halves) == 2 else []
+        names = [str(name) for name in volume.getHalfMaps(asList=True)]
+        return names if len(names) == 2 else []
+
+    @staticmethod
+    def _halfVolume(volume, name):
+        half = Volume(location=name)
+        half.setSamplingRate(volume.getSamplingRate())
+        return half
+
+    def _halfErrors(self, volume):
+        """What is wrong with the half maps of a volume: missing, another box, or another pixel size."""
+        for name in self._halfNames(volume):
+            half = self._halfVolume(volume, name)
+            if not os.path.isfile(fileOf(half)):
+                return ["The half map %s is missing." % name]
+            # Scipion swaps two sides of some Spider volumes, hence without their order.
+            if sorted(half.getDim()) != sorted(volume.getDim()):
+                return [
+                    "The half map %s has a box of %s voxels, the map %s."
+                    % (name, half.getDim(), volume.getDim())
+                ]
+            errors = self._headerErrors(volume, half)
+            if errors:
+                return errors
+        return []
+
+    @staticmethod
+    def _headerErrors(volume, half):
+        """What the header of a half map says against it, where the engine reads both files as they are."""
+        if needsConversion(half) or needsConversion(volume):
+            return []
+        errors = inputErrors(header_check.check_header, fileOf(half), "half map")
+        if errors:
+            return errors
+        rate, own = (header_check.check_header(fileOf(each)).voxel_size for each in (volume, half))
+        if abs(own - rate) <= SAME_SAMPLING * rate:
+            return []
+        return [
+            "The half map %s has %.4g A/voxel in its header, the map %.4g." % (half.getFileName(), own, rate)
+        ]
 
     def _modelErrors(self):
         errors = []

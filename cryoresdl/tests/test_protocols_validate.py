@@ -265,9 +265,10 @@ class TestNetworksAndFormats(ScipionCase):
 
     def test_global_only_gives_the_class_and_no_local_volume(self):
         protocol = self.validated(self.importVolume(self.write("g.mrc", blob())), networks=1)
-        self.assertFalse(hasattr(protocol, "outputResolution"))
-        self.assertIn(getVerdict(protocol.outputClass)["class"], resolution_terms.GLOBAL_CLASSES)
-        self.assertIsNone(getVerdict(protocol.outputClass)["median"])
+        # One name, one meaning: without a local resolution there is no volume of classes.
+        self.assertFalse(hasattr(protocol, "outputResolution") or hasattr(protocol, "outputClass"))
+        self.assertIn(getVerdict(protocol.outputVolume)["class"], resolution_terms.GLOBAL_CLASSES)
+        self.assertIsNone(getVerdict(protocol.outputVolume)["median"])
 
     def test_local_only_gives_the_volume_and_no_class(self):
         protocol = self.validated(self.importVolume(self.write("l.mrc", blob())), networks=2)
@@ -318,11 +319,18 @@ class TestFormErrors(ScipionCase):
         for claim in (0, -3.2):
             self.only(self.errors(claimedResolution=claim), "above 0")
 
-    def test_bad_bodies(self):
+    def test_the_form_reads_headers_and_the_run_says_what_is_wrong_with_the_densities(self):
         with_nan = blob()
         with_nan[3, 4, 5] = np.nan
-        self.only(self.errors(self.write("nan.mrc", with_nan)), "NaN")
-        self.only(self.errors(self.write("constant.mrc", np.ones(BOX, np.float32))), "constant")
+        for name, data, word in (
+            ("nan", with_nan, "NaN"),
+            ("constant", np.ones(BOX, np.float32), "constant"),
+        ):
+            with mock.patch.object(mrc_reader, "read", side_effect=MemoryError("a map was read in the form")):
+                self.assertEqual(self.errors(self.write(name + ".mrc", data), networks=1), [])
+            self.launch(self.protocol)
+            self.assertTrue(self.protocol.isFailed())
+            self.assertIn(word, self.protocol.getErrorMessage())
 
     def test_a_file_that_was_cut_after_import(self):
         path = self.write("cut.mrc", blob())
@@ -347,11 +355,17 @@ class TestFormErrors(ScipionCase):
         imported = self.importVolume(self.write("m.mrc", blob()))
         for data, word in ((ball((32, 32, 32)), "box"), (np.zeros(BOX, np.float32), "empty")):
             mask = self.importMask(self.write("mask_%s.mrc" % word, data))
-            protocol = self.newProtocol(ProtCryoResValidate)
+            protocol = self.newProtocol(ProtCryoResValidate, networks=1)
             self.point(protocol.inputVolumes, imported, "outputVolume")
             self.point(protocol.inputMask, mask, "outputMask")
             with mock.patch.object(ProtCryoResValidate, "_modelErrors", return_value=[]):
-                self.only(protocol.validate(), word)
+                errors = protocol.validate()
+            if word == "box":
+                self.only(errors, word)
+            else:
+                self.assertEqual(errors, [])
+                self.launch(protocol)
+                self.assertIn(word, protocol.getErrorMessage())
 
     def test_a_local_resolution_of_another_map(self):
         imported = self.importVolume(self.write("c.mrc", blob()))
@@ -557,5 +571,5 @@ class TestScipionShowsThePlugin(unittest.TestCase):
         listed = [line for line in done.stdout.splitlines() if line.startswith("cryoresdl")]
         self.assertEqual(len(listed), 6, done.stdout[-2000:])
         self.assertTrue(
-            any("ProtCryoResValidate" in line and "DL resolution validation" in line for line in listed)
+            any("ProtCryoResValidate" in line and "validate resolution" in line for line in listed)
         )

@@ -1,4 +1,4 @@
-"""Viewer of "DL compare local resolutions"."""
+"""Viewer of "compare local resolutions"."""
 
 from ..protocols import ProtCryoResCompare
 from .viewer_base import CryoResViewer
@@ -7,7 +7,7 @@ from .viewer_base import CryoResViewer
 class CryoResCompareViewer(CryoResViewer):
     """Shows how far local-resolution volumes agree, and where they do not."""
 
-    _label = "viewer DL compare local resolutions"
+    _label = "viewer compare local resolutions"
     _targets = [ProtCryoResCompare]
     _figures = (
         (

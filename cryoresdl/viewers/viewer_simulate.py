@@ -1,4 +1,4 @@
-"""Viewer of "DL simulate training maps"."""
+"""Viewer of "simulate maps"."""
 
 from ..protocols import ProtCryoResSimulate
 from .viewer_base import CryoResViewer
@@ -7,7 +7,7 @@ from .viewer_base import CryoResViewer
 class CryoResSimulateViewer(CryoResViewer):
     """Shows simulated maps beside their true local resolution."""
 
-    _label = "viewer DL simulate training maps"
+    _label = "viewer simulate maps"
     _targets = [ProtCryoResSimulate]
     _figures = (
         (

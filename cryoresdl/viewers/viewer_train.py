@@ -12,7 +12,7 @@ from .views import LiveView
 class CryoResTrainViewer(CryoResViewer):
     """Shows a training while it runs and what came out of it."""
 
-    _label = "viewer DL train"
+    _label = "viewer train network"
     _targets = [ProtCryoResTrainGlobal, ProtCryoResTrainLocal]
     _figures = (
         (

@@ -1,4 +1,4 @@
-"""Viewer of "DL resolution validation": verdict, classes, slices, comparison, trust, report and ChimeraX."""
+"""Viewer of "validate resolution": verdict, classes, slices, comparison, trust, report and ChimeraX."""
 
 import os
 import webbrowser
@@ -17,7 +17,7 @@ from .viewer_base import CryoResViewer
 class CryoResValidateViewer(CryoResViewer):
     """Shows at a glance how a map is resolved, how sure the network is, and whether a claim holds."""
 
-    _label = "viewer DL resolution validation"
+    _label = "viewer validate resolution"
     _targets = [ProtCryoResValidate]
     _figures = (
         (

@@ -25,6 +25,8 @@ from .model_archive import (
 )
 
 MODELS_VARIABLE = "CRYORESDL_MODELS"
+BACKEND_VARIABLE = "CRYORESDL_BACKEND"
+"""Which library runs the default networks: openvino, tensorflow or numpy."""
 """Environment variable naming the folder of installed models; ``~/.cryoresdl/models`` when unset."""
 DEFAULT_LOCAL_MODEL = "truth"
 DEFAULT_GLOBAL_MODEL = "default"

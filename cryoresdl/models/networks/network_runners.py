@@ -18,8 +18,8 @@ import numpy as np
 from ..base import machine, progress
 from ..base.errors import InputError
 from . import band_networks, model_archive, model_store
+from .model_store import BACKEND_VARIABLE
 
-BACKEND_VARIABLE = "CRYORESDL_BACKEND"
 PRECISION_VARIABLE = "CRYORESDL_PRECISION"
 Runner = Callable[[Dict[str, np.ndarray]], np.ndarray]
 

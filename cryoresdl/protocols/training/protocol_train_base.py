@@ -10,6 +10,7 @@ import pyworkflow.protocol.params as params
 from ...models.base.atomic_files import atomic_path
 from ...objects import ResolutionModel
 from ..protocol_base import (
+    EMPTY_OR_ABOVE_ZERO,
     CryoResProtocol,
     EngineError,
     fileOf,
@@ -18,6 +19,7 @@ from ..protocol_base import (
     readableFile,
     volumesOf,
 )
+from ..resolution_volumes import VOLUMES_PICKED_BY_HAND
 
 OUTPUT_MODEL = "outputModel"
 DATA = "data.h5"
@@ -32,6 +34,9 @@ class ProtCryoResTrainBase(CryoResProtocol):
 
     def _defineTrainingParams(self, form):
         """The training section, the same for every network."""
+        self._defineGpuParams(
+            form, True, "Train on the GPU where TensorFlow finds one; without one, on the processor."
+        )
         form.addSection(label="Training")
         form.addParam(
             "modelName",
@@ -44,6 +49,7 @@ class ProtCryoResTrainBase(CryoResProtocol):
             "epochs",
             params.IntParam,
             allowsNull=True,
+            validators=[EMPTY_OR_ABOVE_ZERO],
             label="Epochs",
             help="At most this many passes over the training set. Empty: the recommended number. More when the validation "
             "curve still falls at the end, fewer for a quick try.",
@@ -52,6 +58,7 @@ class ProtCryoResTrainBase(CryoResProtocol):
             "batch",
             params.IntParam,
             allowsNull=True,
+            validators=[EMPTY_OR_ABOVE_ZERO],
             expertLevel=params.LEVEL_ADVANCED,
             label="Batch",
             help="Examples per step; fewer need less memory. Empty: the recommended number.",
@@ -60,6 +67,7 @@ class ProtCryoResTrainBase(CryoResProtocol):
             "width",
             params.FloatParam,
             default=1.0,
+            validators=[params.Range(1e-6, 1, "must be above 0 and at most 1.")],
             condition=self._paperCondition(),
             label="Width",
             help="Factor on all filters and neurons of the paper's network, up to 1. The full networks need hours on "
@@ -86,10 +94,10 @@ class ProtCryoResTrainBase(CryoResProtocol):
     def _defineTripleParams(self, form, condition="True"):
         """Maps, local-resolution volumes and masks, in the same order."""
         for name, kind, label, text in (
-            ("inputMaps", "Volume,SetOfVolumes", "Maps", "The density maps, unsharpened if you have them."),
+            ("inputMaps", VOLUMES_PICKED_BY_HAND, "Maps", "The density maps, unsharpened if you have them."),
             (
                 "inputLabels",
-                "Volume,SetOfVolumes",
+                VOLUMES_PICKED_BY_HAND,
                 "Local-resolution volumes",
                 "Of the same maps, in the same order: 'resolution_Volume' of MonoRes (not the Chimera one), "
                 "'outputVolume' of ResMap, or 'outputTruth' of the simulator. Values in A; 0, or 100 and more, is "
@@ -97,7 +105,7 @@ class ProtCryoResTrainBase(CryoResProtocol):
             ),
             (
                 "inputMasks",
-                "VolumeMask,SetOfVolumes",
+                "VolumeMask ,SetOfVolumes ",
                 "Masks",
                 "Where the molecules are, in the same order: single masks, or 'outputMasks' of the simulator.",
             ),
@@ -164,16 +172,6 @@ class ProtCryoResTrainBase(CryoResProtocol):
         self._defineOutputs(**{OUTPUT_MODEL: ResolutionModel.fromFile(target)})
 
     # --------------------------- INFO functions ------------------------------
-    def _trainingErrors(self):
-        errors = []
-        for name in ("epochs", "batch"):
-            value = getattr(self, name).get()
-            if value is not None and value < 1:
-                errors.append("%s must be at least 1, or empty." % self.getParam(name).getLabel())
-        if self._isPaper() and not 0 < (self.width.get() or 0) <= 1:
-            errors.append("Width must be above 0 and at most 1.")
-        return errors
-
     def _tripleErrors(self):
         """What is wrong with maps, local-resolution volumes and masks, and with how they belong together."""
         counts = [len(volumesOf(pointers)) for pointers in self._triplePointers()]

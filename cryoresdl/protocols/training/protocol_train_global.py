@@ -9,6 +9,7 @@ from pwem.objects import SetOfAtomStructs
 from ...models.base.atomic_files import atomic_path
 from ..protocol_base import fileOf, readableFile, volumesOf
 from ..protocol_simulate import SIMULATED
+from ..resolution_volumes import VOLUMES_PICKED_BY_HAND
 from .protocol_train_base import ProtCryoResTrainBase
 
 CNN, PAPER_CNN, PAPER_DNN = 0, 1, 2
@@ -19,14 +20,14 @@ FROM_PROJECT, FROM_FILE, FROM_KNOWN = 0, 1, 2
 class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
     """Trains a network that tells maps of high (< 5 A), medium (5 to 10 A) and low resolution apart.
 
-    The *recommended* network learns from maps whose true local resolution is known, as "DL simulate training maps"
+    The *recommended* network learns from maps whose true local resolution is known, as "simulate maps"
     makes them: give its volumes, truth and masks. It also learns from volumes of which you know only the global
     resolution. The *paper's* networks learn from noiseless maps at 2.5, 7.5 and
     12.5 A, which are simulated here from atomic structures. Large training sets are better made once, with
     'cryoresdl dataset', and given as a file.
     """
 
-    _label = "DL train global classifier"
+    _label = "train global network"
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
@@ -70,7 +71,7 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
         form.addParam(
             "inputVolumes",
             params.MultiPointerParam,
-            pointerClass="Volume,SetOfVolumes",
+            pointerClass=VOLUMES_PICKED_BY_HAND,
             condition="source == %d" % FROM_KNOWN,
             allowsNull=True,
             important=True,
@@ -84,7 +85,7 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
             condition="source == %d" % FROM_KNOWN,
             label="Their resolutions (A)",
             help="One number per volume, in the same order, separated by spaces or commas. Empty: the resolutions at "
-            "which 'DL simulate training maps' made them.",
+            "which 'simulate maps' made them.",
         )
 
     @staticmethod
@@ -157,7 +158,7 @@ class ProtCryoResTrainGlobal(ProtCryoResTrainBase):
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        errors = self._trainingErrors()
+        errors = []
         if self.source.get() == FROM_FILE:
             path = self.dataFile.get()
             if not path or not os.path.isfile(path):

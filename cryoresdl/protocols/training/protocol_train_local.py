@@ -2,6 +2,8 @@
 
 import pyworkflow.protocol.params as params
 
+from ...models.networks import model_store
+from ..protocol_base import EMPTY_OR_ABOVE_ZERO, inputErrors
 from .protocol_train_base import ProtCryoResTrainBase
 
 LABELS = ("monores", "resmap", "truth")
@@ -11,15 +13,14 @@ DEFAULT, PAPER = 0, 1
 class ProtCryoResTrainLocal(ProtCryoResTrainBase):
     """Trains a network that gives every voxel a resolution, from maps whose local resolution is known.
 
-    The known local resolution comes from MonoRes, from ResMap, or is the truth of simulated maps ("DL simulate
-    training maps"). Give maps, local-resolution volumes and masks in the same order; single volumes and sets can be
+    The known local resolution comes from MonoRes, from ResMap, or is the truth of simulated maps ("simulate maps"). Give maps, local-resolution volumes and masks in the same order; single volumes and sets can be
     mixed. Box, sampling rate and origin of each triple are checked.
 
     With labels of MonoRes or ResMap the recommended network starts from the shipped one, because few maps are at hand.
     The network keeps whole maps apart for testing, so use at least three, better thirty.
     """
 
-    _label = "DL train local resolution"
+    _label = "train local network"
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
@@ -42,9 +43,20 @@ class ProtCryoResTrainLocal(ProtCryoResTrainBase):
             help="The recommended network reads local band energies and noise; the paper's reads the density alone.",
         )
         form.addParam(
+            "startModel",
+            params.StringParam,
+            default="",
+            condition="network == %d" % DEFAULT,
+            label="Start from",
+            help="Name or file of the network to go on from, or 'none' to start from nothing. Empty: as on the command "
+            "line, 'truth' (the shipped network) for labels of MonoRes and ResMap, 'none' for the truth of simulated "
+            "maps.",
+        )
+        form.addParam(
             "patch",
             params.IntParam,
             allowsNull=True,
+            validators=[EMPTY_OR_ABOVE_ZERO],
             condition="network == %d" % PAPER,
             expertLevel=params.LEVEL_ADVANCED,
             label="Patch (voxels)",
@@ -71,14 +83,24 @@ class ProtCryoResTrainLocal(ProtCryoResTrainBase):
             data = ["features"] + data
         self._insertFunctionStep(self.writeTriplesStep, self._tripleFiles())
         self._insertFunctionStep(self.buildDataStep, data)
-        self._insertFunctionStep(self.trainStep, self._trainingOptions("unet") + ["--labels", labels])
+        self._insertFunctionStep(
+            self.trainStep, self._trainingOptions("unet") + self._start() + ["--labels", labels]
+        )
         if not self._isPaper():  # the paper's networks are measured where they are trained
             self._insertFunctionStep(self.evaluateStep)
         self._insertFunctionStep(self.createOutputStep)
 
+    def _start(self):
+        name = (self.startModel.get() or "").strip()
+        return ["--start", name] if name and not self._isPaper() else []
+
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        return self._trainingErrors() + self._tripleErrors()
+        errors = self._tripleErrors()
+        start = self._start()
+        if start and start[1] != "none":
+            errors += inputErrors(model_store.read_card, start[1])
+        return errors
 
     def _methods(self):
         if not hasattr(self, "outputModel"):

@@ -65,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="MODEL",
-        help="unet without --paper: go on from this model, or 'none' (see docs/explanation/models.md)",
+        help="unet without --paper: go on from this model, or 'none' (default: 'truth' with labels of monores and resmap, "
+        "'none' with truth)",
     )
     parser.add_argument(
         "--calibrate-only",
