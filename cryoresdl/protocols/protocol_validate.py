@@ -127,7 +127,7 @@ class ProtCryoResValidate(ValidatedSets):
 
     def reportStep(self, folder):
         """The figures and the report, when the outputs are there already."""
-        self.runEngine("report", folder, "--overwrite")
+        self.runEngine("report", folder, "--pdf", "--overwrite")
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):

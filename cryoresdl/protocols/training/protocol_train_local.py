@@ -13,8 +13,9 @@ DEFAULT, PAPER = 0, 1
 class ProtCryoResTrainLocal(ProtCryoResTrainBase):
     """Trains a network that gives every voxel a resolution, from maps whose local resolution is known.
 
-    The known local resolution comes from MonoRes, from ResMap, or is the truth of simulated maps ("simulate maps"). Give maps, local-resolution volumes and masks in the same order; single volumes and sets can be
-    mixed. Box, sampling rate and origin of each triple are checked.
+    The known local resolution comes from MonoRes, from ResMap, or is the truth of simulated maps ("simulate maps").
+    Give maps, local-resolution volumes and masks in the same order; single volumes and sets can be mixed. Box,
+    sampling rate and origin of each triple are checked.
 
     With labels of MonoRes or ResMap the recommended network starts from the shipped one, because few maps are at hand.
     The network keeps whole maps apart for testing, so use at least three, better thirty.
