@@ -328,7 +328,7 @@ class TestFormErrors(ScipionCase):
         ):
             with mock.patch.object(mrc_reader, "read", side_effect=MemoryError("a map was read in the form")):
                 self.assertEqual(self.errors(self.write(name + ".mrc", data), networks=1), [])
-            self.launch(self.protocol)
+            self.launch(self.protocol, real=True)
             self.assertTrue(self.protocol.isFailed())
             self.assertIn(word, self.protocol.getErrorMessage())
 
@@ -364,7 +364,7 @@ class TestFormErrors(ScipionCase):
                 self.only(errors, word)
             else:
                 self.assertEqual(errors, [])
-                self.launch(protocol)
+                self.launch(protocol, real=True)
                 self.assertIn(word, protocol.getErrorMessage())
 
     def test_a_local_resolution_of_another_map(self):
