@@ -78,6 +78,12 @@ def atomic_path(target: PathLike) -> Iterator[Path]:
             temporary.unlink()
 
 
+def write_text(path: PathLike, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: PathLike, value: Any) -> None:
     """Write ``value`` as indented UTF-8 JSON, atomically; NaN and infinities are refused."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)

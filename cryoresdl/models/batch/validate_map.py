@@ -13,7 +13,7 @@ from typing import Any
 from ..base import atomic_files, run_record
 from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError, MemoryLimitError, OutputError
-from ..results import result_files
+from ..results import fsc_files, result_files
 from .jobs import (
     COMPARED,
     CRASHED,
@@ -44,6 +44,7 @@ _RESULTS = (
     result_files.REPORT_HTML,
     result_files.REPORT_JSON,
     result_files.REPORT_PDF,
+    *fsc_files.FSC_FILES,
     run_record.RUN_JSON,
 )
 
@@ -110,6 +111,8 @@ def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict
         result_files.write_local(local, density, folder)
     if entry is not None:
         result_files.write_classification([entry], folder)
+    if halves[0] is not None and halves[1] is not None and local is not None:
+        _write_fsc(job, halves[0], halves[1], local.mask, folder)
     _compare(folder, density, local, others, mask)
     if options.report:
         _report(folder, options.pdf)
@@ -144,6 +147,16 @@ def _clear(folder: Path) -> None:
         _drop(leftover)
     for figure in (folder / "figures").glob("*.png"):
         _drop(figure)
+
+
+def _write_fsc(job: Job, half1: Any, half2: Any, mask: Any, folder: Path) -> None:
+    """The curves of the half maps, in the mask as it was given (soft, where it is) or made."""
+    from ..features.map_features import region_of
+    from ..maps import half_map_fsc
+
+    soft = half_map_fsc.read_soft_mask(job.mask) if job.mask else None
+    fsc = half_map_fsc.measure(half1, half2, mask, region_of(mask), soft, whole=True)
+    fsc_files.write_fsc(fsc, folder)
 
 
 def _compare(folder: Path, density: Any, local: Any, others: dict[str, Any], mask: Any) -> None:

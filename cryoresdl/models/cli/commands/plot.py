@@ -69,6 +69,19 @@ def run(args: argparse.Namespace) -> None:
     for kind, name in zip(kinds, names):
         figure = figure_catalogue.from_folder(kind, opened, args.axis, index, args.pair)
         print(drawing.save_figure(figure, out / name, args.dpi))
+        if kind == "fsc":
+            _copy_curves(folder, out)
+
+
+def _copy_curves(folder: Path, out: Path) -> None:
+    """The curves of half maps beside their figure: CSV, STAR and the EMDB's XML."""
+    from ...base import atomic_files
+    from ...results import fsc_files
+
+    for name in (fsc_files.FSC_CSV, fsc_files.FSC_STAR, fsc_files.FSC_XML):
+        if (folder / name).is_file() and out.resolve() != folder.resolve():
+            atomic_files.write_text(out / name, (folder / name).read_text(encoding="utf-8"))
+            print(out / name)
 
 
 def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:

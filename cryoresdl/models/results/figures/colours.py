@@ -19,6 +19,15 @@ _CLASS_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 12.0)
 _GLOBAL_CENTRES_A = (2.5, 6.5, 12.0)
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe and Ito's colour-blind-safe set, for lines and bars of several sources."""
+CURVE_COLORS = {
+    "unmasked": "#009E73",
+    "masked": "#E69F00",
+    "randomised": "#D55E00",
+    "corrected": "#000000",
+    "particle": "#0072B2",
+    "half_bit": "#999999",
+}
+"""Colours of the FSC curves of half maps."""
 EMPTY = "#ededed"
 _TEXT = "#222222"
 

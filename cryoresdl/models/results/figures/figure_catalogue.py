@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from .. import result_files
 from ..compared_results import compared_volumes
+from ..fsc_files import FSC_JSON
 from ..measured_model import _calibration_of, _confusion_of
 from ..results_folder import (
     CARD_JSON,
@@ -155,5 +156,5 @@ FIGURE_KINDS: Dict[str, Kind] = {
     "truth": Kind(
         "simulated map and its true local resolution", _draw_slices("truth"), (SIMULATED_MAP, TRUTH_VOLUME)
     ),
-    "fsc": Kind("Fourier shell correlation of a simulation", _draw_fsc, (SIMULATION_JSON,)),
+    "fsc": Kind("Fourier shell correlation of half maps", _draw_fsc, (SIMULATION_JSON,), (FSC_JSON,)),
 }

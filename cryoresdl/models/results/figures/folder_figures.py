@@ -18,6 +18,7 @@ from ..compared_results import (
     is_number,
     volumes_agreement,
 )
+from ..fsc_files import FSC_JSON
 from ..measured_model import _confusion_of, _find, _metrics, calibration_points
 from ..results_folder import HISTORY_CSV, SIMULATION_JSON, ResultsFolder
 from ..verdict_words import verdict_title
@@ -25,7 +26,7 @@ from .accuracy_figures import confusion_matrix, reliability, training_curves
 from .class_histogram import class_histogram
 from .comparison_figures import agreement_matrices, scatter_grid
 from .drawing import _plain, missing
-from .fsc_figure import fsc_curve
+from .fsc_figure import fsc_curve, half_map_figure
 from .slices.folder_slices import _like
 from .slices.slice_figure import slices_from_folder, three_axes
 from .verdict_panel import probabilities, verdict_panel
@@ -131,6 +132,12 @@ def _draw_scatter(results: ResultsFolder, pair: Sequence[str] | None = None, **_
 
 
 def _draw_fsc(results: ResultsFolder, **_: Any) -> Figure | None:
+    measured = results.json(FSC_JSON) if results.has(FSC_JSON) else None
+    if measured is not None:
+        entry = results.classification or {}
+        return half_map_figure(
+            measured, (entry.get("claim") or {}).get("claimed_A"), entry.get("resolution_A")
+        )
     found = results.json(SIMULATION_JSON)
     fsc = _find(found, "fsc", "global_fsc")
     if not isinstance(fsc, dict):

@@ -12,7 +12,7 @@ import datetime
 from pathlib import Path
 from typing import Any, Callable, List, Mapping, TypeVar
 
-from ...base.atomic_files import PathLike, atomic_path, shown, write_json
+from ...base.atomic_files import PathLike, shown, write_json, write_text
 from ...base.errors import InputError
 from .. import result_files, verdict_words
 from ..results_folder import ResultsFolder
@@ -48,8 +48,7 @@ def write_report(folder: PathLike, pdf: bool = False) -> Path:
     page = content(results)
     html = render(page, browser(results))
     target = results.folder / result_files.REPORT_HTML
-    with atomic_path(target) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(target, html)
     write_json(results.folder / result_files.REPORT_JSON, page.plain())
     if pdf:
         from .pdf_pages import write_pdf  # matplotlib's figures: half a second

@@ -11,9 +11,17 @@ from markupsafe import Markup
 from ... import result_files
 from ...compared_results import compared_volumes
 from ...figures.slices.folder_slices import layers_from_folder
+from ...fsc_files import FSC_JSON
 from ...measured_model import _confusion_of
 from ...results_folder import HISTORY_CSV, SIMULATED_MAP, SIMULATION_JSON, TRUTH_VOLUME, ResultsFolder
-from .result_charts import agreement_tables, calibration_chart, class_charts, scatter_charts, verdict_chart
+from .result_charts import (
+    agreement_tables,
+    calibration_chart,
+    class_charts,
+    fsc_chart,
+    scatter_charts,
+    verdict_chart,
+)
 from .slice_pictures import data_url, layers_pictures, three_axes_pictures
 
 
@@ -66,6 +74,12 @@ def _picture(kind: str) -> Callable[[ResultsFolder], Markup | None]:
     return draw
 
 
+def _fsc(results: ResultsFolder) -> Markup | None:
+    if results.has(FSC_JSON):
+        return fsc_chart(results)
+    return _picture("fsc")(results) if results.has(SIMULATION_JSON) else None
+
+
 def _confusion(results: ResultsFolder) -> Markup | None:
     return _picture("confusion")(results) if _confusion_of(results) else None
 
@@ -91,6 +105,14 @@ PAGE_FIGURES: Tuple[Tuple[str, str, str, Tuple[str, ...], Callable[[ResultsFolde
         "Share of the estimated voxels per class, and cumulated.",
         (),
         class_charts,
+    ),
+    (
+        "fsc",
+        "Fourier shell correlation of the half maps",
+        "Where a curve falls to 0.143 is its resolution. The corrected one is without what the mask adds (Chen et al., "
+        "2013); the last one is also without the solvent in the mask.",
+        (),
+        _fsc,
     ),
     (
         "disagreement",
@@ -135,13 +157,6 @@ PAGE_FIGURES: Tuple[Tuple[str, str, str, Tuple[str, ...], Callable[[ResultsFolde
         "A simulated map beside its true local resolution.",
         (SIMULATED_MAP, TRUTH_VOLUME),
         _slices("truth"),
-    ),
-    (
-        "fsc",
-        "Fourier shell correlation",
-        "Of the two simulated half maps.",
-        (SIMULATION_JSON,),
-        _picture("fsc"),
     ),
 )
 """Kind, heading, caption, files that it needs, and how it is drawn (``None``: there is nothing to draw)."""

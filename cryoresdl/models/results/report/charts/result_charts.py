@@ -11,9 +11,11 @@ from ....base import resolution_terms
 from ....base.accuracy_measures import wilson
 from ... import compared_results
 from ...compared_results import is_number
-from ...figures.colours import SOURCE_COLORS, class_colors, global_colors, shade
+from ...figures.colours import CURVE_COLORS, SOURCE_COLORS, class_colors, global_colors, shade
+from ...fsc_files import CURVE_NAMES, FSC_JSON
 from ...measured_model import calibration_points
 from ...results_folder import ResultsFolder
+from ...verdict_words import with_unit
 from .chart import Axis, Chart, grid, round_ticks
 from .slice_pictures import png_url
 
@@ -221,3 +223,40 @@ def _density_colors(counts: np.ndarray) -> np.ndarray:
     colors = np.rint(255 * colormaps["cividis"](level)[..., :3]).astype(np.uint8)
     colors[counts == 0] = 255
     return colors
+
+
+def fsc_chart(results: ResultsFolder) -> Markup | None:
+    """The FSC curves of the half maps with their crossings, the claim and the estimate."""
+    found = results.json(FSC_JSON)
+    if not isinstance(found, dict):
+        return None
+    frequency, curves, cutoffs = found["frequency_per_A"], found["curves"], found["cutoffs_A"]
+    last = frequency[-1]
+    readable = [v for v in (20, 10, 7, 5, 4, 3, 2.5, 2, 1.8, 1.5, 1.2, 1) if 1 / v <= last]
+    ticks = [(0.0, "0"), *((1 / v, f"{1 / v:.2f}\n{v:g} Å") for v in readable)]
+    apart = [one for n, one in enumerate(ticks) if n == 0 or one[0] - ticks[n - 1][0] > 0.05 * last]
+    x = Axis(0, last, "spatial frequency (1/Å) and resolution", apart)
+    chart = Chart(x, Axis(-0.1, 1.05, "FSC", round_ticks(0, 1, 5)), "Fourier shell correlation", 280)
+    chart.level(0.143, "0.143")
+    chart.level(0.5, "0.5")
+    for name, color in CURVE_COLORS.items():
+        end = cutoffs.get(f"{name}_0143")
+        words = CURVE_NAMES[name] + (f": {end:.2f} Å" if is_number(end) else "")
+        chart.line(frequency, curves[name], color, words, dashed=name in ("half_bit", "randomised"))
+    entry = results.classification or {}
+    claim, estimate = (entry.get("claim") or {}).get("claimed_A"), entry.get("resolution_A")
+    for value, words, color, at in ((claim, "claim", _RED, 88), (estimate, "estimate", _BLUE, 80)):
+        if is_number(value) and 1 / value <= last:
+            chart.upright(1 / value, color, f"{words} {value:.2f} Å", at)
+    said = [
+        f"{words} {cutoffs[key]:.2f} Å"
+        for key, words in (("corrected_05", "0.5 at"), ("corrected_half_bit", "half-bit at"))
+        if is_number(cutoffs.get(key))
+    ]
+    notes = [
+        *(["The corrected curve falls to " + ", ".join(said) + "."] if said else []),
+        *found["mask_doubts"],
+    ]
+    return chart.html() + Markup("").join(
+        Markup('<p class="hint">{}</p>').format(with_unit(note)) for note in notes
+    )
