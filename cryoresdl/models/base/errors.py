@@ -1,4 +1,9 @@
-"""The exceptions that the engine raises on purpose."""
+"""The exceptions that the engine raises on purpose, and what others' mean."""
+
+from __future__ import annotations
+
+import errno
+from typing import Optional
 
 
 class CryoResError(Exception):
@@ -15,3 +20,29 @@ class OutputError(InputError):
 
 class MemoryLimitError(InputError):
     """This machine has not enough memory for this map; the same input may do elsewhere."""
+
+
+class ForeignFileError(InputError):
+    """A file that no record of ours names is where a result would go; once it is moved away, the same input may do."""
+
+
+_TENSORFLOWS_CODE = 8
+"""RESOURCE_EXHAUSTED, in ``error_code`` of TensorFlow's errors."""
+
+
+def is_out_of_memory(error: Optional[BaseException]) -> bool:
+    """Whether an exception, or one that it was raised from, says that there was not enough memory.
+
+    By type and number, not by words: they differ by library and language.
+    """
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, (MemoryError, MemoryLimitError)):
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        if getattr(error, "error_code", None) == _TENSORFLOWS_CODE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

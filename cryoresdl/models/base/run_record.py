@@ -1,4 +1,4 @@
-"""``run.json``: what a run read, by stamp and digest, so that a later run can tell whether it still holds."""
+"""What a run read, by stamp and digest, in the folder's record: a later run can tell whether it still holds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from .atomic_files import PathLike, read_json, sha256, shown, write_json
+from .atomic_files import PathLike, read_json, sha256, shown
 from .errors import InputError
-
-RUN_JSON = "run.json"
+from .made_files import FolderRecord, guarding
 
 
 def stamp(path: PathLike, digest: bool = True) -> Optional[List[Any]]:
@@ -65,58 +64,74 @@ def changed_inputs(path: PathLike) -> List[str]:
 
 
 class Run:
-    """What a command makes from which files: `RUN_JSON` in its folder, for `--resume`.
+    """What a command makes from which files: its entry of the folder's record, for `--resume`.
 
     Make it before the files are read.
 
     Args:
         folder: results folder.
-        request: options that the results depend on.
+        request: options that the results depend on; ``command`` says whose entry it is.
         inputs: files that they depend on, by their role.
     """
 
     def __init__(self, folder: PathLike, request: Mapping[str, Any], inputs: Mapping[str, PathLike]):
-        self.path = Path(folder) / RUN_JSON
+        self.folder = Path(folder)
         self.request = json.loads(json.dumps(dict(request)))
+        self.command = str(self.request["command"])
         self.inputs = dict(inputs)
         self._before = {name: stamp(path, digest=False) for name, path in self.inputs.items()}
+        self._stamps: Dict[str, Any] = {}
 
     def complete(self) -> bool:
-        """Whether an earlier run did the same here, from files that have not changed since."""
+        """Whether an earlier run did the same here, from files that have not changed since, and all of it is there."""
         try:
-            record = read_json(self.path) if self.path.is_file() else None
+            record = FolderRecord(self.folder)
         except InputError:
             return False
-        if not isinstance(record, dict) or record.get("request") != self.request:
+        run = record.runs.get(self.command)
+        if not isinstance(run, dict) or run.get("request") != self.request:
             return False
-        stamps = record.get("inputs")
-        if not isinstance(stamps, dict) or stamps.keys() != self.inputs.keys():
+        stamps, files = run.get("inputs"), run.get("files")
+        if not isinstance(stamps, dict) or stamps.keys() != self.inputs.keys() or not isinstance(files, list):
             return False
-        return all(unchanged(path, stamps[name]) for name, path in self.inputs.items())
+        return all(record.intact(name, self.command) for name in files) and all(
+            unchanged(path, stamps[name]) for name, path in self.inputs.items()
+        )
+
+    def stamps(self) -> Dict[str, Any]:
+        """The `stamp` of every input, with digests.
+
+        Raises:
+            InputError: an input changed since this run began: what was made from it is of no file at all.
+        """
+        for name, path in self.inputs.items():
+            now = stamp(path, digest=False)
+            known = self._stamps.get(name)
+            if known is None or known[:-1] != (now or [])[:-1]:
+                self._stamps[name] = now = stamp(path)
+            if (self._before[name] or [])[:-1] != (now or [])[:-1]:
+                raise InputError(f"{shown(path)} was changed while it was read; run this again.")
+        return self._stamps
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Write the results inside this block.
 
-        `RUN_JSON` is removed first and written last: without it, the results may be of two runs.
+        The command's entry is removed first and written last: without it, the results may be of two runs.
 
         Raises:
-            InputError: an input changed in the meantime.
+            InputError: an input changed in the meantime; what was written is removed.
         """
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        yield
-        stamps = {name: stamp(path) for name, path in self.inputs.items()}
-        for name, path in self.inputs.items():
-            check_unchanged(path, self._before[name], stamps[name])
-        write_json(self.path, {"request": self.request, "inputs": stamps})
-
-
-def check_unchanged(path: PathLike, before: Any, after: Any) -> None:
-    """Refuse a file that was written to while it was read: what was made from it is of no file at all.
-
-    Raises:
-        InputError: the two stamps differ.
-    """
-    if (before or [])[:-1] != (after or [])[:-1]:
-        raise InputError(f"{shown(path)} was changed while it was read; run this again.")
+        with guarding(self.folder, self.command) as record:
+            if record.runs.pop(self.command, None) is not None:
+                record.save(sync=False)
+            record.written.clear()
+            yield
+            try:
+                stamps = self.stamps()
+            except InputError:
+                record.remove(record.written)
+                raise
+            files = sorted(record.written)
+            record.runs[self.command] = {"request": self.request, "inputs": stamps, "files": files}
+            record.save()

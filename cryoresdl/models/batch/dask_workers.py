@@ -35,7 +35,7 @@ QUEUES = {
 
 
 def dask_rows(
-    jobs: Sequence[Job], options: ValidationOptions, out: PathLike, address: str
+    jobs: Sequence[Job], options: ValidationOptions, out: PathLike, address: str, overwrite: bool = False
 ) -> Generator[tuple[Job, dict[str, Any]], None, None]:
     """Yield (job, row) as the workers of a Dask cluster finish them, in any order.
 
@@ -48,6 +48,7 @@ def dask_rows(
         out: results folder, on a file system that every worker sees.
         address: of a scheduler ("tcp://10.0.0.1:8786"), a scheduler file, ``local:N`` for N local processes, or
             ``slurm:N`` (see `QUEUES`) for N jobs of a queue.
+        overwrite: results of other commands in the sub-folders may be replaced.
 
     Raises:
         InputError: Dask is not installed, no scheduler answers, or the queue takes no jobs.
@@ -67,7 +68,9 @@ def dask_rows(
         def hand_out(number: int) -> list[Any]:
             futures = []
             for job in islice(waiting, number):
-                future = client.submit(run_job, _absolute(job), options, os.path.abspath(out), pure=False)
+                future = client.submit(
+                    run_job, _absolute(job), options, os.path.abspath(out), overwrite, pure=False
+                )
                 handed[future.key] = job
                 futures.append(future)
             return futures

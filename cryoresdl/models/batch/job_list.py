@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, replace
+from collections import Counter
+from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
-from ..base.atomic_files import PathLike, shown
+from ..base.atomic_files import PathLike, require_regular_file, shown
 from ..base.errors import InputError
 from .jobs import LIST_COLUMNS, Job, ValidationOptions
 
 PIECE = "piece-"
 """How the folders begin that hold a piece of a list, made by one task of a job array."""
 _LONGEST_NAME = 80
+_COLUMNS = frozenset(LIST_COLUMNS)
 
 
 def read_list(
@@ -38,10 +40,11 @@ def read_list(
         InputError: unreadable, not text, no ``map`` column, a column twice, or no rows.
     """
     where = f"The list {shown(path)}"
+    require_regular_file(path, "The list")
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, strict=True)
-            numbered = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+            numbered = [(reader.line_num, row) for row in reader if "".join(row).strip()]
     except UnicodeDecodeError as error:
         raise InputError(f"{where} is not UTF-8 text; save it as CSV in UTF-8.") from error
     except csv.Error as error:
@@ -60,15 +63,17 @@ def read_list(
         raise InputError(f"{where} has the column {shown(twice[0])} twice; remove one.")
     if len(numbered) == 1:
         raise InputError(f"{where} has no rows; add one line per map.")
-    base = Path(path).resolve().parent
-    return _named([_job(names, row, base, defaults or {}, number) for number, row in numbered[1:]], options)
+    found = _Places(str(Path(path).resolve().parent)).found
+    return _named(
+        [_cells(names, row, found, defaults or {}, number) for number, row in numbered[1:]], options
+    )
 
 
 def jobs_of(
     paths: Sequence[str], options: ValidationOptions, defaults: dict[str, Any] | None = None
 ) -> list[Job]:
     """The same for maps given one by one."""
-    return _named([replace(Job(map=path), **(defaults or {})) for path in paths], options)
+    return _named([{"map": path, **(defaults or {})} for path in paths], options)
 
 
 def piece_of(jobs: Sequence[Job], number: int, pieces: int) -> tuple[list[Job], str]:
@@ -80,28 +85,34 @@ def piece_of(jobs: Sequence[Job], number: int, pieces: int) -> tuple[list[Job], 
     return list(jobs[number - 1 :: pieces]), f"{PIECE}{number:0{width}d}-of-{pieces}"
 
 
-def _job(names: Sequence[str], row: Sequence[str], base: Path, defaults: dict[str, Any], number: int) -> Job:
+def _cells(
+    names: Sequence[str],
+    row: Sequence[str],
+    found: Callable[[str], str],
+    defaults: dict[str, Any],
+    number: int,
+) -> dict[str, Any]:
+    """What a row says, as arguments of `Job`."""
     problem = ""
     if len(row) > len(names):
         problem = f"Line {number} of the list has {len(row)} cells for {len(names)} columns; quote names with commas."
-    cells = dict(zip(names, row))
     values: dict[str, Any] = {}
-    for name in LIST_COLUMNS:
-        text = cells.get(name, "").strip()
-        if name in ("voxel_size", "claimed"):
+    extra: dict[str, str] = {}
+    for name, cell in zip_longest(names, row[: len(names)], fillvalue=""):
+        if name not in _COLUMNS:
+            if name:
+                extra[name] = cell
+        elif name in ("voxel_size", "claimed"):
             try:
-                values[name] = _number(text, name)
+                values[name] = _number(cell.strip(), name)
             except InputError as error:
-                values[name], problem = None, problem or f"Line {number} of the list: {error}"
-        else:
-            # Names may begin or end with blanks: only a cell of nothing but blanks is empty.
-            values[name] = _found(cells[name], base) if text else ""
-        if values[name] in ("", None) and defaults.get(name) is not None:
-            values[name] = defaults[name]
-    if not values["map"]:
+                problem = problem or f"Line {number} of the list: {error}"
+        elif cell.strip():  # names may begin or end with blanks: only a cell of nothing but blanks is empty
+            values[name] = found(cell)
+    if not values.get("map"):
         problem = problem or f"Line {number} of the list names no map; fill in the column map."
-    extra = {name: cells.get(name, "") for name in names if name and name not in LIST_COLUMNS}
-    return Job(**values, extra=extra, problem=problem)
+    given = {name: value for name, value in values.items() if value is not None}
+    return {"map": "", **defaults, **given, "extra": extra, "problem": problem}
 
 
 def _number(text: str, name: str) -> float | None:
@@ -116,39 +127,67 @@ def _number(text: str, name: str) -> float | None:
     return value
 
 
-def _found(text: str, base: Path) -> str:
-    from ..maps.density_map import plain_path
+class _Places:
+    """Where the files of a list are: beside it or, where they are not, in the working directory.
 
-    beside = os.path.join(str(base), text)
-    with contextlib.suppress(OSError, ValueError):
-        for candidate in (beside, os.path.abspath(text)):
-            if os.path.exists(plain_path(candidate)):
-                return candidate
-    return beside
+    A folder is listed once, so that a long list does not ask for every file by itself.
+    """
+
+    def __init__(self, base: str):
+        self.base, self.here = os.path.join(base, ""), os.path.join(os.getcwd(), "")
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def found(self, text: str) -> str:
+        """The path of a cell's file; beside the list where there is none."""
+        if text.startswith("/"):
+            return text
+        beside = self.base + text
+        if not self._has(beside) and self._has(self.here + text):
+            return os.path.abspath(self.here + text)
+        return beside
+
+    def _has(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        if not name or name in (".", ".."):
+            return True
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(os.listdir(folder or "/"))
+            except (OSError, ValueError):
+                self._listed[folder] = frozenset()
+        listed = self._listed[folder]
+        return name in listed or (":" in name and _SUFFIX.sub("", name) in listed)
 
 
-def _named(jobs: Sequence[Job], options: ValidationOptions) -> list[Job]:
-    """Give every job its key and a sub-folder: the map's name, made safe, with a digest where two would meet."""
-    counted: dict[str, int] = {}
+_SUFFIX = re.compile(r":(mrcs?|map|ccp4|st)$")
+"""What Scipion puts behind a path."""
+
+
+def _named(rows: Sequence[dict[str, Any]], options: ValidationOptions) -> list[Job]:
+    """Jobs with their keys and sub-folders: the map's name, made safe, with a digest where two would meet."""
+    counted: Counter[str] = Counter()
+    how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()
     keyed = []
-    for job in jobs:
-        text = json.dumps([asdict(job), asdict(options)], sort_keys=True)
-        counted[text] = counted.get(text, 0) + 1
-        key = hashlib.sha256(f"{text} {counted[text]}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
-        keyed.append(replace(job, key=key))
-    stems = [safe_name(job.map) for job in keyed]
-    lower = [stem.lower() for stem in stems]
+    for row in rows:
+        text = repr(([row.get(name) for name in LIST_COLUMNS], row.get("extra"), row.get("problem"), how))
+        counted[text] += 1
+        digest = hashlib.sha256(f"{text} {counted[text]}".encode("utf-8", "surrogatepass"))
+        keyed.append((row, digest.hexdigest()[:24], safe_name(row["map"])))
+    held = Counter(stem.lower() for _, _, stem in keyed)
     return [
-        replace(job, folder=stem if lower.count(stem.lower()) == 1 else f"{stem}-{job.key[:8]}")
-        for job, stem in zip(keyed, stems)
+        Job(**row, key=key, folder=stem if held[stem.lower()] == 1 else f"{stem}-{key[:8]}")
+        for row, key, stem in keyed
     ]
 
 
 def safe_name(path: str) -> str:
     """A folder name from a map's: letters, digits, dot, dash and underscore, never hidden, never empty."""
-    name = os.path.basename(path)
-    name = re.sub(r"(:mrcs?)?$", "", name)
-    name = re.sub(r"\.(gz|bz2)$", "", name, flags=re.IGNORECASE)
-    name = re.sub(r"\.(mrcs?|map|ccp4|st|rec|vol)$", "", name, flags=re.IGNORECASE)
-    name = re.sub(r"[^\w.-]+", "_", name.encode("utf-8", "replace").decode("utf-8"))
+    name = _ENDINGS.sub("", os.path.basename(path))
+    if not name.isascii():
+        name = name.encode("utf-8", "replace").decode("utf-8")
+    name = _UNSAFE.sub("_", name)
     return name.strip("._-")[:_LONGEST_NAME].rstrip("._-") or "map"
+
+
+_ENDINGS = re.compile(r"(\.(mrcs?|map|ccp4|st|rec|vol))?(\.(gz|bz2))?(:mrcs?)?$", re.IGNORECASE)
+_UNSAFE = re.compile(r"[^\w.-]+")

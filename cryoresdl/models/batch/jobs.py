@@ -114,16 +114,18 @@ def failed_row(job: Job, error: str, status: str = FAILED) -> dict[str, Any]:
     return row
 
 
-def _rounded(value: Any) -> float | None:
+def rounded(value: Any) -> float | None:
+    """A number as rows hold it."""
     return None if value is None else round(float(value), 4)
 
 
 def stamps(job: Job, digest: bool = True) -> dict[str, Any]:
     """`files.stamp` of every input file of a job; None for one that cannot be read."""
-    return {name: run_record.stamp(path, digest) for name, path in _inputs(job)}
+    return {name: run_record.stamp(path, digest) for name, path in input_files(job)}
 
 
-def _inputs(job: Job) -> list[tuple[str, str]]:
+def input_files(job: Job) -> list[tuple[str, str]]:
+    """Role and path of every file that a job reads."""
     from ..maps.density_map import plain_path
 
     return [(name, plain_path(getattr(job, name))) for name in _FILE_COLUMNS if getattr(job, name)]
@@ -131,7 +133,7 @@ def _inputs(job: Job) -> list[tuple[str, str]]:
 
 def same_inputs(job: Job, earlier: Any) -> bool:
     """Whether every input file of a job is what it was when ``earlier`` was taken by `stamps`."""
-    paths = dict(_inputs(job))
+    paths = dict(input_files(job))
     if not isinstance(earlier, dict) or earlier.keys() != paths.keys():
         return False
     return all(run_record.unchanged(path, earlier[name]) for name, path in paths.items())

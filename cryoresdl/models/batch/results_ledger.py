@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Iterator, Sequence
 
 from ..base import atomic_files
-from ..base.atomic_files import shown
+from ..base.atomic_files import csv_cell, shown
 from ..base.errors import InputError, OutputError
 from ..results import result_files
-from ..results.result_files import VALIDATION_JSON
 from .job_list import PIECE
 from .jobs import CRASHED, DONE, FIELDS, Job, empty_row, same_inputs
+from .validate_map import is_complete
 
 RESULTS_JSONL = "results.jsonl"
 
@@ -69,18 +69,21 @@ class Ledger:
 
     def finish(self) -> None:
         """Bring both files into the order of the list."""
-        self._write_whole()
+        self._write_whole(grows=False)
 
     def _remember(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         """Rows of an earlier run that still hold, and where they begin."""
         jobs = {job.key: job for job in self.jobs}
         for place, record in _records(path):
             job = jobs.get(record.get("key", ""))
-            if job is None or record.get("status") == CRASHED or not same_inputs(job, record.get("inputs")):
+            if job is None or record.get("status") == CRASHED:
                 continue
-            # A row that was gathered from a piece has its results there.
-            done = path.parent / str(record.get("folder")) / VALIDATION_JSON
-            if record.get("status") != DONE or done.is_file():
+            if record.get("status") == DONE:
+                # A row that was gathered from a piece has its results there.
+                holds = is_complete(job, path.parent / str(record.get("folder")))
+            else:
+                holds = same_inputs(job, record.get("inputs"))
+            if holds:
                 yield place, record
 
     def _gather(self) -> None:
@@ -92,19 +95,22 @@ class Ledger:
                     self._append(record)
 
     def _append(self, record: dict[str, Any]) -> None:
+        if not self._places:  # a file that grows is known by how it begins
+            self._write_whole(first=record)
+            return
         self._places[record["key"]] = _append(self.folder / RESULTS_JSONL, _json_line(record))
         _append(self.folder / result_files.RESULTS_CSV, self._csv_line(record))
 
-    def _write_whole(self) -> None:
+    def _write_whole(self, *, grows: bool = True, first: dict[str, Any] | None = None) -> None:
         places = {}
         with contextlib.ExitStack() as stack:
             # Left in the other order: the lines, which a resume trusts, are replaced last.
-            lines = stack.enter_context(_rewritten(self.folder / RESULTS_JSONL))
-            table = stack.enter_context(_rewritten(self.folder / result_files.RESULTS_CSV))
+            lines = stack.enter_context(_rewritten(self.folder / RESULTS_JSONL, grows))
+            table = stack.enter_context(_rewritten(self.folder / result_files.RESULTS_CSV, grows))
             header = io.StringIO()
-            csv.writer(header).writerow(self._columns)
+            csv.writer(header).writerow([csv_cell(name) for name in self._columns])
             table.write(_encoded(header.getvalue()))
-            for record in self.rows():
+            for record in self.rows() if first is None else [first]:
                 places[record["key"]] = lines.tell()
                 lines.write(_encoded(_json_line(record)))
                 table.write(_encoded(self._csv_line(record)))
@@ -113,7 +119,7 @@ class Ledger:
     def _csv_line(self, record: dict[str, Any]) -> str:
         text = io.StringIO()
         table = csv.DictWriter(text, self._columns, extrasaction="ignore", restval="")
-        table.writerow(record)
+        table.writerow({name: csv_cell(value) for name, value in record.items()})
         return text.getvalue()
 
 
@@ -126,9 +132,9 @@ def _encoded(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _rewritten(path: Path) -> Iterator[BinaryIO]:
+def _rewritten(path: Path, grows: bool) -> Iterator[BinaryIO]:
     """A stream whose content becomes the file ``path`` when the block succeeds."""
-    with atomic_files.atomic_path(path) as temporary, open(temporary, "wb") as stream:
+    with atomic_files.atomic_path(path, grows=grows) as temporary, open(temporary, "wb") as stream:
         yield stream
 
 

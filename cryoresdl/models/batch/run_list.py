@@ -15,10 +15,16 @@ from typing import Any, Generator, Sequence
 
 from ..base.atomic_files import PathLike
 from ..base.errors import OutputError
+from ..base.made_files import guarding
+from ..base.progress import Progress
 from ..base.worker_processes import outcomes
+from ..results import result_files
 from .jobs import CRASHED, DONE, STOP, Job, ValidationOptions, failed_row
-from .results_ledger import Ledger
-from .validate_map import run_job
+from .results_ledger import RESULTS_JSONL, Ledger
+from .validate_map import LIST_COMMAND, run_job
+
+LIST_FILES = (result_files.RESULTS_CSV, RESULTS_JSONL)
+"""Files of a list beside the sub-folders of its maps."""
 
 
 def run_list(
@@ -28,6 +34,8 @@ def run_list(
     workers: int = 1,
     resume: bool = False,
     dask: str | None = None,
+    *,
+    overwrite: bool = False,
 ) -> list[dict[str, Any]]:
     """Validate many maps, writing one row each as they are finished.
 
@@ -38,6 +46,7 @@ def run_list(
         workers: processes; each loads the models once.
         resume: keep the rows of an earlier run (see `Ledger`).
         dask: address of a Dask scheduler, or ``local:N``; instead of our own workers.
+        overwrite: results of other commands in the sub-folders may be replaced.
 
     Returns:
         The rows in the order of the list.
@@ -46,35 +55,39 @@ def run_list(
         OutputError: the folder cannot be written to.
         CryoResError: no worker can be started.
     """
-    from ..base.progress import Progress
-
     out = Path(out)
-    ledger = Ledger(out, jobs, resume)
-    left = ledger.left
-    failures = sum(row["status"] != DONE for row in ledger.rows())
-    if left:
-        if dask:
+    with guarding(out, LIST_COMMAND, overwrite) as record:
+        ledger = Ledger(out, jobs, resume)
+        left = ledger.left
+        if left and dask:
             from .dask_workers import dask_rows
 
-            rows = dask_rows(left, options, out, dask)
-        else:
-            rows = _worker_rows(left, options, out, workers)
-        with contextlib.closing(rows), Progress("maps", len(jobs), done=len(jobs) - len(left)) as progress:
-            for job, row in rows:
-                if row.get(STOP):
-                    raise OutputError(f"{row['error']} What is finished is kept: go on with --resume.")
-                ledger.add(job, row)
-                failures += row["status"] != DONE
-                progress.step(detail=f"{failures} failed" if failures else "")
-    ledger.finish()
+            _take(dask_rows(left, options, out, dask, overwrite), ledger, len(left))
+        elif left:
+            _take(_worker_rows(left, options, out, workers, overwrite), ledger, len(left))
+        ledger.finish()
+        record.save()
     return list(ledger.rows())
 
 
+def _take(rows: Generator[tuple[Job, dict[str, Any]], None, None], ledger: Ledger, left: int) -> None:
+    """Put rows into the ledger as they come, and show how far the list is."""
+    total = len(ledger.jobs)
+    failures = sum(row["status"] != DONE for row in ledger.rows())
+    with contextlib.closing(rows), Progress("maps", total, done=total - left) as progress:
+        for job, row in rows:
+            if row.get(STOP):
+                raise OutputError(f"{row['error']} What is finished is kept: go on with --resume.")
+            ledger.add(job, row)
+            failures += row["status"] != DONE
+            progress.step(detail=f"{failures} failed" if failures else "")
+
+
 def _worker_rows(
-    jobs: Sequence[Job], options: ValidationOptions, out: Path, workers: int
+    jobs: Sequence[Job], options: ValidationOptions, out: Path, workers: int, overwrite: bool
 ) -> Generator[tuple[Job, dict[str, Any]], None, None]:
     """Yield (job, row) as worker processes finish them, in any order; a worker that dies is a row, too."""
-    work = partial(run_job, options=options, out=out)
+    work = partial(run_job, options=options, out=out, overwrite=overwrite)
     for outcome in outcomes(work, jobs, workers, begin=_load_engine):
         death = failed_row(outcome.job, outcome.death, CRASHED) if outcome.death else None
         yield outcome.job, death or outcome.result

@@ -7,12 +7,22 @@ import errno
 import os
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..base import atomic_files, run_record
+from ..base import atomic_files
 from ..base.atomic_files import PathLike, shown
-from ..base.errors import InputError, MemoryLimitError, OutputError
+from ..base.errors import (
+    CryoResError,
+    ForeignFileError,
+    InputError,
+    MemoryLimitError,
+    OutputError,
+    is_out_of_memory,
+)
+from ..base.made_files import guarding
+from ..base.run_record import Run
 from ..results import fsc_files, result_files
 from .jobs import (
     COMPARED,
@@ -21,59 +31,102 @@ from .jobs import (
     STOP,
     Job,
     ValidationOptions,
-    _inputs,
-    _rounded,
     empty_row,
     failed_row,
-    same_inputs,
+    input_files,
+    rounded,
     stamps,
 )
 
 ERROR_LOG = "error.log"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_RESULTS = (
+_COMMAND, LIST_COMMAND = "validate", "validate list"
+_ANSWERS = (
     result_files.VALIDATION_JSON,
     result_files.CLASSIFICATION_JSON,
-    result_files.LOCAL_JSON,
-    result_files.LOCAL_RESOLUTION,
-    result_files.LOCAL_CLASS,
-    result_files.LOCAL_INTERVAL,
-    result_files.MASK_USED,
+    *result_files.LOCAL_FILES,
     result_files.COMPARISON_JSON,
     result_files.DISAGREEMENT,
-    result_files.REPORT_HTML,
-    result_files.REPORT_JSON,
-    result_files.REPORT_PDF,
     *fsc_files.FSC_FILES,
-    run_record.RUN_JSON,
 )
+_REPORT = (result_files.REPORT_HTML, result_files.REPORT_JSON, result_files.REPORT_PDF)
 
 
-def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict[str, Any]:
+def validate_map(
+    job: Job, options: ValidationOptions, folder: PathLike, *, overwrite: bool = False
+) -> dict[str, Any]:
     """Validate one map and write everything about it into ``folder``.
 
-    All inputs are read before anything is written.
+    All inputs are read before anything is written, and earlier results of the same command are then removed: this
+    run may not make all of them.
 
     Args:
         job: what to validate.
         options: how.
         folder: where; it exists.
+        overwrite: results of other commands may be replaced.
 
     Returns:
         The map's row of the results (`FIELDS` and the extra columns), and ``inputs``, the stamps of its files.
 
     Raises:
-        InputError: bad input.
+        InputError: bad input, or files of others where the results would go.
     """
-    from ..inference import global_resolution, local_resolution
-    from ..maps import foreign_volumes, mask_reader, mrc_reader
-    from ..results import result_files
-
     start = time.perf_counter()
     if job.problem:
         raise InputError(job.problem)
     folder = Path(folder)
-    before = stamps(job, digest=False)
+    made = _run_of(job, folder)
+    with guarding(folder, made.command, overwrite) as record:
+        for name in _names(options):
+            record.check(name)
+        inputs = _read(job)
+        ready = time.perf_counter()
+        local, entry = _answer(job, options, inputs)
+        inference = time.perf_counter() - ready
+        after = made.stamps()
+        with made.writing():
+            record.remove([name for name in record.made if _stale(name)])
+            if local is not None:
+                result_files.write_local(local, inputs.density, folder)
+            if entry is not None:
+                result_files.write_classification([entry], folder)
+            if inputs.halves[0] is not None and inputs.halves[1] is not None and local is not None:
+                _write_fsc(job, inputs.halves[0], inputs.halves[1], local.mask, folder)
+            _compare(folder, inputs.density, local, inputs.others, inputs.mask)
+            if options.report:
+                _report(folder, options.pdf)
+            row = _row(job, options, inputs.density, entry, local)
+            row["inference_seconds"] = round(inference, 4)
+            row["seconds"] = round(time.perf_counter() - start, 4)
+            summary = {"key": job.key, "inputs": after, "files": dict(input_files(job)), "row": row}
+            atomic_files.write_json(folder / result_files.VALIDATION_JSON, summary)
+    return {**row, "inputs": after}
+
+
+def _run_of(job: Job, folder: PathLike) -> Run:
+    command = LIST_COMMAND if job.folder else _COMMAND
+    return Run(folder, {"command": command, "key": job.key}, dict(input_files(job)))
+
+
+def is_complete(job: Job, folder: PathLike) -> bool:
+    """Whether ``folder`` holds all results of this job, whole and from the files as they are now."""
+    return _run_of(job, folder).complete()
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The files of a job, read; ``others`` are the volumes to compare with, by their titles."""
+
+    density: Any
+    halves: list[Any]
+    mask: Any
+    others: dict[str, Any]
+
+
+def _read(job: Job) -> _Inputs:
+    from ..maps import foreign_volumes, mask_reader, mrc_reader
+
     density = mrc_reader.read(job.map, job.voxel_size)
     halves = [
         mrc_reader.read(path, job.voxel_size, "half map") if path else None for path in (job.half1, job.half2)
@@ -86,67 +139,44 @@ def validate_map(job: Job, options: ValidationOptions, folder: PathLike) -> dict
     }
     for volume in others.values():
         density.warnings += volume.warnings
+    return _Inputs(density, halves, mask, others)
+
+
+def _answer(job: Job, options: ValidationOptions, inputs: _Inputs) -> tuple[Any, Any]:
+    """The local resolution and the entry of ``classification.json``; None for what was not asked for."""
+    from ..inference import global_resolution, local_resolution
+
     local = entry = None
-    ready = time.perf_counter()
     if options.networks != "global":
         local = local_resolution.localres(
-            density, halves[0], halves[1], mask, model=options.model_local, seed=options.seed
+            inputs.density,
+            inputs.halves[0],
+            inputs.halves[1],
+            inputs.mask,
+            model=options.model_local,
+            seed=options.seed,
         )
     if options.networks != "local":
         entry = global_resolution.classify(
-            density,
-            mask=mask,
+            inputs.density,
+            mask=inputs.mask,
             claimed=job.claimed,
             model=options.model_global,
             local=local,
-            half1=halves[0],
-            half2=halves[1],
+            half1=inputs.halves[0],
+            half2=inputs.halves[1],
         )
-    inference = time.perf_counter() - ready
-    after = stamps(job)
-    for name, path in _inputs(job):
-        run_record.check_unchanged(path, before[name], after[name])
-    _clear(folder)
-    if local is not None:
-        result_files.write_local(local, density, folder)
-    if entry is not None:
-        result_files.write_classification([entry], folder)
-    if halves[0] is not None and halves[1] is not None and local is not None:
-        _write_fsc(job, halves[0], halves[1], local.mask, folder)
-    _compare(folder, density, local, others, mask)
-    if options.report:
-        _report(folder, options.pdf)
-    row = _row(job, options, density, entry, local)
-    row["inference_seconds"] = round(inference, 4)
-    row["seconds"] = round(time.perf_counter() - start, 4)
-    record = {"key": job.key, "inputs": after, "files": dict(_inputs(job)), "row": row}
-    atomic_files.write_json(folder / result_files.VALIDATION_JSON, record)
-    return {**row, "inputs": after}
+    return local, entry
 
 
-def is_complete(job: Job, folder: PathLike) -> bool:
-    """Whether ``folder`` holds all results of this job, from the files as they are now."""
-    path = Path(folder) / result_files.VALIDATION_JSON
-    try:
-        record = atomic_files.read_json(path) if path.is_file() else None
-    except InputError:
-        return False
-    if not isinstance(record, dict) or record.get("key") != job.key:
-        return False
-    return same_inputs(job, record.get("inputs"))
+def _names(options: ValidationOptions) -> list[str]:
+    """Files that a validation may write."""
+    return [*_ANSWERS, *(_REPORT if options.report else ())]
 
 
-def _clear(folder: Path) -> None:
-    """Remove an earlier run's results, the mark of completeness first: this run may not make all of them.
-
-    What a killed run left half written goes, too.
-    """
-    for name in _RESULTS:
-        _drop(folder / name)
-    for leftover in (*folder.glob(".part-*"), *folder.glob("figures/.part-*")):
-        _drop(leftover)
-    for figure in (folder / "figures").glob("*.png"):
-        _drop(figure)
+def _stale(name: str) -> bool:
+    """Whether a file of an earlier run says something about its map."""
+    return name in (*_ANSWERS, *_REPORT) or name.startswith("figures" + os.sep)
 
 
 def _write_fsc(job: Job, half1: Any, half2: Any, mask: Any, folder: Path) -> None:
@@ -185,21 +215,21 @@ def _report(folder: Path, pdf: bool) -> None:
 def _row(job: Job, options: ValidationOptions, density: Any, entry: Any, local: Any) -> dict[str, Any]:
     row = empty_row(job)
     row.update(
-        status=DONE, voxel_size_A=_rounded(density.voxel_size), nyquist_A=_rounded(2 * density.voxel_size)
+        status=DONE, voxel_size_A=rounded(density.voxel_size), nyquist_A=rounded(2 * density.voxel_size)
     )
     warnings = list(density.warnings)
     if entry is not None:
         low, high = entry.get("interval_A") or (None, None)
         claim = entry.get("claim") or {}
-        row.update({f"p_{name}": _rounded(p) for name, p in entry["probabilities"].items()})
+        row.update({f"p_{name}": rounded(p) for name, p in entry["probabilities"].items()})
         row.update(
             {
                 "class": entry["class"],
-                "resolution_A": _rounded(entry.get("resolution_A")),
-                "interval_low_A": _rounded(low),
-                "interval_high_A": _rounded(high),
+                "resolution_A": rounded(entry.get("resolution_A")),
+                "interval_low_A": rounded(low),
+                "interval_high_A": rounded(high),
                 "in_distribution": entry["in_distribution"],
-                "claimed_A": _rounded(claim.get("claimed_A", job.claimed)),
+                "claimed_A": rounded(claim.get("claimed_A", job.claimed)),
                 "verdict": claim.get("verdict"),
                 "reasons": " ".join(claim.get("reasons", [])),
                 "model_global": options.model_global,
@@ -210,9 +240,9 @@ def _row(job: Job, options: ValidationOptions, density: Any, entry: Any, local: 
         info = local.info
         first, third = info.get("quartiles_A") or (None, None)
         row.update(
-            local_median_A=_rounded(info.get("median_A")),
-            local_q1_A=_rounded(first),
-            local_q3_A=_rounded(third),
+            local_median_A=rounded(info.get("median_A")),
+            local_q1_A=rounded(first),
+            local_q3_A=rounded(third),
             mask_voxels=int(local.mask.sum()),
             model_local=options.model_local,
         )
@@ -221,7 +251,7 @@ def _row(job: Job, options: ValidationOptions, density: Any, entry: Any, local: 
     return row
 
 
-def run_job(job: Job, options: ValidationOptions, out: PathLike) -> dict[str, Any]:
+def run_job(job: Job, options: ValidationOptions, out: PathLike, overwrite: bool = False) -> dict[str, Any]:
     """Validate one map of a list into its sub-folder; whatever goes wrong becomes its row.
 
     This is what workers, and Dask, run. A row with `STOP` says that no map can be written.
@@ -231,31 +261,44 @@ def run_job(job: Job, options: ValidationOptions, out: PathLike) -> dict[str, An
         if job.problem:
             raise InputError(job.problem)
         atomic_files.make_folder(folder)
-        row = validate_map(job, options, folder)
-        _drop(folder / ERROR_LOG)
+        with guarding(folder, LIST_COMMAND if job.folder else _COMMAND, overwrite) as record:
+            try:
+                row = validate_map(job, options, folder, overwrite=overwrite)
+                record.remove([ERROR_LOG])
+                return row
+            except Exception as error:
+                row = _failed(job, error, folder)
+    except Exception as error:  # the folder or its record
+        row = _failed(job, error, folder)
+    if row.get(STOP):
         return row
-    except OutputError as error:
-        return {**failed_row(job, str(error)), STOP: True}
-    except MemoryLimitError as error:
-        row = failed_row(job, str(error), CRASHED)
-    except InputError as error:
-        row = failed_row(job, _with_columns(str(error)))
-    except MemoryError:
-        row = failed_row(job, "Not enough memory for this map; bin or crop it.", CRASHED)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _DISK:
-            return {**failed_row(job, f"Cannot write in {shown(folder)}: {error.strerror}."), STOP: True}
-        with contextlib.suppress(OSError):
-            (folder / ERROR_LOG).write_text(
-                traceback.format_exc(), encoding="utf-8", errors="backslashreplace"
-            )
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        row = failed_row(job, f"Unexpected failure ({what}); see {ERROR_LOG} in its folder.")
     row["inputs"] = stamps(job, digest=False)
     with contextlib.suppress(OSError):
         if folder != Path(out):
             folder.rmdir()  # only where nothing was written
     return row
+
+
+def _failed(job: Job, error: Exception, folder: Path) -> dict[str, Any]:
+    """The row of a map that could not be validated; what is unexpected leaves a log in its folder."""
+    if isinstance(error, OutputError):
+        return {**failed_row(job, str(error)), STOP: True}
+    if isinstance(error, (MemoryLimitError, ForeignFileError)):
+        return failed_row(job, str(error), CRASHED)
+    if isinstance(error, InputError):
+        return failed_row(job, _with_columns(str(error)))
+    if is_out_of_memory(error):
+        return failed_row(job, "Not enough memory for this map; bin or crop it.", CRASHED)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return {**failed_row(job, f"Cannot write in {shown(folder)}: {error.strerror}."), STOP: True}
+    log = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    with contextlib.suppress(CryoResError, OSError), atomic_files.atomic_path(
+        folder / ERROR_LOG
+    ) as temporary:
+        temporary.write_text(log, encoding="utf-8", errors="backslashreplace")
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    # Not the map's fault, so that another try is worth it: the machine's, or ours in this version.
+    return failed_row(job, f"Unexpected failure ({what}); see {ERROR_LOG} in its folder.", CRASHED)
 
 
 _COLUMNS_OF_OPTIONS = (
@@ -269,8 +312,3 @@ def _with_columns(sentence: str) -> str:
     for option, column in _COLUMNS_OF_OPTIONS:
         sentence = sentence.replace(option, column)
     return sentence
-
-
-def _drop(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, NoReturn, Sequence
 
 from ..base import quiet_libraries
-from ..base.errors import CryoResError, InputError
+from ..base.errors import CryoResError, InputError, is_out_of_memory
 from .program_endings import (
     _USERS_DISK,
     EXIT_BAD_INPUT,
@@ -147,17 +147,13 @@ def _guarded(words: list[str]) -> int:
         return say("stopped; what was finished is kept (go on with --resume, or start again).", code)
     except BrokenPipeError:
         return _closed_pipe()
-    except MemoryError:
-        return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", EXIT_FAILED)
     except CryoResError as error:
         return say(f"{error} Log: {_log(words)}", EXIT_FAILED)
-    except OSError as error:
-        if error.errno in _USERS_DISK:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _USERS_DISK:
             place = f" ({error.filename})" if error.filename else ""
             return say(f"{error.strerror}{place}; free the disk or choose another --out.", EXIT_BAD_INPUT)
-        return _unexpected(error, words)
-    except Exception as error:
-        if any(phrase in str(error) for phrase in ("bad_alloc", "ut of memory", "OOM when allocating")):
+        if is_out_of_memory(error):
             return say(f"not enough memory for this map; bin or crop it. Log: {_log(words)}", EXIT_FAILED)
         return _unexpected(error, words)
 

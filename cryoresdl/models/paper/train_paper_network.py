@@ -11,7 +11,7 @@ from typing import Any, Dict
 import numpy as np
 
 from ..base import accuracy_measures, machine, progress
-from ..base.atomic_files import shown, write_json
+from ..base.atomic_files import remove_result, shown, write_json
 from ..base.errors import InputError
 from ..base.output_folder import prepare_out
 from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
@@ -80,11 +80,12 @@ def train(options: PaperTrainingOptions) -> Path:
     names = (run_files.HISTORY, run_files.CHECKPOINT, MODEL)
     chief = options.cluster is None or options.cluster.chief
     # The other workers of a cluster use the chief's folder and write nothing.
-    folder = (
-        prepare_out(options.out, names, options.overwrite, options.resume) if chief else Path(options.out)
-    )
-    if chief and options.overwrite and not options.resume:
-        (folder / run_files.CHECKPOINT).unlink(missing_ok=True)
+    folder = Path(options.out)
+    if chief:
+        others = (CARD, SMALL_MODEL, CURVES_FIGURE, CONFUSION_FIGURE)
+        prepare_out(folder, names, options.overwrite, options.resume, command="train", may_remain=others)
+        if options.overwrite and not options.resume:
+            remove_result(folder / run_files.CHECKPOINT)
     started = time.monotonic()
     with DatasetFile(options.data) as data:
         network = paper_networks.describe_network(

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..base.accuracy_measures import calibration as reliability
-from ..base.atomic_files import PathLike
+from ..base.atomic_files import PathLike, remove_result
 from ..base.errors import InputError
 from ..datasets.feature_set_file import _as_list, _set_facts
 from ..features import network_inputs
@@ -19,7 +19,7 @@ from ..networks.tensorflow_import import import_tensorflow
 from .global_calibration import _kept_apart, calibrate_global, calibrated, measure, rows_of, true_classes
 from .probability_score import _loss_of
 from .profile_table import ProfileTable
-from .run_files import HISTORY, _leave_card, _run_name
+from .run_files import CARD, CURVES_FIGURE, HISTORY, MODEL, _append_history, _leave_card, _run_name
 
 
 def train_global(
@@ -46,7 +46,8 @@ def train_global(
 
     out = Path(out)
     report = report or progress.note
-    output_folder.prepare_out(out, ["model" + MODEL_SUFFIX], overwrite, resume)
+    others = (HISTORY, CARD, CURVES_FIGURE)
+    output_folder.prepare_out(out, [MODEL], overwrite, resume, command="train", may_remain=others)
     local_model = network_runners.load_model("truth", "local")
     tables = [
         profile_table.cached_table(out / f"table-{split}.npz", data, split, local_model, resume, report)
@@ -104,6 +105,15 @@ class Ensemble:
     def of(cls, model: Any) -> Ensemble:
         """Of a model file as ``model_file.load`` gives it."""
         return cls(model.card["network"], model.weights)
+
+
+def _logger(path: Path) -> Any:
+    """Writes the losses of an epoch into the history."""
+
+    def log(epoch: int, logs: Dict[str, float]) -> None:
+        _append_history(path, {"epoch": epoch, **{key: logs[key] for key in sorted(logs)}})
+
+    return log
 
 
 def train_members(
@@ -177,7 +187,9 @@ def fit_global(
     noisy.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.decay), loss)
     callbacks = []
     if history_path is not None:
-        callbacks.append(keras.callbacks.CSVLogger(str(history_path), append=append_history))
+        if not append_history:
+            remove_result(history_path)
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=_logger(Path(history_path))))
     history = noisy.fit(
         scaled(train.profile),
         np.stack([train.log2_voxels, train.voxel_size], 1),

@@ -14,7 +14,7 @@ from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import PathLike
+from ..base.atomic_files import PathLike, remove_result
 from ..base.errors import InputError
 from ..datasets.feature_set_file import (
     KNOWN,
@@ -36,8 +36,11 @@ from .held_out_answers import inference_model, validate_local
 from .probability_score import _loss
 from .run_files import (
     BEST,
+    CARD,
     CHECKPOINT,
+    CURVES_FIGURE,
     HISTORY,
+    MODEL,
     _append_history,
     _checkpoint,
     _cut_history,
@@ -99,8 +102,8 @@ def fit_local(
     checkpoint = out / "checkpoint.npz"
     if resume and checkpoint.exists():
         first, best = _restore(checkpoint, model, moments, _sets(data), labels)
-        _cut_history(out / "history.csv", first)
         report(f"resumed at step {first}")
+    _cut_history(out / HISTORY, first)
 
     @tf.function(reduce_retracing=True)
     def step(x: Any, t: Any, s: Any, v: Any, rate: Any, number: Any) -> Any:
@@ -134,7 +137,7 @@ def fit_local(
                 "rate": round(float(rate), 7),
                 "seconds": round(time.time() - begun, 1),
             }
-            _append_history(out / "history.csv", row)
+            _append_history(out / HISTORY, row)
             per_step = (time.time() - begun) / (number - first)
             report(f"{json.dumps(row)} ETA {(recipe.steps - number) * per_step / 60:.0f} min")
             losses, errors = [], []
@@ -231,7 +234,7 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     from ..networks import model_archive
 
     model = _local_start(start)
-    output_folder.prepare_out(Path(out), ["model" + MODEL_SUFFIX], overwrite, False)
+    output_folder.prepare_out(Path(out), [MODEL], overwrite, command="train", may_remain=[CARD])
     network = inference_model(model.weights, model.card["network"]["config"]["channels"])
     known, metrics = _held_out(
         network, data, fresh=fresh_sets(data, model.card), before=map_corrections.Corrections.of(model)
@@ -312,10 +315,13 @@ def train_local(
     out = Path(out)
     report = report or progress.note
     labels = agreed_labels(data, labels)
-    output_folder.prepare_out(out, ["model" + MODEL_SUFFIX], overwrite, resume)
+    kept = (BEST, CHECKPOINT, HISTORY)
+    output_folder.prepare_out(
+        out, [MODEL], overwrite, resume, command="train", may_remain=(*kept, CARD, CURVES_FIGURE)
+    )
     if overwrite and not resume:
-        for stale in (BEST, CHECKPOINT, HISTORY):
-            (out / stale).unlink(missing_ok=True)
+        for stale in kept:
+            remove_result(out / stale)
     if start is None:
         start = "none" if labels == TRUTH else "truth"
     weights = None

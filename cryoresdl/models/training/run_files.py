@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import atomic_path
+from ..base.atomic_files import atomic_path, remove_result
 from ..base.errors import InputError
 from ..datasets.feature_set_file import _as_list
 from ..networks.model_archive import MODEL_SUFFIX
@@ -62,26 +62,33 @@ def _cut_history(path: Path, last_step: int) -> None:
         return
     with open(path, newline="", encoding="utf-8") as handle:
         rows = [row for row in csv.DictReader(handle) if int(row["step"]) <= last_step]
-    path.unlink()
-    for row in rows:
-        _append_history(path, row)
+    if rows:
+        _write_rows(path, rows)
+    else:
+        remove_result(path)
 
 
 def _append_history(path: Path, row: Dict[str, Any]) -> None:
-    new = not path.exists()
+    """Add a row; the first one makes the file, so that the folder's record knows how it begins."""
+    if not path.exists():
+        _write_rows(path, [row])
+        return
     with open(path, "a", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(row))
-        if new:
+        csv.DictWriter(handle, list(row)).writerow(row)
+
+
+def _write_rows(path: Path, rows: List[Dict[str, Any]]) -> None:
+    with atomic_path(path, grows=True) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
             writer.writeheader()
-        writer.writerow(row)
+            writer.writerows(rows)
 
 
 def _leave_card(folder: Path, card: Dict[str, Any]) -> None:
     """The card and the training curves beside the model, under the names that the paper's networks leave them."""
     from ..base import atomic_files
     from ..results.figures import drawing, figure_catalogue
-
-    pass
 
     atomic_files.write_json(folder / CARD, card)
     if (folder / HISTORY).exists():
@@ -105,7 +112,6 @@ MODEL, CARD, CURVES_FIGURE, CONFUSION_FIGURE = (
 )
 SMALL_MODEL = "model-small" + MODEL_SUFFIX
 
-CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 
 

@@ -59,7 +59,7 @@ class TestAtomic:
 class TestFolders:
     def test_results_are_protected(self, tmp_path):
         out = output_folder.prepare_out(tmp_path / "x" / "y", ["a"])
-        (out / "a").write_text("")
+        atomic_files.write_json(out / "a", [])
         with pytest.raises(InputError, match="--overwrite"):
             output_folder.prepare_out(out, ["a"])
         assert output_folder.prepare_out(out, ["a"], overwrite=True) == out
@@ -75,6 +75,62 @@ class TestFolders:
         output_folder.unlock_folders()
         assert not empty.exists() and (full / "a").exists() and old.exists()
 
+    def test_of_two_runs_in_a_new_folder_the_one_that_comes_late_leaves_it_alone(self, tmp_path):
+        """Both made it, as far as they know; a lock on a folder that was removed keeps nobody out."""
+        script = (
+            "import sys\nfrom cryoresdl.models.base import output_folder\n"
+            "print('ready', flush=True)\n"
+            "sys.stdin.readline()\n"
+            "try:\n"
+            "    output_folder.prepare_out(sys.argv[1], [])\n"
+            "    print('won', flush=True)\n"
+            "    sys.stdin.readline()\n"
+            "    open(sys.argv[1] + '/result', 'x').close()\n"
+            "except Exception as error:\n"
+            "    print('Another run' in str(error) and 'lost' or repr(error))\n"
+            "finally:\n"
+            "    output_folder.unlock_folders()\n"
+        )
+        for number in range(5):
+            words = [sys.executable, "-c", script, str(tmp_path / str(number))]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            runs = [subprocess.Popen(words, **pipes) for _ in "123"]
+            assert [run.stdout.readline() for run in runs] == ["ready\n"] * 3
+            for run in runs:
+                run.stdin.write("\n")
+                run.stdin.flush()
+            assert sorted(run.stdout.readline() for run in runs) == ["lost\n", "lost\n", "won\n"]
+            for run in runs:
+                run.communicate("\n")
+            assert os.listdir(tmp_path / str(number)) == ["result"]
+
+    def test_a_folder_that_is_removed_while_it_is_locked_is_locked_anew(self, tmp_path, monkeypatch):
+        import fcntl
+
+        out = tmp_path / "out"
+        flock, calls = fcntl.flock, []
+
+        def removed(handle, how):
+            calls.append(handle)
+            if len(calls) == 1:
+                os.rmdir(out)
+            flock(handle, how)
+
+        monkeypatch.setattr(fcntl, "flock", removed)
+        output_folder.prepare_out(out, [])
+        assert len(calls) == 2 and out.is_dir()
+        output_folder.unlock_folders()
+
+    def test_a_file_system_without_locks_is_used_without(self, tmp_path, monkeypatch):
+        import fcntl
+
+        def refuse(handle, how):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        assert output_folder.prepare_out(tmp_path / "out", []).is_dir()
+        output_folder.unlock_folders()
+
     def test_not_a_folder_and_read_only(self, tmp_path, monkeypatch):
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match="Cannot create"):
@@ -86,7 +142,7 @@ class TestFolders:
     def test_a_second_run_is_kept_out_and_leftovers_are_removed(self, tmp_path):
         out = tmp_path / "out"
         out.mkdir()
-        (out / ".part-old.mrc").write_text("torn")
+        (out / f"{atomic_files.PART}abcd1234.mrc").write_text("torn")
         output_folder.prepare_out(out, [])
         assert os.listdir(out) == []
         script = (

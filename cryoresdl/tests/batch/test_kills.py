@@ -15,7 +15,8 @@ import time
 import numpy as np
 import pytest
 
-from cryoresdl.models.base import run_record
+from cryoresdl.models.base import made_files
+from cryoresdl.models.cli import command_line
 from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
@@ -29,7 +30,7 @@ COMMANDS = {
     "localres": "localres {map}",
     "classify": "classify {map} {other} --claimed 4",
 }
-TIMES = ("timings_s", "peak_memory_mb", "inputs")
+TIMES = ("timings_s", "peak_memory_mb", "inputs", "runs", "made")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_killed_and_continued(name, given, tmp_path):
     words = [*ENGINE, *(word.format(**given) for word in COMMANDS[name].split()), "--quiet", "--resume"]
     subprocess.run([*words, "--out", str(tmp_path / "alone")], check=True, capture_output=True)
     expected = content(tmp_path / "alone")
-    assert run_record.RUN_JSON in expected
+    assert made_files.RUN_JSON in expected
     out = tmp_path / "killed"
     chance = random.Random(name)
     killed = 0
@@ -108,8 +109,6 @@ class TestResume:
     """What counts as the same: the bytes of the inputs, the options and the model; not the clock."""
 
     def words(self, path, out, *more):
-        from cryoresdl.models.cli import command_line
-
         code = command_line.main(["localres", str(path), "--out", str(out), "--resume", "--quiet", *more])
         assert code == 0
         return (out / result_files.LOCAL_RESOLUTION).stat().st_ino
@@ -132,11 +131,13 @@ class TestResume:
         assert second != first
         third = self.words(path, out, "--voxel-size", "2")
         assert third != second and mrc_reader.read_values(out / result_files.LOCAL_RESOLUTION).voxel_size == 2
-        (out / run_record.RUN_JSON).write_text('{"torn')
-        assert self.words(path, out, "--voxel-size", "2") != third
+        (out / made_files.RUN_JSON).write_text('{"torn')
+        words = ["localres", str(path), "--out", str(out), "--resume", "--quiet", "--voxel-size", "2"]
+        assert command_line.main(words) == 2
+        assert "is not a record of CryoResDL" in capsys.readouterr().err
+        assert (out / result_files.LOCAL_RESOLUTION).stat().st_ino == third
 
     def test_a_map_that_changes_while_it_is_read_is_refused(self, tmp_path, monkeypatch, capsys):
-        from cryoresdl.models.cli import command_line
         from cryoresdl.models.inference import local_resolution
 
         path, out = tmp_path / "a.mrc", tmp_path / "out"
@@ -150,4 +151,4 @@ class TestResume:
         monkeypatch.setattr(local_resolution, "localres", change)
         assert command_line.main(["localres", str(path), "--out", str(out), "--quiet"]) == 2
         assert "changed while it was read" in capsys.readouterr().err
-        assert not (out / run_record.RUN_JSON).exists()
+        assert not out.exists()

@@ -402,13 +402,49 @@ class TestLists:
         rows, out = run([{"map": name}, {"map": name, "note": name}], tmp_path)
         assert [row["status"] for row in rows] == ["done", "done"], rows
         written = read_rows(out)
-        assert written[1]["note"] == name and os.path.basename(written[0]["map"]) == name
+        assert written[1]["note"] == ("'" + name if name[0] in "-=" else name)
+        assert os.path.basename(written[0]["map"]) == name
+        assert read_lines(out)[1]["note"] == name
         for row in written:
             folder = row["folder"]
             assert (
                 folder and os.sep not in folder and not folder.startswith((".", "-")) and "\n" not in folder
             )
             assert os.path.dirname(os.path.realpath(out / folder)) == os.path.realpath(out)
+
+    def test_cells_and_headers_that_a_spreadsheet_would_run_are_told_apart_from_numbers(self, tmp_path):
+        write_map(tmp_path / "a.mrc")
+        cells = {
+            "=head()": "=1+1",
+            "b": "+x",
+            "c": "@y",
+            "d": "-z",
+            "e": "\tq",
+            "f": "\rq",
+            "g": "-1.5",
+            "h": "+2",
+        }
+        _, out = run([{"map": "a.mrc", **cells}], tmp_path)
+        (row,) = read_rows(out)
+        assert row["'=head()"] == "'=1+1" and [row[name] for name in "gh"] == ["-1.5", "+2"]
+        assert all(row[name] == "'" + cells[name] for name in "bcdef")
+        assert {name: read_lines(out)[0][name] for name in cells} == cells
+
+    @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+    def test_a_list_that_has_no_end_is_refused_at_once(self, tmp_path, make):
+        make(tmp_path / "list.csv")
+        with pytest.raises(InputError, match="cannot be read: it is a"):
+            job_list.read_list(tmp_path / "list.csv", OPTIONS)
+
+    def test_a_long_list_is_named_in_a_time_that_grows_like_its_length(self, tmp_path):
+        took = {}
+        for count in (4000, 32000):
+            write_list(tmp_path / "l.csv", [{"map": f"maps/EMD_{n // 2}.map.gz"} for n in range(count)])
+            start = time.process_time()
+            found = job_list.read_list(tmp_path / "l.csv", OPTIONS)
+            took[count] = time.process_time() - start
+            assert len({job.folder for job in found}) == len({job.key for job in found}) == count
+        assert took[32000] < 24 * took[4000]
 
     def test_a_map_cannot_leave_the_folder(self, tmp_path):
         for name in ("../../etc/passwd", "/", "..", "a/../..", ""):
@@ -434,6 +470,54 @@ class TestLists:
             assert "\n" not in str(error)
         else:
             assert jobs and len({job.key for job in jobs}) == len({job.folder for job in jobs}) == len(jobs)
+
+
+class TestFilesOfOthers:
+    def test_a_list_leaves_what_lies_in_its_sub_folders_and_says_so(self, tmp_path):
+        for number in range(3):
+            write_map(tmp_path / f"m{number}.mrc", number)
+        out = tmp_path / "out"
+        (out / "m0" / "figures").mkdir(parents=True)
+        (out / "m0" / "comparison.json").write_text("mine")
+        (out / "m0" / "figures" / "paper.png").write_text("mine")
+        (out / "m1").mkdir()
+        (out / "m1" / "run.json").write_text("mine")
+        listed = [{"map": f"m{number}.mrc"} for number in range(3)]
+        rows, _ = run(listed, tmp_path)
+        assert [row["status"] for row in rows] == ["crashed", "crashed", "done"]
+        assert "comparison.json is not a file that CryoResDL made" in rows[0]["error"]
+        assert "run.json is not a record" in rows[1]["error"]
+        theirs = ("m0/comparison.json", "m0/figures/paper.png", "m1/run.json")
+        assert all((out / name).read_text() == "mine" for name in theirs)
+        (out / "m0" / "comparison.json").unlink()
+        (out / "m1" / "run.json").unlink()
+        rows, _ = run(listed, tmp_path, resume=True)
+        assert [row["status"] for row in rows] == ["done"] * 3
+        assert (out / "m0" / "figures" / "paper.png").read_text() == "mine"
+
+    def test_a_list_does_not_replace_the_results_of_a_single_map(self, tmp_path):
+        path, out = write_map(tmp_path / "m0.mrc"), tmp_path / "out"
+        (out / "m0").mkdir(parents=True)
+        job = replace(job_list.jobs_of([path], OPTIONS)[0], folder="")
+        validate_map.validate_map(job, OPTIONS, out / "m0")
+        before = (out / "m0" / result_files.LOCAL_RESOLUTION).stat().st_ino
+        rows, _ = run([{"map": "m0.mrc"}], tmp_path)
+        assert "is a result of 'validate'; give --overwrite" in rows[0]["error"]
+        assert (out / "m0" / result_files.LOCAL_RESOLUTION).stat().st_ino == before
+
+    def test_a_sub_folder_with_another_map_or_without_a_volume_is_not_trusted(self, tmp_path):
+        for number in range(3):
+            write_map(tmp_path / f"m{number}.mrc", number)
+        listed = [{"map": f"m{number}.mrc"} for number in range(3)]
+        _, out = run(listed, tmp_path)
+        (out / "m0" / result_files.LOCAL_RESOLUTION).unlink()
+        os.rename(out / "m1", out / "moved")
+        os.rename(out / "m2", out / "m1")
+        os.rename(out / "moved", out / "m2")
+        assert (
+            len(results_ledger.Ledger(out, job_list.read_list(tmp_path / "list.csv", OPTIONS), True).left)
+            == 3
+        )
 
 
 class TestScale:

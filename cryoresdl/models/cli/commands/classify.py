@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> None:
     if args.resume and made.complete():
         print(f"{atomic_files.shown(args.out)} is already complete.")
         return
-    out = output_folder.prepare_out(args.out, [result_files.CLASSIFICATION_JSON], args.overwrite, args.resume)
+    out = output_folder.prepare_out(
+        args.out, [result_files.CLASSIFICATION_JSON], args.overwrite, args.resume, command="classify"
+    )
     if len(args.maps) > 1 and (args.half1 or args.half2):
         raise InputError("--half1 and --half2 belong to one map; classify maps with half maps one at a time.")
     entries: List[Dict[str, Any]] = []

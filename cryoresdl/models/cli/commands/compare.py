@@ -45,7 +45,12 @@ def run(args: argparse.Namespace) -> None:
     mask = mask_reader.read_mask(args.mask, first) if args.mask else None
     estimates, grid = volume_comparison.load_volumes(args.volumes, like, mask)
     output_folder.prepare_out(
-        out, [result_files.COMPARISON_JSON, result_files.DISAGREEMENT], args.overwrite, args.resume
+        out,
+        [result_files.COMPARISON_JSON, result_files.DISAGREEMENT],
+        args.overwrite,
+        args.resume,
+        command="compare",
+        may_remain=[f"figures/{kind}.png" for kind in COMPARISON_FIGURES],
     )
     for estimate in estimates:
         estimate.path = os.path.abspath(estimate.path)

@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> None:
     if args.resume and made.complete():
         print(f"{atomic_files.shown(args.out)} is already complete.")
         return
-    out = output_folder.prepare_out(args.out, [class_measures.METRICS], args.overwrite, args.resume)
+    out = output_folder.prepare_out(
+        args.out, [class_measures.METRICS], args.overwrite, args.resume, command="evaluate"
+    )
     with made.writing():
         paths = evaluate_model.evaluate(args.data, args.model, out, args.split, args.limit)
     for path in paths:

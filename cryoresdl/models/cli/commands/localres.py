@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> None:
         mrc_reader.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)
     ]
     mask = mask_reader.read_mask(args.mask, density) if args.mask else None
-    output_folder.prepare_out(out, result_files.LOCAL_FILES, args.overwrite, args.resume)
+    output_folder.prepare_out(out, result_files.LOCAL_FILES, args.overwrite, args.resume, command="localres")
     result = local_resolution.localres(density, halves[0], halves[1], mask, args.model, args.seed, True)
+    made.stamps()  # refuses a map that has changed meanwhile, before anything is written
     with made.writing():
         result_files.write_local(result, density, out)
     first, third = result.info["quartiles_A"]

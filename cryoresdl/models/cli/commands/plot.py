@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw and write the figures; a figure whose files are missing says so."""
-    from ...base import output_folder
+    from ...base import atomic_files, output_folder
     from ...results import results_folder
     from ...results.figures import drawing, figure_catalogue
 
@@ -62,10 +62,11 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"{folder} holds no results of CryoResDL to draw.")
     _refuse_slice(kinds, opened, args)
     _refuse_pair(kinds, opened, args)
-    names = [f"{kind}.{args.format}" for kind in kinds]
-    out = output_folder.prepare_out(args.out or folder / "figures", names, args.overwrite, args.resume)
+    # The folder's own record knows its figures.
+    names = [f"{kind}.{args.format}" if args.out else f"figures/{kind}.{args.format}" for kind in kinds]
+    out = output_folder.prepare_out(args.out or folder, names, args.overwrite, command="plot")
+    atomic_files.make_folder((out / names[0]).parent)
     index = None if args.slice is None else args.slice - 1
-    # With --resume, too: what is in the folder may have changed, and this takes seconds.
     for kind, name in zip(kinds, names):
         figure = figure_catalogue.from_folder(kind, opened, args.axis, index, args.pair)
         print(drawing.save_figure(figure, out / name, args.dpi))

@@ -28,7 +28,6 @@ def run(args: argparse.Namespace) -> None:
             f"There is no results folder {atomic_files.shown(folder)}; give the --out of validate."
         )
     target = folder / result_files.REPORT_HTML
-    output_folder.prepare_out(folder, [result_files.REPORT_HTML], args.overwrite, args.resume)
-    # With --resume, too: what is in the folder may have changed, and this takes seconds.
+    output_folder.prepare_out(folder, [result_files.REPORT_HTML], args.overwrite, command="report")
     build_report.write_report(folder, args.pdf)
     print(target)

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     from ...paper.tables.context import Context
 
     out = output_folder.prepare_out(
-        args.out, [f"{args.what}.csv", f"{args.what}.png"], args.overwrite, args.resume
+        args.out, [f"{args.what}.csv", f"{args.what}.png"], args.overwrite, command="reproduce"
     )
     given = {column: getattr(args, flag.replace("-", "_")) for flag, column in _MODELS.items()}
     shared = _folder(args.shared or os.environ.get("CRYORESDL_SHARED") or "", InputError, bool(args.shared))

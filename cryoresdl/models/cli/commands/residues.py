@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     atoms = structure_reader.read_structure(args.structure, hydrogens=False)
     rows, warnings = residue_resolution.residue_table(atoms, volume, interval)
     warnings = volume.warnings + warnings
-    output_folder.prepare_out(out, FILES, args.overwrite, args.resume)
+    output_folder.prepare_out(out, FILES, args.overwrite, args.resume, command="residues")
     with made.writing():
         residue_resolution.write_residues(out / FILES[0], rows)
         residue_resolution.write_chains(out / FILES[1], rows)

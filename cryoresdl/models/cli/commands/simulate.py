@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resume and made.complete():
         print(f"{atomic_files.shown(args.out)} is already complete.")
         return
-    out = output_folder.prepare_out(args.out, names, args.overwrite, args.resume)
+    out = output_folder.prepare_out(args.out, names, args.overwrite, args.resume, command="simulate")
     with made.writing():
         (_pdb2mrc if args.mode == "pdb2mrc" else _realistic)(args, out)
 

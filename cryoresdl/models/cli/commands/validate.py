@@ -141,27 +141,17 @@ def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
     if args.resume and validate_map.is_complete(job, out):
         print(f"{atomic_files.shown(out)} is already complete.")
         return
-    existed = out.exists()
     output_folder.prepare_out(
-        out, [result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON], args.overwrite, args.resume
+        out,
+        [result_files.CLASSIFICATION_JSON, result_files.LOCAL_JSON],
+        args.overwrite,
+        args.resume,
+        command="validate",
     )
-    try:
-        row = validate_map.validate_map(job, options, out)
-    except BaseException:
-        _remove_if_empty(out, existed)
-        raise
+    row = validate_map.validate_map(job, options, out, overwrite=args.overwrite)
     for line in validation_lines(row):
         print(line)
     print(f"results: {atomic_files.shown(out)}")
-
-
-def _remove_if_empty(folder: Path, existed: bool) -> None:
-    """Bad input leaves no empty folder behind."""
-    if not existed:
-        try:
-            folder.rmdir()
-        except OSError:
-            return
 
 
 def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
@@ -174,8 +164,10 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     if args.piece:
         jobs, name = job_list.piece_of(jobs, *args.piece)
         out = out / name
-    output_folder.prepare_out(out, [result_files.RESULTS_CSV], args.overwrite, args.resume)
-    rows = run_list.run_list(jobs, options, out, args.workers, args.resume, args.dask)
+    output_folder.prepare_out(out, run_list.LIST_FILES, args.overwrite, args.resume, command="validate list")
+    rows = run_list.run_list(
+        jobs, options, out, args.workers, args.resume, args.dask, overwrite=args.overwrite
+    )
     if not args.no_report:
         from ...results.report import build_report
 

@@ -7,12 +7,11 @@ page can be sent to a reviewer, opened from disk and kept with the paper.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 from pathlib import Path
 from typing import Any, Callable, List, Mapping, TypeVar
 
-from ...base.atomic_files import PathLike, shown, write_json, write_text
+from ...base.atomic_files import PathLike, remove_result, shown, write_json, write_text
 from ...base.errors import InputError
 from .. import result_files, verdict_words
 from ..results_folder import ResultsFolder
@@ -55,8 +54,7 @@ def write_report(folder: PathLike, pdf: bool = False) -> Path:
 
         write_pdf(results.folder / result_files.REPORT_PDF, page, results)
     else:
-        with contextlib.suppress(FileNotFoundError):
-            (results.folder / result_files.REPORT_PDF).unlink()
+        remove_result(results.folder / result_files.REPORT_PDF)
     return target
 
 
