@@ -229,7 +229,7 @@ def _local(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
 
 def _features(args: argparse.Namespace, out: Path) -> None:
     """A feature set of simulated maps or of triples; a stopped run goes on where it was with --resume."""
-    from ...base import atomic_files, output_folder, progress
+    from ...base import atomic_files, progress
     from ...datasets import feature_set_builder, feature_set_file
 
     sources = [name for name in ("csv", "shared_layout", "structures") if getattr(args, name) is not None]
@@ -237,7 +237,11 @@ def _features(args: argparse.Namespace, out: Path) -> None:
         raise InputError("Give one of --csv, --shared-layout (triples) and --structures (simulation).")
     if (args.maps is None) == (sources[0] == "structures"):
         raise InputError("--structures and --maps TRAIN VALIDATION TEST belong together.")
-    output_folder.prepare_out(out.parent, [out.name], args.overwrite, args.resume)
+    if out.exists() and not (args.overwrite or args.resume):
+        raise InputError(
+            f"{atomic_files.shown(out)} is already there; give --resume or --overwrite, or another --out."
+        )
+    atomic_files.make_folder(out.parent)
     if args.overwrite and not args.resume:
         out.unlink(missing_ok=True)
     with progress.Progress("maps") as bar:
