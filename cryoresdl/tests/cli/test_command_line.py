@@ -110,6 +110,10 @@ class TestWords:
                 kind(bad)
 
 
+class TensorFlowsError(Exception):
+    error_code = 8
+
+
 class TestEndings:
     @pytest.mark.parametrize(
         "error,code,words",
@@ -118,7 +122,9 @@ class TestEndings:
             (CryoResError("Did not work."), 1, ["Did not work.", "Log:"]),
             (ValueError("odd\nthing"), 1, ["unexpected", "ValueError: odd thing", "Log:"]),
             (MemoryError(), 1, ["not enough memory"]),
-            (RuntimeError("std::bad_alloc"), 1, ["not enough memory"]),
+            (OSError(12, "Nicht genug Speicher"), 1, ["not enough memory"]),
+            (TensorFlowsError("OOM"), 1, ["not enough memory"]),
+            (ValueError("no map named out of memory.mrc"), 1, ["unexpected", "out of memory.mrc"]),
             (OSError(28, "No space left on device", "/x/y"), 2, ["No space left", "/x/y"]),
             (PermissionError(13, "Permission denied"), 2, ["Permission denied"]),
             (OSError(5, "Input/output error"), 1, ["Input/output error", "Log:"]),
