@@ -220,9 +220,10 @@ class ProtCryoResValidate(ValidatedSets):
             "%s (%s)" % (os.path.basename(str(model)), kind) for kind, model in self._models()
         )
         text = (
-            "The resolution of %s was estimated from the density by deep networks with CryoResDL %s, models: %s."
+            "The resolution of %s was estimated from %s by deep networks with CryoResDL %s, models: %s."
             % (
                 self.getObjectTag("inputVolumes"),
+                self._evidence(),
                 __version__,
                 models,
             )
@@ -235,6 +236,12 @@ class ProtCryoResValidate(ValidatedSets):
         if others:
             text += " The local resolution was compared with: %s." % ", ".join(others)
         return [text]
+
+    def _evidence(self):
+        """What the estimate rests on, in words."""
+        if not self.useHalfMaps.get():
+            return "the density"
+        return "the half maps where there are any (the global one is then their FSC inside the mask) and else the density"
 
     def _citations(self):
         cites = ["avramov2019"]

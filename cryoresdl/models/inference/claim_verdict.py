@@ -14,8 +14,8 @@ DECISION_WIDTH = 1.96
 1.96 is the normal 95 % interval. Measured on held-out simulated maps, 9.5 % of the true claims are called false with it
 (docs/explanation/models.md): errors have longer tails than the normal law.
 """
-WIDEST_DECISION_LOG2 = 1.5
-"""A decision interval of a larger half-width (a factor of 2.8 to either side) cannot judge any claim."""
+WIDEST_DECISION_LOG2 = 1.0
+"""A decision interval of a larger half-width (a factor of 2 to either side) cannot judge any claim."""
 
 
 def check_claim(claimed_A: float) -> float:
@@ -52,6 +52,7 @@ def verdict(
     in_distribution: bool,
     nyquist_A: float,
     local_summary: Mapping[str, Any] | None = None,
+    measured: bool = False,
 ) -> dict[str, Any]:
     """Judge a claimed resolution.
 
@@ -71,6 +72,7 @@ def verdict(
         in_distribution: the map is like those that the network was trained on.
         nyquist_A: two voxels.
         local_summary: `summarize` of the local resolution, for the reasons.
+        measured: whether the estimate is the FSC of half maps inside the mask, which the network only gives an interval.
 
     Returns:
         ``claimed_A``, ``verdict``, ``reasons`` (sentences) and the numbers: ``estimate_A``,
@@ -83,10 +85,15 @@ def verdict(
     low, high = decision_interval(estimate_A, interval_A)
     name = global_class(claim)
     answer, reasons = _judge(claim, low, high, in_distribution, nyquist_A)
+    if measured:
+        reasons.append(
+            f"The estimate of {estimate_A:.2f} A is where the half maps' own FSC inside the mask falls to 0.143; the "
+            "network only tells how sure that is."
+        )
     if answer != CANNOT_TELL:
         share = float(probabilities[name])
         reasons.append(f"The claim is of class {name}, which the network gives a probability of {share:.2f}.")
-    reasons.extend(_local_reasons(claim, estimate_A, local_summary))
+    reasons.extend(_local_reasons(claim, estimate_A, local_summary, measured))
     return {
         "claimed_A": claim,
         "verdict": answer,
@@ -109,7 +116,9 @@ def _judge(
             f"The claim of {claim:.2f} A is finer than the sampling allows: Nyquist is {nyquist:.2f} A."
         ]
     if not in_distribution:
-        return CANNOT_TELL, ["The map is unlike the maps that the network was trained on (see its warnings)."]
+        return CANNOT_TELL, [
+            "The map is unlike the maps that the network was trained on, or what was given is doubtful (see its warnings)."
+        ]
     if not (low > 0 and math.isfinite(high)) or math.log2(high / low) / 2 > WIDEST_DECISION_LOG2:
         return CANNOT_TELL, [f"The estimate is too uncertain to judge a claim: {span}."]
     if claim < low:
@@ -119,19 +128,22 @@ def _judge(
     return SUPPORTED, [f"The claimed {claim:.2f} A is within what the map looks like: {span}."]
 
 
-def _local_reasons(claim: float, estimate: float, summary: Mapping[str, Any] | None) -> list[str]:
+def _local_reasons(
+    claim: float, estimate: float, summary: Mapping[str, Any] | None, measured: bool
+) -> list[str]:
     if not summary or summary.get("median_A") is None:
         return []
     median, (first, third) = summary["median_A"], summary["quartiles_A"]
+    by = f", model {summary['by']}" if summary.get("by") else ""
     reasons = [
-        f"Half of the molecule is resolved between {first:.1f} and {third:.1f} A (median {median:.1f} A)."
+        f"Half of the molecule is resolved between {first:.1f} and {third:.1f} A (median {median:.1f} A{by})."
     ]
     if claim < first:
         reasons.append("The claim is finer than the local resolution of three quarters of the molecule.")
     elif claim > third:
         reasons.append("The claim is coarser than the local resolution of three quarters of the molecule.")
     cutoff = summary.get("half_map_fsc0143_A")
-    if cutoff:
+    if cutoff and not measured:
         reasons.append(f"The FSC of the half maps inside the mask falls to 0.143 at {cutoff:.2f} A.")
     if abs(math.log2(estimate / median)) > 0.5:
         reasons.append(

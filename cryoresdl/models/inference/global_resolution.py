@@ -14,7 +14,7 @@ from ..networks.network_runners import load_model
 from ..networks.resolution_bins import _not_finer_than
 from . import claim_verdict
 from .answers import GlobalAnswers, LocalResult, _entry
-from .input_doubts import _contradiction, _unlike_training
+from .input_doubts import _contradiction, _disagreement, _unlike_training
 from .local_resolution import localres
 from .paper_estimates import _paper_classify
 
@@ -99,19 +99,27 @@ def classify(
     loaded = load_model(model, "global")
     if loaded.card["network"]["name"] != band_networks.GLOBAL_NETWORK:
         return _paper_classify(density, claimed, loaded)
+    shown: Optional[Dict[str, Any]] = None
     if (
         local is None
         or local.profile is None
         or local.info["model"]["name"] != model_store.DEFAULT_LOCAL_MODEL
     ):
         # The global network learned beside the default local model's answers; a variant's would mislead it.
-        local = localres(density, half1, half2, mask if local is None else local.mask)
-    return _band_classify(density, claimed, loaded, local)
+        chosen, local = local, localres(density, half1, half2, mask if local is None else local.mask)
+        if chosen is not None:
+            shown = {**chosen.info, "by": chosen.info["model"]["name"]}
+    return _band_classify(density, claimed, loaded, local, shown)
 
 
 def _band_classify(
-    density: DensityMap, claimed: Optional[float], loaded: Any, local: LocalResult
+    density: DensityMap,
+    claimed: Optional[float],
+    loaded: Any,
+    local: LocalResult,
+    shown: Optional[Dict[str, Any]] = None,
 ) -> Dict[str, Any]:
+    """The entry of a map; ``shown`` is what the chosen local model says, where it is not the default one's answer."""
     calibration = loaded.card.get("calibration", {})
     rows, voxel = np.asarray(local.profile)[None], density.voxel_size
     answers = global_answers(loaded.card["network"], loaded.weights, rows, np.array([voxel]), calibration)
@@ -129,8 +137,11 @@ def _band_classify(
         problems.append(
             _contradiction(local.info["half_map_fsc0143_A"], 2.0 ** float(answers.own[0]) * voxel)
         )
+    problems += _disagreement(estimate, interval, local.info)
+    measured = bool(local.info.get("half_maps")) and not answers.contradicted[0]
     entry.update(
         {
+            "estimate_from": "half maps" if measured else "map",
             "resolution_A": round(estimate, 4),
             "interval_A": [round(v, 4) for v in interval],
             "in_distribution": not problems,
@@ -140,7 +151,15 @@ def _band_classify(
         }
     )
     if claimed is not None:
+        told = {"half_map_fsc0143_A": local.info.get("half_map_fsc0143_A"), **(shown or local.info)}
         entry["claim"] = claim_verdict.verdict(
-            claimed, estimate, interval, entry["probabilities"], not problems, 2.0 * voxel, local.info
+            claimed,
+            estimate,
+            interval,
+            entry["probabilities"],
+            not problems,
+            2.0 * voxel,
+            local_summary=told,
+            measured=measured,
         )
     return entry

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..maps import automatic_mask
+from ..maps.density_map import DensityMap
+from ..maps.half_maps import inverted
 from .answers import LocalResult
 
 LARGEST_MASK = 0.95
@@ -29,7 +32,12 @@ def _suspect_inputs(mask: np.ndarray, alike: Optional[float], likeness: Optional
             f"The half maps are alike outside the mask, too (correlation {alike:.2f}): they are not independent, or the "
             "mask leaves out part of the molecule."
         )
-    if likeness is not None and likeness < LEAST_LIKENESS:
+    if inverted(likeness):
+        found.append(
+            "The map has the opposite contrast of its half maps: one of them was inverted; what is said here is about the "
+            "half maps."
+        )
+    elif likeness is not None and likeness < LEAST_LIKENESS:
         found.append(
             f"The map does not look like the mean of the half maps (FSC {likeness:.2f} at best): they are of another map, "
             "or shifted or turned against it; what is said here is about the half maps."
@@ -43,6 +51,51 @@ def _contradiction(measured: float, own: float) -> str:
         f"The half maps agree to {measured:.1f} A inside the mask, but the signal there is that of a map of {own:.1f} A: "
         "the mask is too tight or too loose, or the half maps are not independent; give another mask."
     )
+
+
+LEAST_SEEN, MOST_SEEN = 0.5, 0.8
+"""A mask that holds less of what stands out in the map than the first is not the molecule's; below the second it is said."""
+
+
+def _mask_misses(density: DensityMap, mask: np.ndarray) -> Tuple[List[str], List[str]]:
+    """Doubts and warnings where a given mask leaves out much of what stands out in the map."""
+    part = automatic_mask.part_inside(density, mask)
+    if part is None or part >= MOST_SEEN:
+        return [], []
+    sentence = f"The mask holds only {100 * part:.0f} % of the density that stands out: what is said here is not about"
+    if part >= LEAST_SEEN:
+        return [], [sentence + " the rest."]
+    return [sentence + " the whole map; give a mask of the molecule, on the map's own grid."], []
+
+
+LOPSIDED, LONG_ARM_LOG2 = 3.0, 0.6
+"""An interval that reaches so many times farther to one side, and this far, has its estimate at its end."""
+
+
+def _disagreement(estimate: float, interval: Sequence[float], local: Dict[str, Any]) -> List[str]:
+    """Sentences where the global and the local answer contradict each other, or the global one itself (all in A).
+
+    They contradict each other where the 68 % interval of the estimate has nothing in common with the span of the local
+    values: their quartiles, widened by the half-width of their own 68 % intervals.
+    """
+    low, high = interval
+    found = []
+    if local.get("quartiles_A") and local.get("interval_median_A") is not None:
+        width = float(local["interval_median_A"])
+        first, third = (float(q) for q in local["quartiles_A"])
+        if high < first - width or low > third + width:
+            found.append(
+                f"The global estimate ({estimate:.1f} A, 68 %: {low:.1f} to {high:.1f} A) and the local resolution (half of "
+                f"it between {first:.1f} and {third:.1f} A, give or take {width:.1f} A) contradict each other: trust "
+                "neither before you have looked at the map."
+            )
+    arms = sorted((float(np.log2(estimate / low)), float(np.log2(high / estimate))))
+    if arms[1] > LONG_ARM_LOG2 and arms[1] > LOPSIDED * arms[0]:
+        found.append(
+            f"The global estimate of {estimate:.1f} A sits at the end of its own 68 % interval ({low:.1f} to {high:.1f} A): "
+            "the network sees two resolutions and cannot tell which is the map's."
+        )
+    return found
 
 
 LEAST_CONTRAST = 5.0

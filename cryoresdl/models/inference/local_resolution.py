@@ -19,15 +19,18 @@ from ..networks import band_networks, model_store
 from ..networks.network_runners import load_model
 from .answers import LocalResult, _peak_memory_mb
 from .band_estimates import _band_localres
-from .input_doubts import _weak_signal
+from .input_doubts import _mask_misses, _weak_signal
 from .paper_estimates import _paper_localres
 
 _SMALLEST_MASK = 100
 
 
-def _check_halves(density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]) -> bool:
+def _checked_halves(
+    density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]
+) -> Optional[Tuple[DensityMap, DensityMap]]:
+    """The pair, or None without half maps."""
     if half1 is None and half2 is None:
-        return False
+        return None
     if half1 is None or half2 is None:
         raise InputError("Half maps come in pairs; give both --half1 and --half2.")
     for half in (half1, half2):
@@ -45,7 +48,7 @@ def _check_halves(density: DensityMap, half1: Optional[DensityMap], half2: Optio
         raise InputError(
             f"{half1.path or 'half1'} and {half2.path or 'half2'} are identical; give two independent halves."
         )
-    return True
+    return half1, half2
 
 
 def localres(
@@ -76,26 +79,27 @@ def localres(
     """
     begun = time.perf_counter()
     loaded = load_model(model, "local")
-    has_halves = _check_halves(density, half1, half2)
+    halves = _checked_halves(density, half1, half2)
     timings = {"load": time.perf_counter() - begun}
     mask, mask_info = _prepare_mask(density, mask)
     timings["mask"] = time.perf_counter() - begun - timings["load"]
     if loaded.card["network"]["name"] == band_networks.LOCAL_NETWORK:
-        result = _band_localres(density, half1, half2, has_halves, mask, loaded, timings, watched)
+        result = _band_localres(density, halves, mask, loaded, timings, watched)
         weak = _weak_signal(result.info["signal_over_noise"], mask_info.get("contrast"))
         result.info["problems"] += weak
         result.info["warnings"] += weak
     else:
         result = _paper_localres(density, mask, loaded, timings)
-    result.info["problems"] = density.doubts + result.info.get("problems", [])
-    result.info["warnings"] += density.doubts
+    doubts = density.doubts + mask_info.pop("doubts", [])
+    result.info["problems"] = doubts + result.info.get("problems", [])
+    result.info["warnings"] += doubts
     timings["total"] = time.perf_counter() - begun
     result.info["warnings"] += mask_info.get("warnings", [])
     result.info.update(
         mask=mask_info,
         timings_s={k: round(v, 4) for k, v in timings.items()},
         peak_memory_mb=_peak_memory_mb(),
-        half_maps=has_halves,
+        half_maps=halves is not None,
         seed=seed,
         map=density.path,
     )
@@ -110,7 +114,8 @@ def _prepare_mask(density: DensityMap, mask: Optional[np.ndarray]) -> Tuple[np.n
         mask = np.asarray(mask, bool)
         if mask.shape != density.data.shape:
             raise InputError(f"The mask has the box {mask.shape} and the map {density.data.shape} (z, y, x).")
-        info = {"source": "given"}
+        doubts, warnings = _mask_misses(density, mask)
+        info = {"source": "given", "doubts": doubts, "warnings": warnings}
     voxels = int(mask.sum())
     if voxels < _SMALLEST_MASK:
         raise InputError(

@@ -136,6 +136,38 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     }
 
 
+SEEN_VOXEL_A, SEEN_BOX = 8.0, 48
+"""What stands out in a map is looked for on a grid about so coarse, and of so many voxels at most."""
+STANDS_OUT = 6.0
+"""Standard deviations of the background at which density stands out."""
+
+
+def part_inside(density: DensityMap, mask: np.ndarray) -> float | None:
+    """The part of what stands out in a map that lies inside a mask, looked at coarsely.
+
+    Args:
+        density: the map.
+        mask: bool (z, y, x).
+
+    Returns:
+        0 to 1; None where too little stands out to tell.
+    """
+    factor = max(1, int(SEEN_VOXEL_A / density.voxel_size), math.ceil(max(mask.shape) / SEEN_BOX))
+    factor = max(1, min(factor, min(mask.shape) // 8))
+    coarse = _binned(density.data, factor)
+    level = float(np.median(coarse))
+    away = coarse - level
+    low, high = (float(q) for q in np.percentile(away, (0.1, 99.9)))
+    if -low > _INVERTED * high:
+        away, high = -away, -low
+    noise = 1.4826 * float(np.median(np.abs(away)))
+    strong = away > max(STANDS_OUT * noise, MASK_PEAK_PART * high)
+    if strong.sum() < 20:
+        return None
+    inside = _binned(mask.astype(np.float32), factor)
+    return float((away * inside)[strong].sum() / away[strong].sum())
+
+
 def _bin_factor(density: DensityMap) -> int:
     """Voxels of a quarter of the low-pass carry it; boxes that stay large are binned further, for speed."""
     lossless = int(MASK_LOWPASS_A / 4 / density.voxel_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 import numpy as np
@@ -31,6 +32,56 @@ def first_crossing(frequency: np.ndarray, fsc: np.ndarray, threshold: float = FS
     return float(frequency[k - 1] + (frequency[k] - frequency[k - 1]) * (high - threshold) / (high - low))
 
 
+@dataclass
+class HalfMapShells:
+    """Sums over Fourier shells of two volumes, up to Nyquist.
+
+    Attributes:
+        frequency: of every shell, cycles per voxel.
+        cross: sum of the real part of the first times the conjugate of the second.
+        first: sum of the first's power.
+        second: sum of the second's.
+        count: number of coefficients.
+    """
+
+    frequency: np.ndarray
+    cross: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    count: np.ndarray
+
+    def fsc(self) -> np.ndarray:
+        """Fourier shell correlation, one value per shell."""
+        return self.cross / np.maximum(np.sqrt(self.first * self.second), 1e-30)
+
+
+def half_map_shells(half1: np.ndarray, half2: np.ndarray, mask: Optional[np.ndarray] = None) -> HalfMapShells:
+    """Sums over shells of two half maps (z, y, x), optionally inside a (soft) mask."""
+    weight = 1.0 if mask is None else mask
+    a, b = sf.rfftn(half1 * weight), sf.rfftn(half2 * weight)
+    n_shells = min(half1.shape) // 2
+    index, double = _shell_index(frequency_grid(half1.shape), n_shells)
+
+    def shells(values: np.ndarray) -> np.ndarray:
+        return np.bincount(index, (values * double).ravel(), minlength=n_shells + 2)[: n_shells + 1]
+
+    return HalfMapShells(
+        np.arange(n_shells + 1) / (2.0 * n_shells),
+        shells(a.real * b.real + a.imag * b.imag),
+        shells(np.abs(a) ** 2),
+        shells(np.abs(b) ** 2),
+        shells(np.ones(a.shape, np.float32)),
+    )
+
+
+def _shell_index(f: np.ndarray, n_shells: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Shell of every coefficient of ``rfftn`` (flat), and how often it stands for itself and its conjugate."""
+    index = np.minimum((f * 2 * n_shells + 0.5).astype(np.int32).ravel(), n_shells + 1)
+    double = np.full(f.shape, 2.0, np.float32)
+    double[..., 0] = 1.0
+    return index, double
+
+
 def half_map_fsc(
     half1: np.ndarray, half2: np.ndarray, mask: Optional[np.ndarray] = None
 ) -> Tuple[np.ndarray, np.ndarray]:
@@ -39,20 +90,8 @@ def half_map_fsc(
     Returns:
         (frequency in cycles per voxel, FSC), one value per shell.
     """
-    weight = 1.0 if mask is None else mask
-    a, b = sf.rfftn(half1 * weight), sf.rfftn(half2 * weight)
-    f = frequency_grid(half1.shape)
-    n_shells = min(half1.shape) // 2
-    index = np.minimum((f * 2 * n_shells + 0.5).astype(np.int32).ravel(), n_shells + 1)
-    double = np.full(f.shape, 2.0, np.float32)
-    double[..., 0] = 1.0
-
-    def shells(values: np.ndarray) -> np.ndarray:
-        return np.bincount(index, (values * double).ravel(), minlength=n_shells + 2)[: n_shells + 1]
-
-    cross = shells(a.real * b.real + a.imag * b.imag)
-    norm = np.sqrt(shells(np.abs(a) ** 2) * shells(np.abs(b) ** 2))
-    return np.arange(n_shells + 1) / (2.0 * n_shells), cross / np.maximum(norm, 1e-30)
+    found = half_map_shells(half1, half2, mask)
+    return found.frequency, found.fsc()
 
 
 def soft_edge(mask: np.ndarray, width: float) -> np.ndarray:
@@ -92,14 +131,16 @@ def likeness(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> float:
         mask: bool (z, y, x).
 
     Returns:
-        the largest mean FSC of :data:`LIKENESS_SHELLS` neighbouring shells.
+        the mean FSC of :data:`LIKENESS_SHELLS` neighbouring shells where it is farthest from 0: the largest, or the
+        lowest if that is farther below 0 (inverted contrast).
     """
     soft = soft_edge(mask, 5.0)
     first, second = (volume - np.average(volume, weights=soft) for volume in (first, second))
     fsc = half_map_fsc(first, second, soft)[1][FIRST_LIKENESS_SHELL:]
     if fsc.size < LIKENESS_SHELLS:
         return float(fsc.max(initial=1.0))
-    return float(np.convolve(fsc, np.full(LIKENESS_SHELLS, 1 / LIKENESS_SHELLS), "valid").max())
+    means = np.convolve(fsc, np.full(LIKENESS_SHELLS, 1 / LIKENESS_SHELLS), "valid")
+    return float(means.max() if means.max() >= -means.min() else means.min())
 
 
 CLEAR_OF_MASK = 5
@@ -130,9 +171,7 @@ def background_correlation(half1: np.ndarray, half2: np.ndarray, mask: np.ndarra
 
 def shell_power(transform: np.ndarray, f: np.ndarray, n_shells: int) -> np.ndarray:
     """Mean power per Fourier shell of width 1/(2 n_shells) cycles per voxel, up to Nyquist."""
-    index = np.minimum((f * 2 * n_shells + 0.5).astype(np.int32).ravel(), n_shells + 1)
-    weights = np.full(f.shape, 2.0, np.float32)
-    weights[..., 0] = 1.0
+    index, weights = _shell_index(f, n_shells)
     power = (transform.real**2 + transform.imag**2) * weights
     total = np.bincount(index, power.ravel(), minlength=n_shells + 2)
     count = np.bincount(index, weights.ravel(), minlength=n_shells + 2)

@@ -48,6 +48,11 @@ def methods(
         )
         model = _model_name(entry.get("model"))
         text.append(f"The model '{model}' classed the map as {entry['class']} resolution{sure}{about}.")
+        if entry.get("estimate_from") == "half maps":
+            text.append(
+                "That estimate is the Fourier shell correlation of the two half maps inside the mask, read at 0.143; "
+                "the network gave its interval and the probabilities."
+            )
     names = " ".join(compared_results.volumes_agreement(comparison or {}, "kappa")[0]).lower()
     others = []
     for word, key, program in (
