@@ -14,7 +14,7 @@ from ..networks.network_runners import load_model
 from ..networks.resolution_bins import _not_finer_than
 from . import claim_verdict
 from .answers import GlobalAnswers, LocalResult, _entry
-from .input_doubts import _contradiction, _disagreement, _unlike_training
+from .input_doubts import _at_its_end, _contradiction, _disagreement, _unlike_training
 from .local_resolution import localres
 from .paper_estimates import _paper_classify
 
@@ -138,6 +138,7 @@ def _band_classify(
             _contradiction(local.info["half_map_fsc0143_A"], 2.0 ** float(answers.own[0]) * voxel)
         )
     problems += _disagreement(estimate, interval, local.info)
+    problems += _at_its_end(2.0**middle * voxel, (2.0**low * voxel, 2.0**high * voxel))
     measured = bool(local.info.get("half_maps")) and not answers.contradicted[0]
     entry.update(
         {

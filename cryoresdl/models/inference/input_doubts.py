@@ -73,7 +73,7 @@ LOPSIDED, LONG_ARM_LOG2 = 3.0, 0.6
 
 
 def _disagreement(estimate: float, interval: Sequence[float], local: Dict[str, Any]) -> List[str]:
-    """Sentences where the global and the local answer contradict each other, or the global one itself (all in A).
+    """One sentence where the global and the local answer contradict each other (all in A).
 
     They contradict each other where the 68 % interval of the estimate has nothing in common with the span of the local
     values: their quartiles, widened by the half-width of their own 68 % intervals.
@@ -89,13 +89,19 @@ def _disagreement(estimate: float, interval: Sequence[float], local: Dict[str, A
                 f"it between {first:.1f} and {third:.1f} A, give or take {width:.1f} A) contradict each other: trust "
                 "neither before you have looked at the map."
             )
-    arms = sorted((float(np.log2(estimate / low)), float(np.log2(high / estimate))))
-    if arms[1] > LONG_ARM_LOG2 and arms[1] > LOPSIDED * arms[0]:
-        found.append(
-            f"The global estimate of {estimate:.1f} A sits at the end of its own 68 % interval ({low:.1f} to {high:.1f} A): "
-            "the network sees two resolutions and cannot tell which is the map's."
-        )
     return found
+
+
+def _at_its_end(estimate: float, interval: Sequence[float]) -> List[str]:
+    """One sentence where an estimate lies at the end of its own 68 % interval (in A, not yet held at Nyquist)."""
+    low, high = interval
+    arms = sorted((float(np.log2(estimate / low)), float(np.log2(high / estimate))))
+    if arms[1] <= LONG_ARM_LOG2 or arms[1] <= LOPSIDED * arms[0]:
+        return []
+    return [
+        f"The global estimate of {estimate:.1f} A sits at the end of its own 68 % interval ({low:.1f} to {high:.1f} A): "
+        "the network sees two resolutions and cannot tell which is the map's."
+    ]
 
 
 LEAST_CONTRAST = 5.0

@@ -34,6 +34,7 @@ def local(first, third, width):
 )
 def test_contradictions_beyond_the_intervals(estimate, interval, quartiles, width, words):
     found = input_doubts._disagreement(estimate, interval, local(*quartiles, width))
+    found += input_doubts._at_its_end(estimate, interval)
     assert len(found) == len(words) and all(word in text for word, text in zip(words, found))
     assert input_doubts._disagreement(estimate, interval, {}) == [
         t for t in found if "own" in t and "end" in t
