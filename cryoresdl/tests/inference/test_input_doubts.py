@@ -36,9 +36,7 @@ def test_contradictions_beyond_the_intervals(estimate, interval, quartiles, widt
     found = input_doubts._disagreement(estimate, interval, local(*quartiles, width))
     found += input_doubts._at_its_end(estimate, interval)
     assert len(found) == len(words) and all(word in text for word, text in zip(words, found))
-    assert input_doubts._disagreement(estimate, interval, {}) == [
-        t for t in found if "own" in t and "end" in t
-    ]
+    assert input_doubts._disagreement(estimate, interval, {}) == []
 
 
 @pytest.mark.parametrize("low, high", [(17.0, 49.0), (20.7, 50.95)])
