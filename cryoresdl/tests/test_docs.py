@@ -90,3 +90,13 @@ def test_the_reference_has_every_command_and_every_column_of_the_results():
         assert f"](#{words.split()[0]})" in (DOCS / "reference" / "commands.md").read_text()
     tables = (DOCS / "reference" / "result-tables.md").read_text()
     assert [column for column in jobs.FIELDS if f"`{column}`" not in tables] == []
+
+
+def test_lines_and_tables_of_the_guide_stay_readable():
+    found = pages()
+    assert len(found) > 15
+    for page in found:
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            assert len(line) <= 120, f"{page.name}:{number} has {len(line)} characters"
+            if re.fullmatch(r"\|[-:| ]+\|", line):
+                assert line.count("|") <= 7, f"{page.name}:{number}: a table of more than six columns"

@@ -8,7 +8,7 @@ follows without ever averaging noise::
 
 with E the energy of the noiseless signal in the band around frequency f, in a Gaussian window of half a wavelength
 around x, and N the expected energy of one half map's noise in the same band. The truth at x is the wavelength at which
-FSC(f, x) first falls to 0.143, going up from low frequencies. Derivation and limits: ``docs/explanation/simulation.md``.
+FSC(f, x) first falls to 0.143, from low frequencies up. Derivation and limits: ``docs/explanation/true-resolution.md``.
 """
 
 from __future__ import annotations
