@@ -82,7 +82,7 @@ class CryoResViewer(ProtocolViewer):
 
     _environments = [DESKTOP_TKINTER]
     _figures = ()
-    """Rows of the form: (group, ((kind of figure, label, help), ...)); kinds are those of ``plots.KINDS``."""
+    """Rows of the form: (group, ((kind of figure, label, help), ...)); kinds: ``figure_catalogue.FIGURE_KINDS``."""
 
     def _defineParams(self, form):
         form.addSection(label="Results")

@@ -313,7 +313,7 @@ def local_metrics(
     """How good a local-resolution volume of *one map* is, inside the mask, beside the baselines.
 
     Args:
-        truth: A (z, y, x); voxels without truth (see `resolution.estimated`) do not count.
+        truth: A (z, y, x); voxels without truth (see `resolution_terms.estimated`) do not count.
         predicted: A (z, y, x); voxels without an estimate count for ``coverage`` only.
         mask: bool (z, y, x).
         halfwidth: half-width of the 68 % interval, A (z, y, x).

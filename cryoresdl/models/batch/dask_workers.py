@@ -1,4 +1,4 @@
-"""Validate a list of maps on many machines: Dask hands the jobs out, our `batch.run_job` does them.
+"""Validate a list of maps on many machines: Dask hands the jobs out, our `validate_map.run_job` does them.
 
 The results folder, the maps and this package must be at the same paths on every machine (a shared file system).
 ``slurm:N`` and its like start N such workers as jobs of a queue, with ``dask-jobqueue`` and its configuration file; see

@@ -120,7 +120,7 @@ def rounded(value: Any) -> float | None:
 
 
 def stamps(job: Job, digest: bool = True) -> dict[str, Any]:
-    """`files.stamp` of every input file of a job; None for one that cannot be read."""
+    """`run_record.stamp` of every input file of a job; None for one that cannot be read."""
     return {name: run_record.stamp(path, digest) for name, path in input_files(job)}
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``cryoresdl COMMAND ...``, one module of `commands` per subcommand.
+"""The command line: ``cryoresdl COMMAND ...``, one module of ``cli.commands`` per subcommand.
 
 A command module has ``HELP`` (one line, also in `COMMANDS`), ``EXAMPLE`` (a command line),
 ``add_arguments(parser)`` and ``run(args)``. Options that every command shares are added here, unless the

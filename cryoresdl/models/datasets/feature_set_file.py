@@ -123,7 +123,7 @@ def _append(out: PathLike, index: int, item: Dict[str, Any]) -> None:
 
 @dataclass
 class FeatureItem:
-    """One map of a feature set, read back (see :func:`make_item`)."""
+    """One map of a feature set, read back (see ``feature_set_builder.make_item``)."""
 
     local: Dict[str, np.ndarray]
     summary: Dict[str, np.ndarray]

@@ -3,7 +3,7 @@
 Global: structures -> maps at several resolutions (`build_global`). Local: (map, label, mask) triples ->
 patches (`build_local`). Both have a ``paper`` mode, to the letter of Avramov et al. 2019 (section 4.1), and
 a default that
-does not leak: splits by sequence cluster or by map. How they lie on the disk: `dataset_store`.
+does not leak: splits by sequence cluster or by map. How they lie on the disk: ``map_set_file``.
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ class DatasetFile:
         return out
 
     def subset(self, split: str | None = None) -> Subset:
-        """The examples of one split, as `training` wants them."""
+        """The examples of one split, as ``paper.epoch_loop`` wants them."""
         return Subset(self, self.rows(split))
 
     def batches(
@@ -276,7 +276,7 @@ class DatasetFile:
 
 
 class Subset:
-    """Examples of one split by number: ``len`` and ``take``, the protocol of ``training.Source``."""
+    """Examples of one split by number: ``len`` and ``take``, the protocol of ``paper.examples.ExampleSource``."""
 
     def __init__(self, data: DatasetFile, rows: np.ndarray):
         self.data, self.rows = data, rows

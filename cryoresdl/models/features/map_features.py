@@ -8,7 +8,8 @@ maps too, a spectrum that rises is levelled before the region is cut out of the 
 bands would otherwise leak into the weak low ones through the region's faces. Bands are spaced in cycles per voxel, so the
 same bank serves every voxel size.
 
-The same bank gives the truth of the simulator (``realistic``), with the exact signal and noise in place of estimates.
+The same bank gives the truth of the simulator (``simulation.known_local_resolution``), with the exact signal and noise
+in place of estimates.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def map_inputs(summary: np.ndarray, rise: np.ndarray, median: np.ndarray, spread
         summary: ``Features.summary``.
         rise: ``Features.rise``.
         median: log2(resolution / voxel size) of the masked cells.
-        spread: their half-widths after :func:`calibrated_spread`, in log2.
+        spread: their half-widths after ``map_corrections.calibrated_spread``, in log2.
 
     Returns:
         float32 vector.
@@ -81,7 +81,7 @@ def crossings(summary: np.ndarray) -> np.ndarray:
     50 % and 90 % quantiles), the first fall below that ratio, going up in frequency, and the last band above it.
 
     Args:
-        summary: as in :class:`Features`.
+        summary: as in :class:`.map_features.Features`.
 
     Returns:
         float32 vector of 2 x 7 x 4 numbers.

@@ -38,7 +38,7 @@ def global_answers(
     Args:
         network: a card's ``network`` entry.
         weights: its arrays.
-        profiles: (n, inputs) of :func:`global_profile`.
+        profiles: (n, inputs) of ``network_inputs.global_profile``.
         voxel_size: (n,) angstroms.
         calibration: of the card; ``half_maps`` holds the factors for maps with half maps, an older card has one set.
     """
@@ -87,12 +87,12 @@ def classify(
         mask: bool (z, y, x); None makes one.
         claimed: claimed resolution in angstroms, or None.
         model: name or file of a global model.
-        local: result of :func:`localres` on the same map with the default model; made here when missing.
+        local: result of :func:`.local_resolution.localres` on the same map with the default model; made here when missing.
         half1: first half map, used when ``local`` is made here.
         half2: second half map.
 
     Raises:
-        InputError: as in :func:`localres`, or a claim that is not positive.
+        InputError: as in :func:`.local_resolution.localres`, or a claim that is not positive.
     """
     if claimed is not None:
         claimed = claim_verdict.check_claim(claimed)

@@ -1,8 +1,9 @@
 """A map and a trained model -> classes, angstroms and honest intervals.
 
-The default models run on features (``features``) through ``backend`` without TensorFlow. The paper's networks run as the
-paper says. Work is done on the mask's bounding box, in overlapping tiles when that is large, so that time grows with the
-molecule; of the whole box only the spectrum is levelled (a Fourier transform, and part of one back, for every map).
+The default models run on features (``features.map_features``) through ``network_runners``, without TensorFlow. The
+paper's networks run as the paper says. Work is done on the mask's bounding box, in overlapping tiles when that is
+large, so that time grows with the molecule; of the whole box only the spectrum is levelled (a Fourier transform, and
+part of one back, for every map).
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def localres(
         density: the map.
         half1: first half map; with ``half2`` the noise is measured between them instead of outside the mask.
         half2: second half map.
-        mask: bool (z, y, x); None makes one (``maps.auto_mask``).
+        mask: bool (z, y, x); None makes one (``automatic_mask.auto_mask``).
         model: name or file of a local model.
         seed: written into the result; inference itself draws nothing.
         watched: show progress where the map is large.

@@ -45,7 +45,7 @@ def calibrated_spread(
         calibration: of the model's card: ``spread`` is one factor for all; ``spread_knots`` (widths, ascending) with
             ``spread_factors`` replace it where they are given; ``half_maps`` and ``no_background`` hold the same for
             maps whose noise comes from there, ``profile`` for the global network's input.
-        noise: where it came from (``features.noise_source``), or ``PROFILE``.
+        noise: where it came from (``network_inputs.noise_source``), or ``PROFILE``.
     """
     calibration = calibration.get(noise, calibration)
     if not calibration.get("spread_knots"):
@@ -69,7 +69,7 @@ class Corrections:
 
     @classmethod
     def of(cls, model: Any) -> Corrections:
-        """Of a loaded model (``model_file.Model``)."""
+        """Of a loaded model (``model_archive.Model``)."""
         return cls(model.card.get("calibration", {}), part(model.weights, WEIGHTS))
 
 
@@ -80,7 +80,7 @@ def part(arrays: Dict[str, np.ndarray], name: str) -> Dict[str, np.ndarray]:
 
 
 def output(config: Dict[str, Any], arrays: Dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """What one network answers for every row (n, inputs) of :func:`map_inputs`, the mean of its members: (n, outputs)."""
+    """Mean answer (n, outputs) of a network's members for the rows (n, inputs) of ``network_inputs.map_inputs``."""
     return np.mean(network_runners.profile_outputs(config, arrays, rows), axis=0)
 
 

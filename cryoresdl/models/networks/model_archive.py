@@ -91,7 +91,7 @@ def save_model(path: PathLike, card: Dict[str, Any], weights: Dict[str, np.ndarr
         weights: name -> numeric array, any shape.
 
     Raises:
-        InputError: a card or an array that :func:`load` would refuse, or a folder that cannot be written to.
+        InputError: a card or an array that ``model_store.load_named`` would refuse, or a folder that cannot be written to.
     """
     path = Path(path)
     card = dict(card, format=MODEL_FORMAT)

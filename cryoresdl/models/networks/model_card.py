@@ -29,7 +29,7 @@ def in_words(card: Mapping[str, Any]) -> List[str]:
     """The card as a few lines of text.
 
     Args:
-        card: as `model_file.read_card` gives it.
+        card: as `model_store.read_card` gives it.
 
     Returns:
         One sentence or one row of measures per line; the measures are indented.

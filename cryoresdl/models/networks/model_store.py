@@ -60,7 +60,7 @@ def read_card(name_or_path: PathLike) -> Dict[str, Any]:
     """Read and check only the card of a model (milliseconds, whatever the size of its weights).
 
     Raises:
-        InputError: as :func:`load`, for everything but the weights.
+        InputError: as :func:`load_named`, for everything but the weights.
     """
     path = resolve(name_or_path)
     with _open(path) as archive:

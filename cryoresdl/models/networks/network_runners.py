@@ -214,7 +214,7 @@ def runner(
     """A function that runs a default network, and the name of the backend that does it.
 
     Args:
-        network: description from a model's card (``feature_networks``).
+        network: description from a model's card (``band_networks``).
         weights: named arrays.
         name: openvino, tensorflow or numpy; None takes ``CRYORESDL_BACKEND``, or OpenVINO where it is installed and the
             processor has AVX, or numpy.
@@ -267,7 +267,7 @@ def profile_outputs(
     The networks are so small that numpy is through before any other engine has started.
 
     Args:
-        config: of the network (``feature_networks``).
+        config: of the network (``band_networks``).
         weights: its arrays.
         profiles: (n, inputs), in the units of the training maps.
     """
@@ -287,7 +287,7 @@ def profile_distribution(
     Args:
         network: a card's ``network`` entry.
         weights: its arrays.
-        profiles: (n, inputs), see ``inference.global_profile``.
+        profiles: (n, inputs), see ``network_inputs.global_profile``.
         temperature: of the calibration, one for all or (n, 1); divides the logits.
 
     Returns:

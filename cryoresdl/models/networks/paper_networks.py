@@ -62,7 +62,7 @@ def weight_shapes(network: Dict[str, Any]) -> Dict[str, Tuple[int, ...]]:
     """Name and shape of every trained array, in the order of the layers; nothing is allocated.
 
     Args:
-        network: what :func:`describe` gives.
+        network: what :func:`describe_network` gives.
     """
     name, width, side = network["name"], network["config"]["width"], network["config"]["side"]
     shapes: Dict[str, Tuple[int, ...]] = {}
@@ -130,7 +130,7 @@ def build_paper_network(network: Dict[str, Any], bfloat16: bool = False) -> Any:
     (batch, z, y, x) and gives (batch, z, y, x, 10) probabilities. All outputs are float32.
 
     Args:
-        network: what :func:`describe` gives (a card's ``network`` entry).
+        network: what :func:`describe_network` gives (a card's ``network`` entry).
         bfloat16: compute in bfloat16 with float32 weights (Keras ``mixed_bfloat16``).
 
     Raises:

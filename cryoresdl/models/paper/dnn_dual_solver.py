@@ -63,7 +63,7 @@ def turn(maps: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 class GramStepper:
-    """Stepper (see ``training.run_epochs``) of the DNN in its dual form; example ``i G + a`` is map i turned by R_a."""
+    """Stepper (see ``epoch_loop.run_epochs``) of the DNN in its dual form; example ``i G + a`` is map i turned by R_a."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class GramStepper:
         self.small = {name: value.copy() for name, value in state.items()}
 
     def weights(self, state: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        """The trained network in full, named as in ``networks.weight_shapes``; 1 GB at width 1."""
+        """The trained network in full, named as in ``paper_networks.weight_shapes``; 1 GB at width 1."""
         weights = {name: value for name, value in state.items() if name != "a"}
         kernel = self.start["dense1/kernel"].copy()
         shares = state["a"].reshape(len(self.train), len(self.group), -1)

@@ -1,7 +1,7 @@
 """Fit the paper's networks: epochs with seeded order, checkpoints, resume to the same history, early stop.
 
-The loop (:func:`run_epochs`) knows nothing of networks. What it drives is a *stepper*: :class:`KerasStepper`
-for any Keras model, or ``gram.GramStepper`` for the paper's DNN, which does the very same gradient descent
+The loop (:func:`run_epochs`) knows nothing of networks. What it drives is a *stepper*: :class:`.keras_stepper.KerasStepper`
+for any Keras model, or ``dnn_dual_solver.GramStepper`` for the paper's DNN, which does the very same gradient descent
 hundreds of times faster. All that an epoch depends on is in the checkpoint or follows from
 (seed, epoch), so that a run that was killed goes on as if nothing had happened.
 """

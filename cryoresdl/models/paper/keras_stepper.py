@@ -27,7 +27,7 @@ class KerasStepper:
         """Compile the model.
 
         Args:
-            model: built by :func:`networks.build` (or alike).
+            model: built by :func:`.paper_networks.build_paper_network` (or alike).
             train: examples to learn from.
             validation: examples that decide when to stop.
             recipe: optimiser, learning rate and batch.
@@ -90,7 +90,7 @@ class KerasStepper:
             variable.assign(state[f"optimizer/{number}"])
 
     def weights(self, state: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        """The trained network's arrays in a state, named as in ``networks.weight_shapes``."""
+        """The trained network's arrays in a state, named as in ``paper_networks.weight_shapes``."""
         return _part(state, "weights/")
 
     def _seed_dropout(self, epoch: int) -> None:

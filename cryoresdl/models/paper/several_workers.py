@@ -54,7 +54,7 @@ class Cluster:
 
 
 class DistributedStepper(KerasStepper):
-    """:class:`training.KerasStepper` over the workers of a cluster."""
+    """:class:`.keras_stepper.KerasStepper` over the workers of a cluster."""
 
     def __init__(
         self,

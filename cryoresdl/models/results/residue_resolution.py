@@ -101,7 +101,7 @@ def residue_table(
     """Means per residue.
 
     Args:
-        atoms: `structures.Atoms` of the model.
+        atoms: `structures.atoms.Atoms` of the model.
         volume: local resolution in A.
         interval: half-widths of the 68 % interval in A, on the same grid.
 

@@ -82,7 +82,7 @@ def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> di
         mask: bool (z, y, x).
 
     Returns:
-        What ``comparison.json`` holds: ``volumes`` (name, path, summary), ``pairs`` (`evaluation.agreement`
+        What ``comparison.json`` holds: ``volumes`` (name, path, summary), ``pairs`` (`accuracy_measures.agreement`
         with the first as the reference, ``names``, ``coverage``: the part of the mask that both estimate),
         ``cross_table`` (rows: reference, columns: compared; equal classes in percent, as the paper's table 6)
         and ``warnings``.

@@ -65,7 +65,7 @@ def pdb2mrc(
 
     Args:
         source: atoms, or (xyz (n, 3) in A, weights (n,)), or (xyz, weights, B-factors) as
-            :func:`structures.eman2_atoms` returns them.
+            ``structure_reader.eman2_atoms`` returns them.
         resolution: in A; the Fourier transform of an atom falls to 1/e at its reciprocal.
         box: edge of the cubic box in voxels; EMAN2's own choice when None (:func:`eman2_box`).
         voxel_size: in A.

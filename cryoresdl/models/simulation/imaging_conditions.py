@@ -37,7 +37,7 @@ class ImagingConditions:
             "clipped" (negative densities set to zero).
         mask_margin: distance from the nearest atom to the edge of the mask, angstroms.
         copies: number of symmetry copies about the z axis (1 = none).
-        auto_mask: the mask is the one that ``maps.auto_mask`` finds in the final map, as for a user without a mask;
+        auto_mask: the mask is what ``automatic_mask.auto_mask`` finds in the final map, as for a user without a mask;
             the noise level still refers to the atoms' own mask.
         views: distribution of views, as ``view_distribution.views_of`` reads it: "uniform", "axis:80", "cone:30".
         view_axis: the axis of that distribution (z, y, x), of any length.

@@ -1,4 +1,7 @@
-"""Fits ``corrections`` to what a local network leaves on maps whose truth is known, every map counting the same."""
+"""Fits the correcting networks (``inference.map_corrections``) to the errors that a local network leaves.
+
+The maps' truth is known, and every map counts the same.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class Residuals:
     """What the network leaves on n maps.
 
     Attributes:
-        rows: (n, inputs) of ``corrections.map_inputs``.
+        rows: (n, inputs) of ``network_inputs.map_inputs``.
         cells: (n, 3, SAMPLES) truth, answer and calibrated half-width of cells drawn at random, log2 voxels.
         sources: (n,) where the noise level comes from.
         maps: (n,) number of the map, which one map and its half maps share.
@@ -88,7 +91,7 @@ def calibrate_corrections(
     """All corrections of a trained local network.
 
     Args:
-        model: network as ``feature_training.inference_model`` gives it.
+        model: network as ``held_out_answers.inference_model`` gives it.
         data: feature set(s) with a validation split.
         limit: at most so many validation maps of each set.
         fresh: sets whose training split the network has not seen: what it leaves on maps that it learned from is too
@@ -159,7 +162,7 @@ def residuals(
 
     Args:
         model: the network.
-        calibration: by width and noise source (:func:`calibrate_local`).
+        calibration: by width and noise source (``width_calibration.calibrate_local``).
         items: maps with truth.
         edge: only so many cells along each axis, without what lies around them; None takes whole maps. What that
             changes in the widths is made up for by the factors, which whole maps give.
@@ -247,7 +250,7 @@ def fit_corrections(
 
 
 def _error(ops: Any, cells: Any, found: Any) -> Any:
-    """Mean error in octaves of the shifted answers; the tensor form of ``corrections.shifted``."""
+    """Mean error in octaves of the shifted answers; the tensor form of ``map_corrections.shifted``."""
     truth, middle = cells[:, 0], cells[:, 1]
     away = middle - ops.mean(middle, axis=-1, keepdims=True)
     answer = ops.maximum(middle + found[:, :1] + found[:, 1:] * away, resolution_bins.BIN_LOW)

@@ -103,7 +103,7 @@ class Ensemble:
 
     @classmethod
     def of(cls, model: Any) -> Ensemble:
-        """Of a model file as ``model_file.load`` gives it."""
+        """Of a model file as ``model_store.load_named`` gives it."""
         return cls(model.card["network"], model.weights)
 
 

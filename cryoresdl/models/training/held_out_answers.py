@@ -70,7 +70,10 @@ def validate_local(
 
 
 def inference_model(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
-    """The local network as users will run it (``backend``), called like the Keras model; float16 weights as shipped."""
+    """The local network as users will run it (``network_runners``).
+
+    It is called like the Keras model, with float16 weights as shipped.
+    """
     from ..networks import network_runners
 
     shipped = {k: v.astype(np.float16) for k, v in weights.items()}

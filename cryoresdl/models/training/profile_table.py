@@ -26,7 +26,7 @@ class ProfileTable:
     """Inputs and targets of the global network, one row per map and variant.
 
     Attributes:
-        profile: (n, inputs) of ``inference.global_profile``.
+        profile: (n, inputs) of ``network_inputs.global_profile``.
         log2_voxels: (n,) resolution that the half maps measure, or that the map was given.
         voxel_size: (n,) angstroms.
         kind: what each row is.

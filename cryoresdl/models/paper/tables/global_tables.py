@@ -1,6 +1,6 @@
 """The paper's tables and figures with our models, side by side with the numbers it printed.
 
-Each function ``tableN`` / ``figN`` takes an output folder and a :class:`Context`, writes ``NAME.csv`` and
+Each function ``tableN`` / ``figN`` takes an output folder and a :class:`.context.Context`, writes ``NAME.csv`` and
 ``NAME.png`` there (sometimes more) and returns the paths. What a user lacks (a network connection, the
 project's shared data, a model) costs the rows that need it and a sentence that says so, not the rest.
 """
