@@ -56,6 +56,7 @@ class ValidationOptions:
         model_local: name or file of a local model.
         seed: stored with the results.
         report: make figures and a report for every map.
+        filtered: also write the map low-passed at its local resolution.
         pdf: also write every report as PDF.
         digests: of the model files: results of a model that was replaced do not count for a resume.
     """
@@ -65,6 +66,7 @@ class ValidationOptions:
     model_local: str = model_store.DEFAULT_LOCAL_MODEL
     seed: int = 0
     report: bool = True
+    filtered: bool = False
     pdf: bool = False
     digests: str = ""
 

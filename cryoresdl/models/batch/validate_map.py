@@ -48,6 +48,7 @@ _ANSWERS = (
     result_files.COMPARISON_JSON,
     result_files.DISAGREEMENT,
     *fsc_files.FSC_FILES,
+    *result_files.FILTER_FILES,
 )
 _REPORT = (result_files.REPORT_HTML, result_files.REPORT_JSON, result_files.REPORT_PDF)
 
@@ -93,6 +94,8 @@ def validate_map(
                 result_files.write_classification([entry], folder)
             if inputs.halves[0] is not None and inputs.halves[1] is not None and local is not None:
                 _write_fsc(job, inputs.halves[0], inputs.halves[1], local.mask, folder)
+            if options.filtered and local is not None:
+                _write_filtered(inputs.density, local, folder)
             _compare(folder, inputs.density, local, inputs.others, inputs.mask)
             if options.report:
                 _report(folder, options.pdf)
@@ -187,6 +190,14 @@ def _write_fsc(job: Job, half1: Any, half2: Any, mask: Any, folder: Path) -> Non
     soft = half_map_fsc.read_soft_mask(job.mask) if job.mask else None
     fsc = half_map_fsc.measure(half1, half2, mask, region_of(mask), soft, whole=True)
     fsc_files.write_fsc(fsc, folder)
+
+
+def _write_filtered(density: Any, local: Any, folder: Path) -> None:
+    """The map low-passed at its local resolution."""
+    from ..maps import local_filter
+
+    found = local_filter.filter_locally(density.data, local.resolution, density.voxel_size)
+    result_files.write_filtered(found, density, folder, result_files.LOCAL_RESOLUTION)
 
 
 def _compare(folder: Path, density: Any, local: Any, others: dict[str, Any], mask: Any) -> None:

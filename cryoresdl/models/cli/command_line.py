@@ -38,6 +38,7 @@ COMMANDS = {
     "classify": "tell whether maps are of high, medium or low resolution, and check claims",
     "localres": "estimate the local resolution of a map",
     "compare": "measure how far local-resolution volumes agree",
+    "filter": "low-pass a map at its local resolution",
     "residues": "list the local resolution of every residue of an atomic model",
     "report": "make the report of a results folder again",
     "plot": "draw one figure of a results folder",

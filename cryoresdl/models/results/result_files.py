@@ -10,6 +10,7 @@ import numpy as np
 from ..base.atomic_files import PathLike, write_json
 from ..maps import mrc_writer
 from ..maps.density_map import DensityMap
+from ..maps.local_filter import LocallyFiltered
 
 CLASSIFICATION_JSON = "classification.json"
 LOCAL_RESOLUTION = "local_resolution.mrc"
@@ -24,6 +25,9 @@ VALIDATION_JSON = "validation.json"
 REPORT_HTML = "report.html"
 REPORT_JSON = "report.json"
 REPORT_PDF = "report.pdf"
+FILTERED = "local_filtered.mrc"
+FILTER_JSON = "filter.json"
+FILTER_FILES = (FILTERED, FILTER_JSON)
 LOCAL_FILES = (
     LOCAL_RESOLUTION,
     LOCAL_CLASS,
@@ -56,3 +60,10 @@ def write_local(result: LocalVolumes, density: DensityMap, folder: PathLike) -> 
 def write_classification(entries: List[Dict[str, Any]], folder: PathLike) -> None:
     """Write ``classification.json``: a list, one entry per map."""
     write_json(Path(folder) / CLASSIFICATION_JSON, entries)
+
+
+def write_filtered(found: LocallyFiltered, density: DensityMap, folder: PathLike, locres: PathLike) -> None:
+    """Write ``local_filtered.mrc`` on the map's grid, and ``filter.json``: the filters and what they were made from."""
+    mrc_writer.write_volume(Path(folder) / FILTERED, found.data, density)
+    said = {"map": density.path, "locres": str(locres), "voxel_size_A": density.voxel_size}
+    write_json(Path(folder) / FILTER_JSON, {**said, **found.as_json()})

@@ -50,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model-local", default=model_store.DEFAULT_LOCAL_MODEL, metavar="NAME|FILE", help="(%(default)s)"
     )
     parser.add_argument("--no-report", action="store_true", help="no report")
+    parser.add_argument(
+        "--filtered", action="store_true", help="also write the map low-passed at its local resolution"
+    )
     parser.add_argument("--pdf", action="store_true", help="the report as PDF, too")
     parser.add_argument("--map-reports", action="store_true", help="of a list: a report for every map, too")
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="of a list: processes (1)")
@@ -90,8 +93,11 @@ def run(args: argparse.Namespace) -> None:
         model_local=args.model_local,
         seed=args.seed,
         report=not args.no_report and (not several or args.map_reports),
+        filtered=args.filtered,
         pdf=args.pdf,
     )
+    if args.filtered and args.networks == "global":
+        raise InputError("--filtered needs the local network; leave out --networks global.")
     options = replace(options, digests=_digests(options))
     shared = {name: getattr(args, name) for name in ("mask", "voxel_size", "claimed") if getattr(args, name)}
     alone = [f"--{name}" for name in SINGLE if getattr(args, name)]
