@@ -92,8 +92,8 @@ def validate_map(
                 result_files.write_local(local, inputs.density, folder)
             if entry is not None:
                 result_files.write_classification([entry], folder)
-            if inputs.halves[0] is not None and inputs.halves[1] is not None and local is not None:
-                _write_fsc(job, inputs.halves[0], inputs.halves[1], local.mask, folder)
+            if local is not None and local.fsc is not None:
+                _write_fsc(local.fsc, inputs.halves, folder)
             if options.filtered and local is not None:
                 _write_filtered(inputs.density, local, folder)
             _compare(folder, inputs.density, local, inputs.others, inputs.mask)
@@ -125,10 +125,11 @@ class _Inputs:
     halves: list[Any]
     mask: Any
     others: dict[str, Any]
+    soft_mask: Any = None
 
 
 def _read(job: Job) -> _Inputs:
-    from ..maps import foreign_volumes, mask_reader, mrc_reader
+    from ..maps import foreign_volumes, half_map_fsc, mask_reader, mrc_reader
 
     density = mrc_reader.read(job.map, job.voxel_size)
     halves = [
@@ -142,7 +143,8 @@ def _read(job: Job) -> _Inputs:
     }
     for volume in others.values():
         density.warnings += volume.warnings
-    return _Inputs(density, halves, mask, others)
+    soft = half_map_fsc.read_soft_mask(job.mask) if job.mask and halves[0] is not None else None
+    return _Inputs(density, halves, mask, others, soft)
 
 
 def _answer(job: Job, options: ValidationOptions, inputs: _Inputs) -> tuple[Any, Any]:
@@ -158,6 +160,7 @@ def _answer(job: Job, options: ValidationOptions, inputs: _Inputs) -> tuple[Any,
             inputs.mask,
             model=options.model_local,
             seed=options.seed,
+            soft_mask=inputs.soft_mask,
         )
     if options.networks != "local":
         entry = global_resolution.classify(
@@ -182,14 +185,12 @@ def _stale(name: str) -> bool:
     return name in (*_ANSWERS, *_REPORT) or name.startswith("figures" + os.sep)
 
 
-def _write_fsc(job: Job, half1: Any, half2: Any, mask: Any, folder: Path) -> None:
-    """The curves of the half maps, in the mask as it was given (soft, where it is) or made."""
-    from ..features.map_features import region_of
+def _write_fsc(fsc: Any, halves: list[Any], folder: Path) -> None:
+    """The curves of the half maps that the estimate rests on, with the unmasked one of the whole box."""
     from ..maps import half_map_fsc
 
-    soft = half_map_fsc.read_soft_mask(job.mask) if job.mask else None
-    fsc = half_map_fsc.measure(half1, half2, mask, region_of(mask), soft, whole=True)
-    fsc_files.write_fsc(fsc, folder)
+    one, two = halves
+    fsc_files.write_fsc(half_map_fsc.with_whole_box(fsc, one.data, two.data, one.voxel_size), folder)
 
 
 def _write_filtered(density: Any, local: Any, folder: Path) -> None:

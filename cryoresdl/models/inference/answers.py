@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base import resolution_terms
 from ..maps.density_map import DensityMap
+from ..maps.half_map_fsc import HalfMapFsc
 from ..networks import model_store
 
 
@@ -23,6 +24,7 @@ class LocalResult:
         mask: bool, the voxels asked for.
         info: what ``local_resolution.json`` holds.
         profile: input of the default global network, or None for the paper's networks.
+        fsc: the curves of the half maps, or None without them.
     """
 
     resolution: np.ndarray
@@ -31,6 +33,7 @@ class LocalResult:
     mask: np.ndarray
     info: Dict[str, Any] = field(default_factory=dict)
     profile: Optional[np.ndarray] = None
+    fsc: Optional[HalfMapFsc] = None
 
 
 def _finish(

@@ -11,7 +11,9 @@ import numpy as np
 from ..base import resolution_terms
 from ..features import band_energies, map_features
 from ..features.network_inputs import global_profile
+from ..maps import half_map_fsc
 from ..maps.density_map import DensityMap
+from ..maps.half_map_fsc import HalfMapFsc
 from ..maps.half_maps import HalfMaps, matched_half_maps
 from ..networks import resolution_bins
 from ..networks.resolution_bins import _not_finer_than
@@ -49,16 +51,19 @@ def _band_localres(
     model: Any,
     timings: Dict[str, float],
     watched: bool,
+    soft_mask: Optional[np.ndarray] = None,
 ) -> LocalResult:
     """The default network: features of the region, then the U-Net over its cells."""
     clock = time.perf_counter()
     voxel = density.voxel_size
     pair: Optional[HalfMaps] = None
+    fsc: Optional[HalfMapFsc] = None
     if halves is None:
         feats = map_features.compute(density.data, mask, voxel)
     else:
         region = map_features.region_of(mask)
         pair = matched_half_maps(density.data, halves[0].data, halves[1].data, mask, region, voxel)
+        fsc = half_map_fsc.measure(pair.first, pair.second, voxel, mask, region, soft_mask)
         feats = map_features.compute(pair.mean(), mask, voxel, pair.difference())
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
@@ -72,8 +77,9 @@ def _band_localres(
             f"{resolution_terms.COARSEST_A:g} A: hardly anything is resolved there."
         )
     _describe(result, cells, feats, mask, voxel)
-    _describe_halves(result, pair, feats, mask)
-    cutoff = None if pair is None else pair.cutoff_A / voxel
+    _describe_halves(result, pair, feats, mask, fsc)
+    result.fsc = fsc
+    cutoff = None if fsc is None else (fsc.crossing("particle") or 2 * voxel) / voxel
     result.profile = global_profile(feats.summary, cells.own, cells.profile_spread, cutoff)
     return result
 
@@ -144,13 +150,21 @@ def _describe(
 
 
 def _describe_halves(
-    result: LocalResult, pair: Optional[HalfMaps], feats: map_features.Features, mask: np.ndarray
+    result: LocalResult,
+    pair: Optional[HalfMaps],
+    feats: map_features.Features,
+    mask: np.ndarray,
+    fsc: Optional[HalfMapFsc],
 ) -> None:
     """Where the noise comes from, what the half maps say, and what makes the answer doubtful."""
     alike = likeness = cutoff = None
     if pair is not None:
-        alike, likeness, cutoff = pair.background_correlation, pair.likeness, pair.cutoff_A
+        alike, likeness = pair.background_correlation, pair.likeness
         result.info["warnings"] += pair.warnings
+    if fsc is not None:
+        cutoff = fsc.crossing("particle") or result.info["nyquist_A"]
+        result.info["warnings"] += half_map_fsc.mask_doubts(fsc)
+        result.info["half_map_fsc_cutoffs_A"] = fsc.cutoffs()
     elif not feats.has_noise:
         result.info["warnings"].append(
             "There is no noise outside the mask to measure (masked or cut-out map): the local resolution rests on "

@@ -60,6 +60,7 @@ def localres(
     model: Any = model_store.DEFAULT_LOCAL_MODEL,
     seed: int = 0,
     watched: bool = False,
+    soft_mask: Optional[np.ndarray] = None,
 ) -> LocalResult:
     """Local resolution of a map.
 
@@ -71,6 +72,7 @@ def localres(
         model: name or file of a local model.
         seed: written into the result; inference itself draws nothing.
         watched: show progress where the map is large.
+        soft_mask: float32 (z, y, x), the mask with its soft edge, for the FSC of the half maps; None gives it one.
 
     Returns:
         LocalResult.
@@ -85,7 +87,7 @@ def localres(
     mask, mask_info = _prepare_mask(density, mask)
     timings["mask"] = time.perf_counter() - begun - timings["load"]
     if loaded.card["network"]["name"] == band_networks.LOCAL_NETWORK:
-        result = _band_localres(density, halves, mask, loaded, timings, watched)
+        result = _band_localres(density, halves, mask, loaded, timings, watched, soft_mask)
         weak = _weak_signal(result.info["signal_over_noise"], mask_info.get("contrast"))
         result.info["problems"] += weak
         result.info["warnings"] += weak

@@ -204,36 +204,44 @@ def with_soft_edge(mask: np.ndarray, voxel_size: float) -> np.ndarray:
 
 
 def measure(
-    half1: DensityMap,
-    half2: DensityMap,
+    half1: np.ndarray,
+    half2: np.ndarray,
+    voxel_size: float,
     mask: np.ndarray,
     region: Tuple[slice, ...],
     soft_mask: np.ndarray | None = None,
-    whole: bool = False,
 ) -> HalfMapFsc:
     """The curves of two half maps in a mask, with the molecule found in their mean.
 
     Work is done in the part of the box around the mask, whose shells are as fine as the mask asks for.
 
     Args:
-        half1: first half map.
-        half2: second half map, on the same grid.
+        half1: float32 (z, y, x), the whole box.
+        half2: the same.
+        voxel_size: A.
         mask: bool (z, y, x).
         region: the part of the box (z, y, x), with some room around the mask.
         soft_mask: float (z, y, x), the same mask where it came with a soft edge; without it, it gets one.
-        whole: take the unmasked curve of the whole box, which costs two transforms of it.
     """
-    voxel = half1.voxel_size
-    first, second = half1.data[region], half2.data[region]
-    molecule = auto_mask(DensityMap((first + second) / 2, voxel))[0]
-    soft = with_soft_edge((mask if soft_mask is None else soft_mask)[region], voxel)
-    found = half_map_curves(first, second, soft, voxel, molecule)
-    if not whole or first.shape == half1.data.shape:
-        return found
-    shells = _Shells(half1.data.shape)
-    curve = shells.correlation(sf.rfftn(half1.data), sf.rfftn(half2.data))
-    frequency = np.arange(shells.count) / (2.0 * (shells.count - 1) * voxel)
-    return replace(found, unmasked=np.interp(found.frequency, frequency, curve))
+    first, second = half1[region], half2[region]
+    molecule = auto_mask(DensityMap((first + second) / 2, voxel_size))[0]
+    soft = with_soft_edge((mask if soft_mask is None else soft_mask)[region], voxel_size)
+    return half_map_curves(first, second, soft, voxel_size, molecule)
+
+
+def with_whole_box(fsc: HalfMapFsc, half1: np.ndarray, half2: np.ndarray, voxel_size: float) -> HalfMapFsc:
+    """The same curves, the unmasked one of the whole box, at the shells of the others.
+
+    Args:
+        fsc: measured in the part of the box around the mask.
+        half1: float32 (z, y, x), the whole box.
+        half2: the same.
+        voxel_size: A.
+    """
+    shells = _Shells(half1.shape)
+    curve = shells.correlation(sf.rfftn(half1), sf.rfftn(half2))
+    frequency = np.arange(shells.count) / (2.0 * (shells.count - 1) * voxel_size)
+    return replace(fsc, unmasked=np.interp(fsc.frequency, frequency, curve))
 
 
 def read_soft_mask(path: PathLike) -> np.ndarray | None:

@@ -54,7 +54,13 @@ def test_plot_fsc_leaves_the_curves_beside_the_figure(tmp_path):
     folder = made_results.validation(tmp_path / "run", box=(12, 12, 12), compared=False)
     fsc_files.write_fsc(curves(), folder)
     assert command_line.main(["plot", "fsc", str(folder), "--out", str(tmp_path / "o")]) == 0
-    assert {path.name for path in (tmp_path / "o").iterdir()} == {"fsc.png", "fsc.csv", "fsc.star", "fsc.xml"}
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {
+        "fsc.png",
+        "fsc.csv",
+        "fsc.star",
+        "fsc.xml",
+        "run.json",
+    }
     (folder / result_files.CLASSIFICATION_JSON).unlink()
     assert "estimate" not in " ".join(
         text.get_text()

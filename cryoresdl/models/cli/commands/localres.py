@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     """Estimate and write."""
     from ...base import atomic_files, output_folder, run_record
     from ...inference import local_resolution
-    from ...maps import density_map, mask_reader, mrc_reader
+    from ...maps import density_map, half_map_fsc, mask_reader, mrc_reader
     from ...networks import model_store
     from ...results import result_files
 
@@ -57,7 +57,10 @@ def run(args: argparse.Namespace) -> None:
     ]
     mask = mask_reader.read_mask(args.mask, density) if args.mask else None
     output_folder.prepare_out(out, result_files.LOCAL_FILES, args.overwrite, args.resume, command="localres")
-    result = local_resolution.localres(density, halves[0], halves[1], mask, args.model, args.seed, True)
+    soft = half_map_fsc.read_soft_mask(args.mask) if args.mask and args.half1 else None
+    result = local_resolution.localres(
+        density, halves[0], halves[1], mask, args.model, args.seed, watched=True, soft_mask=soft
+    )
     made.stamps()  # refuses a map that has changed meanwhile, before anything is written
     with made.writing():
         result_files.write_local(result, density, out)

@@ -64,25 +64,24 @@ def run(args: argparse.Namespace) -> None:
     _refuse_pair(kinds, opened, args)
     # The folder's own record knows its figures.
     names = [f"{kind}.{args.format}" if args.out else f"figures/{kind}.{args.format}" for kind in kinds]
-    out = output_folder.prepare_out(args.out or folder, names, args.overwrite, command="plot")
+    curves = _curves(folder, names) if "fsc" in kinds else []
+    out = output_folder.prepare_out(args.out or folder, [*names, *curves], args.overwrite, command="plot")
     atomic_files.make_folder((out / names[0]).parent)
     index = None if args.slice is None else args.slice - 1
     for kind, name in zip(kinds, names):
         figure = figure_catalogue.from_folder(kind, opened, args.axis, index, args.pair)
         print(drawing.save_figure(figure, out / name, args.dpi))
-        if kind == "fsc":
-            _copy_curves(folder, out)
+    for name in curves:
+        atomic_files.write_text(out / name, (folder / Path(name).name).read_text(encoding="utf-8"))
+        print(out / name)
 
 
-def _copy_curves(folder: Path, out: Path) -> None:
-    """The curves of half maps beside their figure: CSV, STAR and the EMDB's XML."""
-    from ...base import atomic_files
+def _curves(folder: Path, names: Sequence[str]) -> list[str]:
+    """Files of the curves of half maps that go beside their figure: CSV, STAR and the EMDB's XML."""
     from ...results import fsc_files
 
-    for name in (fsc_files.FSC_CSV, fsc_files.FSC_STAR, fsc_files.FSC_XML):
-        if (folder / name).is_file() and out.resolve() != folder.resolve():
-            atomic_files.write_text(out / name, (folder / name).read_text(encoding="utf-8"))
-            print(out / name)
+    files = (fsc_files.FSC_CSV, fsc_files.FSC_STAR, fsc_files.FSC_XML)
+    return [str(Path(names[0]).parent / name) for name in files if (folder / name).is_file()]
 
 
 def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
