@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List, Set
 
 from .atomic_files import PART, PathLike, make_folder, shown
 from .errors import InputError, OutputError
-from .made_files import FolderRecord, close_record, open_record
+from .made_files import RUN_JSON, FolderRecord, close_record, open_record
 
 _LOCKS: Dict[str, int] = {}
 _MADE: Set[str] = set()
@@ -72,6 +72,20 @@ def guard_folder(folder: PathLike, command: str, overwrite: bool = False) -> Fol
     record = FolderRecord(folder)
     record.command, record.overwrite = command, overwrite
     return keep_open(record)
+
+
+def guard_file(target: Path, others: Iterable[Path], *, command: str, overwrite: bool = False) -> None:
+    """Guard a file that is made among others, and those beside it, by a record of its own: ``FILE.run.json``.
+
+    Raises:
+        InputError: files of others have one of these names.
+    """
+    names = [path.name for path in (target, *others)]
+    record = FolderRecord(target.parent, target.with_name(f"{target.name}.{RUN_JSON}"), names)
+    record.command, record.overwrite = command, overwrite
+    for name in names:
+        record.check(name)
+    keep_open(record)
 
 
 def keep_open(record: FolderRecord) -> FolderRecord:

@@ -7,9 +7,8 @@ run resumes, and any map can be made again from its row.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
-import h5py
 import numpy as np
 
 from ..base import resolution_terms
@@ -22,7 +21,7 @@ from ..simulation import atom_density, imaging_conditions, molecule_signal, real
 from ..structures.atoms import Atoms, random_rotation
 from ..structures.structure_reader import read_structure
 from . import splits
-from .feature_set_file import CLEAN, KNOWN, TRUTH, _append, _begin, _infos
+from .feature_set_file import CLEAN, KNOWN, TRUTH, FeatureParts, held_maps, kept_items
 from .feature_set_recipes import MapRecipe, draw_recipe
 from .input_lists import read_manifest
 from .splits import SPLITS
@@ -204,7 +203,14 @@ def item_of_known_map(known: Any) -> Dict[str, Any]:
 
 
 def build_from_triples(
-    triples: Sequence[Any], out: PathLike, labels: str, seed: int = 0, progress: Any = None
+    triples: Sequence[Any],
+    out: PathLike,
+    labels: str,
+    seed: int = 0,
+    progress: Any = None,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
 ) -> Dict[str, Any]:
     """Write a feature set of users' maps; whole maps go to a split, drawn 60/20/20 where not given.
 
@@ -214,6 +220,8 @@ def build_from_triples(
         labels: "monores", "resmap" or "truth"; ``KNOWN`` for known maps.
         seed: of the drawn split.
         progress: called with (done, total).
+        resume: go on with what is there already.
+        overwrite: begin anew.
 
     Returns:
         ``made`` (maps added now) and ``skipped`` (sentences).
@@ -223,24 +231,26 @@ def build_from_triples(
             seed made.
     """
     placed = _with_splits(triples, out, seed)
-    with h5py.File(out, "a") as handle:
-        _begin(handle, out, seed, labels)
-        there = {int(name): (split, info) for split, name, info in _infos(handle)}
-    _refuse_another_list(triples, out, there)
+    there = {} if overwrite else kept_items(out, seed, labels)
+    parts = FeatureParts(out, {"seed": seed, "labels": labels}, resume, overwrite)
     made, skipped = 0, []
-    for index, triple in enumerate(placed):
-        if index not in there:
-            try:
-                _append(
-                    out,
-                    index,
-                    item_of_known_map(triple) if labels == KNOWN else item_of_triple(triple, labels),
-                )
-                made += 1
-            except InputError as error:
-                skipped.append(f"{triple.name}: {error}")
-        if progress is not None:
-            progress(index + 1, len(placed))
+    try:
+        there.update(parts.infos())
+        _refuse_another_list(triples, out, there)
+        for index, triple in enumerate(placed):
+            if index not in there:
+                try:
+                    item = item_of_known_map(triple) if labels == KNOWN else item_of_triple(triple, labels)
+                except InputError as error:
+                    skipped.append(f"{triple.name}: {error}")
+                else:
+                    parts.write(index, item)
+                    made += 1
+            if progress is not None:
+                progress(index + 1, len(placed))
+        parts.assemble(seed, len(there) + made, overwrite)
+    finally:
+        parts.leave()
     return {"made": made, "skipped": skipped}
 
 
@@ -280,12 +290,16 @@ def _refuse_another_list(
             )
 
 
-def _make(job: Tuple[int, MapRecipe]) -> Tuple[int, Optional[Dict[str, Any]], str]:
-    index, recipe = job
+def _make(job: Tuple[str, int, MapRecipe]) -> None:
+    """Make one map, in a worker, and store it or why there is none."""
+    folder, index, recipe = job
+    parts = FeatureParts.in_worker(folder)
     try:
-        return index, make_item(recipe), ""
+        item = make_item(recipe)
     except CryoResError as error:
-        return index, None, f"{recipe.structure}: {error}"
+        parts.skip(parts.name(recipe.split, index), f"{recipe.structure}: {error}")
+    else:
+        parts.write(index, item)
 
 
 def _single_thread() -> None:
@@ -299,6 +313,9 @@ def build_feature_set(
     seed: int = 0,
     workers: int = 1,
     progress: Any = None,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
 ) -> Dict[str, Any]:
     """Write, or go on writing, a feature set.
 
@@ -309,30 +326,34 @@ def build_feature_set(
         seed: of the set.
         workers: processes.
         progress: called with (done, total) after every map.
+        resume: go on with what is there already.
+        overwrite: begin anew.
 
     Returns:
         counts of written and skipped maps, with the reasons.
     """
-    jobs: List[Tuple[int, MapRecipe]] = []
-    with h5py.File(out, "a") as handle:
-        _begin(handle, out, seed, TRUTH)
-        for split, count in counts.items():
-            rows = read_manifest(structures, split)
-            group = handle.require_group(split)
-            for index in range(count):
-                name = f"{index:06d}"
-                if name in group and not group[name].attrs.get("complete", False):
-                    del group[name]
-                if name not in group:
-                    jobs.append((index, draw_recipe(rows, split, seed, index)))
-    skipped: List[str] = []
-    done, total = 0, len(jobs)
-    for index, item, reason in results_of(_make, jobs, workers, begin=_single_thread):
-        done += 1
-        if item is None:
-            skipped.append(reason)
-        else:
-            _append(out, index, item)
-        if progress is not None:
-            progress(done, total)
-    return {"made": done - len(skipped), "skipped": skipped}
+    drawn = {
+        (split, index): draw_recipe(rows, split, seed, index)
+        for split, count in counts.items()
+        for rows in [read_manifest(structures, split)]
+        for index in range(count)
+    }
+    there = set() if overwrite else held_maps(out, seed, TRUTH)
+    parts = FeatureParts(out, {"seed": seed, "labels": TRUTH}, resume, overwrite)
+    try:
+        before = parts.done()
+        jobs = [
+            (str(parts.folder), index, recipe)
+            for (split, index), recipe in drawn.items()
+            if (split, index) not in there and before.get(parts.name(split, index), "again")
+        ]
+        for done, _ in enumerate(results_of(_make, jobs, workers, begin=_single_thread), 1):
+            if progress is not None:
+                progress(done, len(jobs))
+        found = parts.finished([parts.name(recipe.split, index) for _, index, recipe in jobs])
+        skipped = [reason for reason in found.values() if reason]
+        new = sum(not reason for reason in parts.done().values())
+        parts.assemble(seed, len(there) + new, overwrite)
+    finally:
+        parts.leave()
+    return {"made": len(jobs) - len(skipped), "skipped": skipped}

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 import h5py
 import numpy as np
 
-from ..base.atomic_files import PathLike
+from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
 from ..features import band_energies, network_inputs
+from .set_parts import SetParts, open_hdf5
 from .splits import SPLITS
 
 FEATURE_SET_FORMAT = f"cryoresdl-feature-set-{network_inputs.VERSION}"
 CLEAN = "clean"
 """Kind of the noiseless maps."""
 VARIANTS = ("single", "halves")
+_ARRAYS = (*VARIANTS, *(part + v for part in ("summary_", "rise_") for v in VARIANTS), "truth")
 SIMULATED = ("realistic", CLEAN)
 """Kinds of the maps drawn from structures; what they are labelled with is the truth."""
 TRUTH = "truth"
@@ -64,11 +67,10 @@ def _labels_in(handle: h5py.File) -> List[str]:
 
 
 def _infos(handle: h5py.File) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
-    """Split, name and description of every complete map."""
+    """Split, name and description of every map."""
     for split in handle:
         for name, entry in handle[split].items():
-            if entry.attrs.get("complete", False):
-                yield split, name, json.loads(entry.attrs["info"])
+            yield split, name, json.loads(entry.attrs["info"])
 
 
 def kept_apart(kinds: Iterable[str]) -> str:
@@ -82,9 +84,34 @@ def kept_apart(kinds: Iterable[str]) -> str:
     return "test, whole maps never trained on"
 
 
-def _begin(handle: h5py.File, out: PathLike, seed: int, labels: str) -> None:
-    """Label a new set; refuse to go on with one of another version, with other labels or of another seed."""
-    found = handle.attrs.get("format", FEATURE_SET_FORMAT)
+def kept_items(out: PathLike, seed: int, labels: str) -> Dict[int, Tuple[str, Dict[str, Any]]]:
+    """Split and description, by number, of the maps of a users' set that is to be gone on with; none where it is new.
+
+    Raises:
+        InputError: the set is of another version, with other labels or of another seed.
+    """
+    return {int(name): (split, info) for split, name, info in _held(out, seed, labels)}
+
+
+def held_maps(out: PathLike, seed: int, labels: str) -> Set[Tuple[str, int]]:
+    """Split and number of the maps that a set holds which is to be gone on with; raises as `kept_items`."""
+    return {(split, int(name)) for split, name, _ in _held(out, seed, labels)}
+
+
+def _held(out: PathLike, seed: int, labels: str) -> List[Tuple[str, str, Dict[str, Any]]]:
+    if not Path(out).exists():
+        return []
+    try:
+        with open_hdf5(out) as handle:
+            _refuse_another(handle, out, handle.attrs.get("format", "no set of features"), seed, labels)
+            return list(_infos(handle))
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {out} as HDF5 ({error}); give another --out, or --overwrite."
+        ) from error
+
+
+def _refuse_another(handle: h5py.File, out: PathLike, found: str, seed: int, labels: str) -> None:
     if found != FEATURE_SET_FORMAT:
         raise InputError(
             f"{out} was begun by another version ({found}, now {FEATURE_SET_FORMAT}); give another name or delete it."
@@ -102,23 +129,94 @@ def _begin(handle: h5py.File, out: PathLike, seed: int, labels: str) -> None:
             f"{out} was begun with --seed {before}, not {seed}; give the same as before, another --out, or "
             "--overwrite to begin anew."
         )
-    handle.attrs["format"] = FEATURE_SET_FORMAT
-    handle.attrs["seed"] = seed
-    handle.attrs["band_centres"] = np.asarray(band_energies.BAND_CENTRES)
 
 
-def _append(out: PathLike, index: int, item: Dict[str, Any]) -> None:
-    """Add one item; the flag ``complete`` is written last, so that a torn item is known and made again."""
-    with h5py.File(out, "a") as handle:
-        parent = handle.require_group(item["info"]["split"])
-        if f"{index:06d}" in parent:
-            del parent[f"{index:06d}"]
-        group = parent.create_group(f"{index:06d}")
-        for name in (*VARIANTS, *(part + v for part in ("summary_", "rise_") for v in VARIANTS), "truth"):
-            group.create_dataset(name, data=item[name])
-        group.attrs["info"] = json.dumps(item["info"])
-        handle.flush()
-        group.attrs["complete"] = True
+class FeatureParts(SetParts):
+    """The finished maps of a feature set that is being made, one a part."""
+
+    @staticmethod
+    def name(split: str, index: int) -> str:
+        """The part of a map."""
+        return f"{split}-{index:06d}"
+
+    def write(self, index: int, item: Dict[str, Any]) -> None:
+        """Store one map (see `feature_set_builder.make_item`)."""
+        split = item["info"]["split"]
+        self.put(self.name(split, index), lambda handle: _put(handle, split, index, item, item["info"]))
+
+    def infos(self) -> Dict[int, Tuple[str, Dict[str, Any]]]:
+        """Split and description, by number, of the maps that are done."""
+        found = {}
+        for name, reason in self.done().items():
+            if not reason:
+                with self.opened(name) as handle:
+                    found.update({int(key): (split, info) for split, key, info in _infos(handle)})
+        return found
+
+    def assemble(self, seed: int, count: int, anew: bool = False) -> None:
+        """Put the set together from the parts and from the maps that it held already; then remove the parts.
+
+        Maps stand in the order of splits and numbers, whatever the order they were made in.
+
+        Args:
+            seed: of the set.
+            count: maps that it is to hold.
+            anew: maps that it held do not count.
+
+        Raises:
+            InputError: some were removed meanwhile.
+        """
+        new = {_split_and_number(name) for name, reason in self.done().items() if not reason}
+        with contextlib.ExitStack() as stack:
+            keeps = self.target.exists() and not anew
+            old: Any = stack.enter_context(open_hdf5(self.target)) if keeps else {}
+            held = {(split, int(name)) for split in old for name in old[split]}
+            if len(new | held) != count:
+                raise InputError(
+                    f"{shown(self.target)} or its parts were removed while they were made; run the same command again."
+                )
+            if not new:
+                return
+
+            def fill(handle: h5py.File) -> None:
+                handle.attrs["format"] = FEATURE_SET_FORMAT
+                handle.attrs["seed"] = seed
+                handle.attrs["band_centres"] = np.asarray(band_energies.BAND_CENTRES)
+                for split, index in sorted(new | held, key=lambda one: (SPLITS.index(one[0]), one[1])):
+                    if (split, index) in new:
+                        with self.opened(self.name(split, index)) as part:
+                            _copy(part, handle, split, index)
+                    else:
+                        _copy(old, handle, split, index)
+
+            self.finish(fill)
+
+
+def _split_and_number(name: str) -> Tuple[str, int]:
+    split, _, number = name.rpartition("-")
+    return split, int(number)
+
+
+def _put(handle: h5py.File, split: str, index: int, arrays: Any, info: Dict[str, Any]) -> None:
+    group = handle.require_group(split).create_group(f"{index:06d}")
+    for name in _ARRAYS:
+        group.create_dataset(name, data=arrays[name])
+    group.attrs["info"] = json.dumps(info)
+
+
+def _copy(source: Any, handle: h5py.File, split: str, index: int) -> None:
+    entry = source[split][f"{index:06d}"]
+    _put(handle, split, index, {name: entry[name][()] for name in _ARRAYS}, json.loads(entry.attrs["info"]))
+
+
+def write_feature_set(path: PathLike, items: Iterable[Tuple[int, Dict[str, Any]]], seed: int = 0) -> None:
+    """Write numbered maps (see `feature_set_builder.make_item`) as a new feature set, replacing what is there."""
+    parts = FeatureParts(path, {}, overwrite=True)
+    count = 0
+    for index, item in items:
+        parts.write(index, item)
+        count += 1
+    parts.assemble(seed, count, anew=True)
 
 
 @dataclass
@@ -145,8 +243,6 @@ def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> It
     with _reading(path) as handle:
         group = handle.get(split, {})
         for name in sorted(group)[:limit]:
-            if not group[name].attrs.get("complete", False):
-                continue
             entry = group[name]
             yield FeatureItem(
                 {v: entry[v][()] for v in VARIANTS},
@@ -161,7 +257,7 @@ def iterate_items(path: PathLike, split: str, limit: Optional[int] = None) -> It
 def _reading(path: PathLike) -> Iterator[h5py.File]:
     """An open feature set, or one sentence."""
     try:
-        with h5py.File(path, "r") as handle:
+        with open_hdf5(path) as handle:
             if handle.attrs.get("format") != FEATURE_SET_FORMAT:
                 raise InputError(
                     f"{path} is not a feature set of this version; make it with `cryoresdl dataset features`."
@@ -200,7 +296,7 @@ def _what_it_holds(path: PathLike, split: str) -> str:
 def describe_feature_set(path: PathLike) -> Dict[str, Any]:
     """The card of a feature set: maps per split, seed, labels, bands, and quartiles of what they hold."""
     found: Dict[str, List[Dict[str, Any]]] = {}
-    with h5py.File(path, "r") as handle:
+    with open_hdf5(path) as handle:
         seed = int(handle.attrs.get("seed", -1))
         for split, _, info in _infos(handle):
             found.setdefault(split, []).append(info)
@@ -284,12 +380,10 @@ def fresh_sets(data: Any, card: Dict[str, Any]) -> List[PathLike]:
 
 def _set_facts(data: Any) -> Dict[str, Any]:
     """Counts of complete maps per split over the sets, and the seeds they were drawn from."""
-    import h5py
-
     counts: Dict[str, int] = {}
     seeds = []
     for path in _as_list(data):
-        with h5py.File(path, "r") as handle:
+        with open_hdf5(path) as handle:
             seeds.append(int(handle.attrs.get("seed", -1)))
             for split in ("train", "validation", "test"):
                 counts[split] = counts.get(split, 0) + len(handle.get(split, {}))

@@ -25,7 +25,7 @@ from ..simulation import atom_density
 from ..structures import atoms, structure_reader
 from ..structures.atoms import center_of, longest_chain, molecular_weight_kda, protein_chains, random_rotation
 from .input_lists import Entry
-from .map_set_file import Parts, _header, _open_parts
+from .map_set_file import Parts, _header
 from .splits import SPLITS, paper_split, split_groups
 
 PAPER_RESOLUTIONS = (2.5, 7.5, 12.5)
@@ -109,7 +109,7 @@ def build_global_set(
     with progress.Progress("structures", len(entries), done=len(done)) as bar:
         for _ in results_of(_simulate_entry, jobs, workers):
             bar.step()
-    done = parts.done()
+    done = parts.finished([entry.name for entry in entries])
     skipped = {name: reason for name, reason in sorted(done.items()) if reason}
     names = sorted(name for name, reason in done.items() if not reason)
     counts = [parts.source(name)[1] for name in names]
@@ -123,7 +123,7 @@ def build_global_set(
 
 def _simulate_entry(job: Tuple[str, Entry, GlobalSetRecipe, int]) -> str:
     folder, entry, recipe, orientations = job
-    parts = _open_parts(folder)
+    parts = Parts.in_worker(folder)
     try:
         arrays, source = simulate_entry(entry, recipe, orientations)
     except InputError as error:

@@ -1,11 +1,7 @@
 """Training sets on disk: finished parts that survive a kill, one HDF5 file at the end, reading in batches.
 
-HDF5 has no journal: a file that is open for writing when its process is killed may never open again. So items
-are first written as small *parts* beside the target (``FILE.h5.parts/NAME.h5``, each whole or absent, as
-every result of this package), and the target is put together from them in a fixed order at the end, chunk
-by chunk and without unpacking. A killed run loses the item it was working on; the bytes of the target do
-not depend on kills or on the number of workers. While the target is put together its content is on the disk
-twice.
+A set is made of parts (see `set_parts`) and put together chunk by chunk and without unpacking. While that goes on its
+content is on the disk twice.
 
 Arrays of the target (format version 1) for N items, S sources:
 
@@ -29,15 +25,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, atomic_path, read_json, shown, write_json
+from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
-from ..base.output_folder import lock_folder
+from .set_parts import SetParts, open_hdf5
 from .splits import SPLITS
 
 MAP_SET_FORMAT = "cryoresdl-dataset"
@@ -47,77 +42,27 @@ PER_ITEM = ("maps", "labels", "values", "masks")
 _PACKING = {"compression": "lzf", "shuffle": True}
 
 
-class Parts:
-    """The finished parts of a data set that is being made."""
-
-    def __init__(
-        self, target: PathLike, recipe: Dict[str, Any], resume: bool = False, overwrite: bool = False
-    ):
-        """Open the folder of parts beside ``target``, or make it.
-
-        Raises:
-            InputError: the target or parts are there and neither flag is given; parts of another recipe; a
-                folder that cannot be written to.
-        """
-        self.target = Path(target)
-        self.folder = self.target.with_name(self.target.name + ".parts")
-        if not self.target.parent.is_dir():
-            raise InputError(f"The folder {shown(self.target.parent)} does not exist; make it first.")
-        if overwrite:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        elif not resume and (self.target.exists() or self.folder.exists()):
-            what = self.target if self.target.exists() else self.folder
-            raise InputError(
-                f"{shown(what)} is already there; give --resume or --overwrite, or another --out."
-            )
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"Cannot write in {shown(self.target.parent)}: {error.strerror}.") from error
-        lock_folder(self.folder)
-        self._check_recipe(recipe)
-
-    def _check_recipe(self, recipe: Dict[str, Any]) -> None:
-        place = self.folder / "recipe.json"
-        recipe = json.loads(json.dumps(recipe))  # as it reads back: tuples are lists
-        if place.exists() and read_json(place) != recipe:
-            raise InputError(
-                f"{shown(self.folder)} was begun with other options; give the same ones, or --overwrite."
-            )
-        write_json(place, recipe)
-
-    def done(self) -> Dict[str, str]:
-        """Names of finished parts: "" or the reason why the item was skipped."""
-        found = {path.stem: "" for path in self.folder.glob("*.h5") if not path.name.startswith(".part-")}
-        found.update({path.stem: read_json(path)["skipped"] for path in self.folder.glob("*.skip")})
-        return found
+class Parts(SetParts):
+    """The finished parts of a set of maps."""
 
     def write(self, name: str, arrays: Dict[str, np.ndarray], source: Dict[str, Any]) -> None:
         """Store the items of one source; ``arrays`` have equal first axes."""
-        import h5py
 
-        with atomic_path(self.folder / f"{name}.h5") as temporary:
-            with h5py.File(temporary, "w") as handle:
-                for key, array in arrays.items():
-                    _create(handle, key, array.shape, array.dtype)[...] = array
-                handle.attrs["source"] = json.dumps(source, sort_keys=True)
+        def fill(handle: Any) -> None:
+            for key, array in arrays.items():
+                _create(handle, key, array.shape, array.dtype)[...] = array
+            handle.attrs["source"] = json.dumps(source, sort_keys=True)
 
-    def skip(self, name: str, reason: str) -> None:
-        """Remember that ``name`` gives no items, and why."""
-        write_json(self.folder / f"{name}.skip", {"skipped": reason})
+        self.put(name, fill)
 
     def read(self, name: str, keys: Sequence[str]) -> Dict[str, np.ndarray]:
         """Arrays of one part."""
-        import h5py
-
-        with h5py.File(self.folder / f"{name}.h5", "r") as handle:
+        with self.opened(name) as handle:
             return {key: handle[key][...] for key in keys}
 
     def source(self, name: str) -> Tuple[Dict[str, Any], int]:
         """What is known of one part's source, and its number of items."""
-        import h5py
-
-        with h5py.File(self.folder / f"{name}.h5", "r") as handle:
+        with self.opened(name) as handle:
             return json.loads(handle.attrs["source"]), len(handle["labels"])
 
     def assemble(self, names: Sequence[str], split: np.ndarray, header: Dict[str, Any]) -> None:
@@ -134,25 +79,28 @@ class Parts:
         import h5py
 
         sources = [self.source(name) for name in names]
-        total = sum(count for _, count in sources)
+        counts = [count for _, count in sources]
+        total = sum(counts)
         if total == 0 or total != len(split):
+            self.remove()  # reasons to skip must not stand in the way of another try
             raise InputError(f"No item is left for {shown(self.target)}; see the reasons above.")
-        with atomic_path(self.target) as temporary:
-            with h5py.File(temporary, "w") as handle:
-                _put_header(handle, header)
-                handle.create_dataset("split", data=np.asarray(split, np.int8))
-                rows = np.repeat(np.arange(len(names), dtype=np.int32), [count for _, count in sources])
-                handle.create_dataset("source", data=rows)
-                texts = [json.dumps(source, sort_keys=True) for source, _ in sources]
-                handle.create_dataset("sources", data=texts, dtype=h5py.string_dtype())
-                skipped = {name: reason for name, reason in sorted(self.done().items()) if reason}
-                handle.create_dataset("skipped", data=json.dumps(skipped), dtype=h5py.string_dtype())
-                begin = 0
-                for name, (_, count) in zip(names, sources):
-                    with h5py.File(self.folder / f"{name}.h5", "r") as part:
-                        _copy(part, handle, begin, total)
-                    begin += count
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+        def fill(handle: Any) -> None:
+            _put_header(handle, header)
+            handle.create_dataset("split", data=np.asarray(split, np.int8))
+            rows = np.repeat(np.arange(len(names), dtype=np.int32), counts)
+            handle.create_dataset("source", data=rows)
+            texts = [json.dumps(source, sort_keys=True) for source, _ in sources]
+            handle.create_dataset("sources", data=texts, dtype=h5py.string_dtype())
+            skipped = {name: reason for name, reason in sorted(self.done().items()) if reason}
+            handle.create_dataset("skipped", data=json.dumps(skipped), dtype=h5py.string_dtype())
+            begin = 0
+            for name, count in zip(names, counts):
+                with self.opened(name) as part:
+                    _copy(part, handle, begin, total)
+                begin += count
+
+        self.finish(fill)
 
 
 def _put_header(handle: Any, header: Dict[str, Any]) -> None:
@@ -194,11 +142,9 @@ class DatasetFile:
         Raises:
             InputError: missing, not a data set of ours, or of a newer format.
         """
-        import h5py
-
         self.path = os.fspath(path)
         try:
-            self._handle = h5py.File(self.path, "r")
+            self._handle = open_hdf5(self.path)
         except OSError as error:
             why = "it does not exist" if not Path(self.path).exists() else "it is not a readable HDF5 file"
             raise InputError(
@@ -304,11 +250,3 @@ def _header(kind: str, recipe: Any) -> Dict[str, Any]:
         "version": __version__,
         "recipe": dataclasses.asdict(recipe),
     }
-
-
-def _open_parts(folder: str) -> Parts:
-    """The parts in a worker: the folder is there and checked already."""
-    parts = Parts.__new__(Parts)
-    parts.folder = Path(folder)
-    parts.target = parts.folder.with_name(parts.folder.name[: -len(".parts")])
-    return parts

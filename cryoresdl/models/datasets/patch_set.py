@@ -17,7 +17,7 @@ from ..base.worker_processes import results_of
 from ..maps import foreign_volumes, mask_reader, mrc_reader
 from ..networks.paper_predictors import scale01
 from .input_lists import Triple
-from .map_set_file import Parts, _header, _open_parts
+from .map_set_file import Parts, _header
 from .splits import SPLITS, paper_patch_split, split_groups
 
 PAPER_PATCH = 16
@@ -66,7 +66,7 @@ def build_patch_set(
     with progress.Progress("maps", len(triples), done=len(done)) as bar:
         for _ in results_of(_cut_triple, jobs, workers):
             bar.step()
-    done = parts.done()
+    done = parts.finished([triple.name for triple in triples])
     skipped = {name: reason for name, reason in sorted(done.items()) if reason}
     names = [triple.name for triple in triples if not done[triple.name]]
     counts = [parts.source(name)[1] for name in names]
@@ -84,7 +84,7 @@ def build_patch_set(
 
 def _cut_triple(job: Tuple[str, Triple, PatchSetRecipe]) -> str:
     folder, triple, recipe = job
-    parts = _open_parts(folder)
+    parts = Parts.in_worker(folder)
     try:
         arrays, source = cut_triple(triple, recipe)
     except InputError as error:

@@ -15,12 +15,11 @@ from .class_measures import PER_MAP, TABLE, class_table, classification_metrics
 
 def is_feature_set(path: str) -> bool:
     """Whether a file is a set of features (made for the default networks) rather than of maps."""
-    import h5py
-
     from ..datasets.feature_set_file import FEATURE_SET_FORMAT
+    from ..datasets.set_parts import open_hdf5
 
     try:
-        with h5py.File(path, "r") as handle:
+        with open_hdf5(path) as handle:
             return handle.attrs.get("format") == FEATURE_SET_FORMAT
     except OSError as error:
         raise InputError(

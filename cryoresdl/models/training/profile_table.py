@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
-import h5py
 import numpy as np
 
 from ..base.atomic_files import PathLike, atomic_path
@@ -15,6 +14,7 @@ from ..base.errors import InputError
 from ..base.run_record import stamp
 from ..datasets import map_set_file
 from ..datasets.feature_set_file import VARIANTS, EmptySplitError, FeatureItem, _as_list, load_split
+from ..datasets.set_parts import open_hdf5
 from ..features import map_features, network_inputs
 from ..inference import cell_estimates, map_corrections
 from ..maps import automatic_mask, density_map
@@ -102,7 +102,7 @@ def make_table(
 
 def _is_map_set(path: PathLike) -> bool:
     try:
-        with h5py.File(path, "r") as handle:
+        with open_hdf5(path) as handle:
             return handle.attrs.get("format") == map_set_file.MAP_SET_FORMAT
     except OSError as error:
         raise InputError(f"Cannot read {path} as HDF5; give a file made by `cryoresdl dataset`.") from error

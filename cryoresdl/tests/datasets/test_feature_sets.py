@@ -4,13 +4,16 @@ import dataclasses
 import gzip
 import json
 import os
+import shutil
 import signal
 
 import h5py
 import numpy as np
 import pytest
 
+from cryoresdl.models.base import output_folder
 from cryoresdl.models.base.errors import CryoResError, InputError
+from cryoresdl.models.cli import command_line
 from cryoresdl.models.datasets import feature_set_builder, feature_set_file, feature_set_recipes, input_lists
 from cryoresdl.models.datasets.input_lists import Triple
 from cryoresdl.models.features import band_energies, network_inputs
@@ -99,13 +102,6 @@ def test_a_set_holds_what_it_says(built):
         assert item.info["global_fsc0143_A"] >= 1.99 * voxel
 
 
-def test_two_workers_write_the_same(built, structures, tmp_path):
-    """Workers are new processes: they get the recipe, and nothing of this one's settings."""
-    out, _ = built
-    feature_set_builder.build_feature_set(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
-    assert content(tmp_path / "two.h5") == content(out)
-
-
 def kill_oneself(job):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -118,7 +114,7 @@ def test_a_killed_worker_is_said_and_costs_no_finished_map(built, structures, tm
     before = dict(os.environ)
     with pytest.raises(CryoResError, match="worker was killed.*go on with --resume and fewer --workers"):
         feature_set_builder.build_feature_set(structures, out, {"train": 8}, seed=5)
-    assert len(feature_set_file.read_items(out, "train")) == 2
+    assert out.read_bytes() == built[0].read_bytes()
     assert dict(os.environ) == before
 
 
@@ -128,21 +124,65 @@ def test_another_seed_writes_something_else(built, structures, tmp_path):
     assert other["validation", "000000", "single"] != same["validation", "000000", "single"]
 
 
-def test_a_torn_item_is_made_again_and_whole_ones_are_kept(built, structures, tmp_path):
-    out = tmp_path / "torn.h5"
-    out.write_bytes(built[0].read_bytes())
-    with h5py.File(out, "a") as handle:  # killed while the second map was written; the third not begun
-        group = handle["train/000001"]
-        del group.attrs["complete"], group["truth"]
-        del handle["validation"]
-        handle["train/000000"].attrs["mark"] = 1
-    assert len(feature_set_file.read_items(out, "train")) == 1
-    outcome = feature_set_builder.build_feature_set(structures, out, COUNTS, seed=5)
-    assert outcome["made"] == 2
-    assert content(out) == content(built[0])
-    with h5py.File(out, "r") as handle:
-        assert "mark" in handle["train/000000"].attrs
-    assert feature_set_builder.build_feature_set(structures, out, COUNTS, seed=5)["made"] == 0
+def test_a_set_is_the_same_bytes_on_two_workers_when_it_grew_and_when_it_was_killed(
+    built, structures, tmp_path
+):
+    whole = built[0].read_bytes()
+    feature_set_builder.build_feature_set(structures, tmp_path / "two.h5", COUNTS, seed=5, workers=2)
+    assert (tmp_path / "two.h5").read_bytes() == whole
+    grown = tmp_path / "grown.h5"
+    feature_set_builder.build_feature_set(structures, grown, {"validation": 1}, seed=5)
+    assert feature_set_builder.build_feature_set(structures, grown, COUNTS, seed=5)["made"] == 2
+    assert grown.read_bytes() == whole
+    assert feature_set_builder.build_feature_set(structures, grown, COUNTS, seed=5)["made"] == 0
+    assert grown.read_bytes() == whole and not (tmp_path / "grown.h5.parts").exists()
+
+
+def test_two_sets_in_one_folder_at_once_and_what_others_keep_beside_them(structures, tmp_path):
+    (tmp_path / ".part-mine.mrc").write_text("theirs")
+    output_folder.lock_folder(tmp_path)  # another set's run, or whoever works there
+    output_folder.unlock_folders()
+    parts = feature_set_file.FeatureParts(tmp_path / "one.h5", {})
+    feature_set_builder.build_feature_set(structures, tmp_path / "two.h5", {"validation": 1}, seed=5)
+    parts.leave()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".part-mine.mrc", "two.h5"]
+
+
+def test_a_folder_of_parts_that_is_not_ours_is_left_alone(structures, tmp_path):
+    parts = tmp_path / "set.h5.parts"
+    parts.mkdir()
+    (parts / "000001.h5").write_text("theirs")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="set.h5.parts holds files that are no parts"):
+            feature_set_builder.build_feature_set(
+                structures, tmp_path / "set.h5", COUNTS, seed=5, resume=False, overwrite=overwrite
+            )
+        assert (parts / "000001.h5").read_text() == "theirs"
+
+
+def remove_the_parts(job):
+    shutil.rmtree(job[0])
+
+
+def test_parts_that_are_removed_while_a_set_is_made_are_missed(structures, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_set_builder, "_make", remove_the_parts)
+    with pytest.raises(InputError, match="lost 1 of its parts while the set was made"):
+        feature_set_builder.build_feature_set(structures, tmp_path / "set.h5", {"validation": 1}, seed=5)
+    assert not (tmp_path / "set.h5").exists()
+
+
+def test_a_failed_set_does_not_stand_in_the_way_of_the_next(structures, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "set.h5"
+    words = ["dataset", "features", "--maps", "1", "0", "0", "--quiet", "--out", str(out), "--structures"]
+    (tmp_path / "none").mkdir()
+    assert command_line.main([*words, str(tmp_path / "none")]) == 2
+    assert os.listdir(tmp_path) == ["none"]
+    assert command_line.main([*words, str(structures)]) == 0
+    assert command_line.main([*words, str(structures)]) == 2 and "already there" in capsys.readouterr().err
+    assert command_line.main([*words, str(structures), "--overwrite"]) == 0
+    out.write_bytes(out.read_bytes() + b"theirs")
+    assert command_line.main([*words, str(structures), "--overwrite"]) == 2
+    assert "not a file that CryoResDL made" in capsys.readouterr().err
 
 
 def test_a_larger_set_begins_with_the_smaller_one(structures, built):

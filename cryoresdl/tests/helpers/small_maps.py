@@ -1,6 +1,5 @@
 """Small synthetic molecules and models that several test files share."""
 
-import h5py
 import numpy as np
 
 from cryoresdl.models.datasets import feature_set_file
@@ -135,17 +134,21 @@ def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train", labels=None):
 
 def write_items(path, splits):
     """A feature set of those items, by split."""
-    with h5py.File(path, "w") as handle:
-        handle.attrs["format"] = feature_set_file.FEATURE_SET_FORMAT
-        handle.attrs["seed"] = 0
-    for items in splits.values():
-        for index, item in enumerate(items):
-            entry = {
-                **item.local,
-                **{"summary_" + v: item.summary[v] for v in feature_set_file.VARIANTS},
-                **{"rise_" + v: item.rise[v] for v in feature_set_file.VARIANTS},
-                "truth": item.truth,
-                "info": item.info,
-            }
-            feature_set_file._append(path, index, entry)
+    feature_set_file.write_feature_set(
+        path,
+        (
+            (
+                index,
+                {
+                    **item.local,
+                    **{"summary_" + v: item.summary[v] for v in feature_set_file.VARIANTS},
+                    **{"rise_" + v: item.rise[v] for v in feature_set_file.VARIANTS},
+                    "truth": item.truth,
+                    "info": {**item.info, "split": split},
+                },
+            )
+            for split, items in splits.items()
+            for index, item in enumerate(items)
+        ),
+    )
     return path

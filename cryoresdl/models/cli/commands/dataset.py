@@ -131,13 +131,16 @@ def _refuse_foreign(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build the data set and its card."""
-    from ...base import progress
+    from ...base import atomic_files, output_folder, progress
     from ...datasets import map_set_card
 
     _refuse_foreign(args)
     out = Path(args.out)
     if out.suffix not in (".h5", ".hdf5"):
         raise InputError(f"--out {args.out} must be a file that ends in .h5.")
+    cards = [out.with_suffix(".json"), *map_set_card.card_paths(out).values()]
+    atomic_files.make_folder(out.parent)
+    output_folder.guard_file(out, cards, command="dataset", overwrite=args.overwrite)
     if args.kind == "features":
         _features(args, out)
         return
@@ -237,13 +240,7 @@ def _features(args: argparse.Namespace, out: Path) -> None:
         raise InputError("Give one of --csv, --shared-layout (triples) and --structures (simulation).")
     if (args.maps is None) == (sources[0] == "structures"):
         raise InputError("--structures and --maps TRAIN VALIDATION TEST belong together.")
-    if out.exists() and not (args.overwrite or args.resume):
-        raise InputError(
-            f"{atomic_files.shown(out)} is already there; give --resume or --overwrite, or another --out."
-        )
-    atomic_files.make_folder(out.parent)
-    if args.overwrite and not args.resume:
-        out.unlink(missing_ok=True)
+    again = {"resume": args.resume, "overwrite": args.overwrite}
     with progress.Progress("maps") as bar:
 
         def step(done: int, total: int) -> None:
@@ -254,16 +251,16 @@ def _features(args: argparse.Namespace, out: Path) -> None:
             counts = dict(zip(("train", "validation", "test"), args.maps))
             wanted = {split: number for split, number in counts.items() if number > 0}
             made = feature_set_builder.build_feature_set(
-                args.structures, out, wanted, args.seed, args.workers, step
+                args.structures, out, wanted, args.seed, args.workers, step, **again
             )
         else:
             rows, labels = _users_maps(args)
-            made = feature_set_builder.build_from_triples(rows, out, labels, args.seed, step)
+            made = feature_set_builder.build_from_triples(rows, out, labels, args.seed, step, **again)
     for reason in made["skipped"][:10]:
         progress.note(f"  skipped {reason}")
-    card = feature_set_file.describe_feature_set(out)
-    if not card["splits"] and made["skipped"]:
+    if not out.exists():
         raise InputError(f"None of the maps could be used; the first reason: {made['skipped'][0]}")
+    card = feature_set_file.describe_feature_set(out)
     atomic_files.write_json(out.with_suffix(".json"), {**card, "skipped": made["skipped"]})
     held = ", ".join(f"{split} {found['maps']}" for split, found in card["splits"].items())
     progress.note(
