@@ -53,9 +53,9 @@ def nameForPeople(pointer, volume):
     program = PROGRAMS.get(maker.getClassName()) if maker is not None else None
     label = getattr(maker, "getObjLabel", lambda: "")() or ""
     if program is not None:
-        default = getattr(maker, "getClassLabel", lambda: "")() or ""
-        own = label if label and not label.startswith(default) else ""
-        return _plain(own) or program
+        kind = maker.getClass()
+        defaults = tuple(kind.getClassLabel(prependPackageName=prepend) for prepend in (True, False))
+        return program if label.startswith(defaults) else _plain(label) or program
     return _plain(volume.getObjLabel() or label) or "volume"
 
 

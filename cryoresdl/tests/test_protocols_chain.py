@@ -17,6 +17,7 @@ from cryoresdl.protocols import ProtCryoResCompare, ProtCryoResTrainLocal, ProtC
 from cryoresdl.tests.helpers.chain_case import MAPS, ChainCase, executable
 from cryoresdl.tests.helpers.scipion_case import ScipionCase, needs_models, shared_folder
 
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 REPLAY_RESMAP = """#!{python}
 # Stands in for ResMap: gives back what the real program computed for this map.
 import shutil, sys
@@ -81,6 +82,33 @@ class TestAfterMonoRes(ChainCase):
         self.point(protocol.inputVolumes, imported, "outputVolume")
         self.point(protocol.monoresVolume, monores, "resolution_Volume")
         self.assertTrue(any("sampling rate" in error or "box" in error for error in protocol.validate()))
+
+
+@needs_models
+class TestTemplate(ChainCase):
+    def test_monores_validate_runs_with_nothing_but_the_map(self):
+        """As ``scipion3 template cryoresdl-monores_validate --nogui map=...`` does: other fields keep their defaults."""
+        from pyworkflow.template import LocalTemplate
+
+        try:
+            from xmipp3.protocols import XmippProtMonoRes  # noqa: F401
+        except Exception as error:
+            self.skipTest("scipion-em-xmipp does not import here: %s" % error)
+        template = LocalTemplate("cryoresdl", str(TEMPLATES / "monores_validate.json.template"))
+        template.replaceEnvVariables()
+        template.parseContent()
+        template.setParamValue("map", str(self.files / (MAPS[0] + "_map.mrc")))
+        if self.voxel[MAPS[0]] != 1:
+            template.setParamValue("sampling", str(self.voxel[MAPS[0]]))
+        runs = list(self.proj.loadProtocols(template.createTemplateFile()).values())
+        for run in sorted(runs, key=lambda run: run.getObjId()):
+            self.assertEqual(run.validate(), [], run.getObjLabel())
+            self.run_(run)
+        compared = runs[-1]
+        self.assertEqual(compared.getNames(), ["CryoResDL", "MonoRes"])
+        summary = " ".join(compared.summary())
+        self.assertIn("MonoRes: median *", summary)
+        self.assertIn("estimated in", summary)
 
 
 @needs_models

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from pwem.objects import AtomStruct, SetOfAtomStructs
@@ -21,6 +22,7 @@ from cryoresdl.objects import ResolutionModel
 from cryoresdl.protocols import (
     ProtCryoResCompare,
     ProtCryoResImportModel,
+    ProtCryoResResidues,
     ProtCryoResSimulate,
     ProtCryoResTrainGlobal,
     ProtCryoResTrainLocal,
@@ -126,6 +128,18 @@ class TestCompare(ScipionCase):
         values = mrc_reader.read_values(output.getFileName()).data
         self.assertAlmostEqual(float(values[ball() > 0].mean()), 1.0, places=3)
         self.assertIn("1.00", " ".join(protocol.summary()))
+
+    def test_runs_that_were_given_a_label_name_their_volumes(self):
+        protocol = self.protocol(self.runs)
+        makers = [self.newProtocol(ProtCryoResValidate) for _ in range(3)]
+        for maker, label in zip(makers, ("sharpened map", "", "validate resolution (copy)")):
+            maker.setObjLabel(label or maker.getClassLabel())
+        pointers = [
+            mock.Mock(hasValue=lambda: True, getObjValue=lambda maker=maker: maker) for maker in makers
+        ]
+        with mock.patch.object(type(protocol), "inputVolumes", pointers, create=True):
+            del protocol.__dict__["inputVolumes"]
+            self.assertEqual(protocol.getNames(), ["sharpened_map", "CryoResDL", "CryoResDL_2"])
 
     def test_one_volume_is_not_enough_and_boxes_must_agree(self):
         self.assertTrue(self.protocol(self.runs[:1]).validate())
@@ -382,21 +396,49 @@ class TestTemplates(ScipionCase):
         self.assertIs(validation.localModelObject.getObjValue(), training)
         self.assertEqual(validation.localModelObject.getExtended(), "outputModel")
 
-    def test_monores_is_compared_with(self):
-        try:
-            from xmipp3.protocols import XmippProtMonoRes  # noqa: F401
-        except Exception as error:
-            self.skipTest("scipion-em-xmipp does not import here: %s" % error)
-        path = self.write("m.mrc", blob())
-        runs = self.load(
-            "monores_validate",
-            map=path,
-            mask=self.write("k.mrc", ball()),
-            sampling="2.0",
-            masksampling="2.0",
-            maxres="15",
-            claimed="null",
-        )
-        validation = next(run for run in runs if isinstance(run, ProtCryoResValidate))
-        self.assertEqual(validation.monoresVolume.getExtended(), "resolution_Volume")
-        self.assertIsNone(validation.claimedResolution.get())
+
+class TestResidues(ScipionCase):
+    """Atomic model and local resolution in, the model with the resolution in its B-factor column out."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.structure = helix(cls.files / "helix.pdb")
+        cls.model = cls.run_(cls.newProtocol(ProtImportPdb, inputPdbData=1, pdbFile=cls.structure))
+        box = (64, 32, 32)
+        values = np.zeros(box, np.float32)
+        values[:] = 4 + 0.05 * np.arange(box[0], dtype=np.float32)[:, None, None]
+        cls.path = cls.write("resolution.mrc", values, voxel=1.5, origin=(-24, -24, -18))
+        cls.volume = cls.importVolume(cls.path, voxel=1.5, setOrigCoord=True, x=24.0, y=24.0, z=18.0)
+
+    def protocol(self, **options):
+        protocol = self.newProtocol(ProtCryoResResidues, **options)
+        self.point(protocol.inputStructure, self.model, "outputPdb")
+        self.point(protocol.inputResolution, self.volume, "outputVolume")
+        return protocol
+
+    def test_b_factors_are_the_resolution_of_the_residues(self):
+        import gemmi
+
+        for frame in (0, 1):
+            protocol = self.protocol(frame=frame)
+            self.assertEqual(protocol.validate(), [])
+            self.run_(protocol)
+            model = gemmi.read_structure(protocol.outputAtomStruct.getFileName())[0]
+            residues = list(model["A"])
+            self.assertEqual(len(residues), 40)
+            for residue in (residues[0], residues[20], residues[39]):
+                height = np.mean([atom.pos.z for atom in residue])
+                expected = 4 + 0.05 * (height + 18) / 1.5
+                self.assertAlmostEqual(residue[0].b_iso, expected, places=2)
+                self.assertEqual(len({atom.b_iso for atom in residue}), 1)
+            summary = " ".join(protocol.summary())
+            self.assertIn("Chain A: *", summary)
+            self.assertIn("40 of 40 residues", summary)
+            self.assertTrue(protocol.hasResult("residues", "residues.defattr"))
+
+    def test_a_missing_structure_is_said_in_the_form(self):
+        protocol = self.protocol()
+        structure = AtomStruct(filename="gone.pdb")
+        with mock.patch.object(protocol.inputStructure, "get", return_value=structure):
+            self.assertTrue(any("gone.pdb is missing" in error for error in protocol.validate()))

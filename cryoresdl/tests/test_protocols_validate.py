@@ -569,7 +569,7 @@ class TestScipionShowsThePlugin(unittest.TestCase):
             env=dict(os.environ, PATH=os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]),
         )
         listed = [line for line in done.stdout.splitlines() if line.startswith("cryoresdl")]
-        self.assertEqual(len(listed), 6, done.stdout[-2000:])
+        self.assertEqual(len(listed), 7, done.stdout[-2000:])
         self.assertTrue(
             any("ProtCryoResValidate" in line and "validate resolution" in line for line in listed)
         )

@@ -1,7 +1,8 @@
 """Local resolution of every residue and chain of an atomic model that was fitted to the map.
 
-Writes residues.csv, chains.csv and residues.defattr, which ChimeraX opens after the model:
+Writes residues.csv, chains.csv, residues.defattr, which ChimeraX opens after the model:
   open model.pdb; open residues.defattr; color byattribute r:local_resolution palette viridis
+and model_resolution.cif, the model with the resolution (A) in its B-factor column (0: no estimate).
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import argparse
 
 from ...results import result_files
+from ..argument_types import positive
 
 HELP = "list the local resolution of every residue of an atomic model"
 EXAMPLE = "cryoresdl residues results/local_resolution.mrc model.cif --out residues"
-FILES = ("residues.csv", "chains.csv", "residues.defattr")
+FILES = ("residues.csv", "chains.csv", "residues.defattr", "model_resolution.cif")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--map", metavar="MAP", help="the map, for voxel size and origin (MonoRes' volumes carry neither)"
     )
+    parser.add_argument(
+        "--voxel-size", type=positive, metavar="A", help="A per voxel, instead of the header's"
+    )
+    parser.add_argument(
+        "--origin",
+        nargs=3,
+        type=float,
+        metavar=("X", "Y", "Z"),
+        help="place of the first voxel in the model's frame, in A, instead of the header's",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -38,16 +50,23 @@ def run(args: argparse.Namespace) -> None:
     from ...base import atomic_files, output_folder, run_record
     from ...maps import density_map, foreign_volumes, mrc_reader
     from ...results import residue_resolution
-    from ...structures import structure_reader
+    from ...structures import structure_reader, structure_writer
 
     out = Path(args.out)
     given = {name: getattr(args, name) for name in ("volume", "structure", "interval", "map")}
     inputs = {name: density_map.plain_path(path) for name, path in given.items() if path}
-    made = run_record.Run(out, {"command": "residues"}, inputs)
+    place = {"voxel_size": args.voxel_size, "origin": args.origin}
+    made = run_record.Run(out, {"command": "residues", **place}, inputs)
     if args.resume and made.complete():
         print(f"{atomic_files.shown(out)} is already complete.")
         return
-    volume = foreign_volumes.read_resolution(args.volume, mrc_reader.read(args.map) if args.map else None)
+    like = mrc_reader.read(args.map, args.voxel_size) if args.map else None
+    volume = foreign_volumes.read_resolution(args.volume, like)
+    if args.voxel_size:
+        volume.voxel_size = args.voxel_size
+    if args.origin:
+        x, y, z = args.origin
+        volume.origin, volume.nstart = (x, y, z), (0, 0, 0)
     interval = mrc_reader.read_values(args.interval, volume, "interval volume") if args.interval else None
     atoms = structure_reader.read_structure(args.structure, hydrogens=False)
     rows, warnings = residue_resolution.residue_table(atoms, volume, interval)
@@ -57,6 +76,10 @@ def run(args: argparse.Namespace) -> None:
         residue_resolution.write_residues(out / FILES[0], rows)
         residue_resolution.write_chains(out / FILES[1], rows)
         residue_resolution.write_attributes(out / FILES[2], rows)
+        values = {
+            (r.chain, r.number, r.insertion): r.resolution_A for r in rows if r.resolution_A is not None
+        }
+        structure_writer.write_with_b_factors(args.structure, values, out / FILES[3])
     for item in residue_resolution.chains(rows):
         value = "no estimate" if item["resolution_A"] is None else f"{item['resolution_A']:.2f} A"
         print(f"chain {item['chain']}: {value} ({item['residues_estimated']} of {item['residues']} residues)")
