@@ -155,6 +155,74 @@ def test_results_of_a_set_are_chosen_by_map(project, make):
     assert "High resolution" in words(view._getVisualizeDict()["showVerdict"]("showVerdict")[0].figure)
 
 
+def set_of_three(make):
+    """A finished run over a set: two maps with a claim, one that failed, one without a verdict."""
+    run, folder = make("ProtCryoResValidate")
+    batch = folder.parent / "batch_000"
+    for number in range(3):
+        made_results.validation(batch / f"row{number}", box=(6, 7, 8), compared=False)
+    header = ("map", "folder", "claimed_A", "resolution_A", "verdict", "in_distribution")
+    with open(batch / result_files.RESULTS_CSV, "w", newline="") as stream:
+        csv.writer(stream).writerows(
+            [
+                header,
+                ("maps/b.mrc", "row0", "3.2", "10.5", "optimistic", "True"),
+                ("maps/bad.mrc", "", "", "", "", ""),
+                ("maps/a.mrc", "row1", "8", "9.25", "supported", "False"),
+                ("maps/c.mrc", "row2", "", "", "", ""),
+            ]
+        )
+    return run
+
+
+def test_windows_of_a_set_name_their_map(project, make):
+    view = viewer(project, set_of_three(make))
+    view.item.set(1)
+    shown = view._getVisualizeDict()["showVerdict"]("showVerdict")[0]
+    assert shown.title == "Verdict - a.mrc - my run"
+
+
+def test_the_table_of_a_set_sorts_and_opens_a_map(project, make, monkeypatch):
+    view = viewer(project, set_of_three(make))
+    table = view._getVisualizeDict()["showTable"]("showTable")[0]
+    assert [row[0] for row in table.rows] == ["b.mrc", "a.mrc", "c.mrc"]
+    assert table.rows[1][1:3] == [8.0, 9.25] and table.rows[1][8] == "no"
+    table._root = virtual_screen.root()
+    table.show()
+    table.sortBy(table.columns.index("estimate (Å)"))
+    assert table.order() == [1, 0, 2]
+    table.sortBy(table.columns.index("estimate (Å)"))
+    assert table.order() == [0, 1, 2]
+    opened = []
+    monkeypatch.setattr(views.FigureView, "show", lambda self: opened.append(self.title))
+    table.tree.selection_set("1")
+    table.openSelected()
+    assert opened == ["Verdict - a.mrc - my run"]
+    table.window.destroy()
+
+
+def test_a_run_that_compared_nothing_says_what_to_give_instead_of_empty_rows(project, make):
+    run, folder = make("ProtCryoResValidate")
+    made_results.validation(folder, compared=False)
+    view = viewer(project, run)
+    assert "showAgreement" not in view._getVisualizeDict() and view.getParam("showAgreement") is None
+    assert "choose MonoRes" in view.getParam("hintComparison").getLabel()
+    made_results.validation(folder)
+    assert "showAgreement" in viewer(project, run)._getVisualizeDict()
+
+
+def test_the_mask_that_was_used_lies_over_the_map(project, make):
+    run, folder = make("ProtCryoResValidate")
+    made_results.validation(folder)
+    shown = viewer(project, run)._getVisualizeDict()["showMask"]("showMask")[0]
+    mask = mrc_reader.read_values(folder / result_files.MASK_USED).data > 0
+    shown.slices.set_index(7)
+    assert np.array_equal(np.asarray(shown.slices.images[1].get_array())[..., 3] > 0, mask[7])
+    (folder / result_files.MASK_USED).unlink()
+    shown = viewer(project, run)._getVisualizeDict()["showMask"]("showMask")[0]
+    assert "mask_used.mrc" in words(shown.figure)
+
+
 def test_training_curves_follow_the_run(project, make):
     run, folder = make("ProtCryoResTrainGlobal", STATUS_RUNNING)
     made_results.training(folder, epochs=2)

@@ -67,14 +67,18 @@ def _isResults(folder):
 
 def _listed(table):
     """Folders that a ``results.csv`` names, relative to itself; rows of maps that failed have none."""
+    home = os.path.dirname(table)
+    pairs = [(os.path.basename(row.get("map") or "?"), row.get("folder")) for row in readRows(table)]
+    return [(name, os.path.join(home, folder)) for name, folder in pairs if folder]
+
+
+def readRows(table):
+    """Rows of a CSV table as dictionaries; none where it cannot be read."""
     try:
         with open(table, newline="", encoding="utf-8", errors="replace") as stream:
-            rows = list(csv.DictReader(stream))
+            return list(csv.DictReader(stream))
     except (OSError, csv.Error):
         return []
-    home = os.path.dirname(table)
-    pairs = [(os.path.basename(row.get("map") or "?"), row.get("folder")) for row in rows]
-    return [(name, os.path.join(home, folder)) for name, folder in pairs if folder]
 
 
 class CryoResViewer(ProtocolViewer):
@@ -83,6 +87,8 @@ class CryoResViewer(ProtocolViewer):
     _environments = [DESKTOP_TKINTER]
     _figures = ()
     """Rows of the form: (group, ((kind of figure, label, help), ...)); kinds: ``figure_catalogue.FIGURE_KINDS``."""
+    _hints = {}
+    """Group -> what a run has to be given for it to show anything; said in the place of its rows."""
 
     def _defineParams(self, form):
         form.addSection(label="Results")
@@ -102,6 +108,9 @@ class CryoResViewer(ProtocolViewer):
         self._pairs = self._comparedPairs()
         for title, rows in self._figures:
             group = form.addGroup(title)
+            if self._isEmpty(title, rows):
+                group.addParam("hint" + title, params.LabelParam, label=self._hints[title])
+                continue
             if len(self._pairs) > 1 and "difference" in [kind for kind, _, _ in rows]:
                 group.addParam(
                     "pair",
@@ -118,8 +127,21 @@ class CryoResViewer(ProtocolViewer):
     def _defineMore(self, form):
         """More rows, below those of ``_figures``."""
 
+    def _isEmpty(self, title, rows):
+        """Whether a finished run has nothing for a group, on any of its maps."""
+        if title not in self._hints or self.protocol.getStatus() != STATUS_FINISHED:
+            return False
+        folders = [ResultsFolder(path) for _, path in resultFolders(self.protocol)]
+        kinds = [figure_catalogue.FIGURE_KINDS[kind] for kind, _, _ in rows]
+        return not any(kind.ready(folder) for folder in folders for kind in kinds)
+
     def _getVisualizeDict(self):
-        return {self.paramOf(kind): self._show for _, rows in self._figures for kind, _, _ in rows}
+        return {
+            self.paramOf(kind): self._show
+            for title, rows in self._figures
+            if not self._isEmpty(title, rows)
+            for kind, _, _ in rows
+        }
 
     @staticmethod
     def paramOf(kind):
@@ -147,8 +169,15 @@ class CryoResViewer(ProtocolViewer):
         return self._pairs[min(chosen, len(self._pairs) - 1)]
 
     def getTitle(self, label):
-        """Title of a window: what it shows, of which run."""
-        return f"{label} - {self.protocol.getObjLabel() or self.protocol.getClassLabel()}"
+        """Title of a window: what it shows, of which map and run."""
+        words = [label, self._mapName(), self.protocol.getObjLabel() or self.protocol.getClassLabel()]
+        return " - ".join(word for word in words if word)
+
+    def _mapName(self):
+        """The map that is shown, where the run's label does not tell it."""
+        if len(getattr(self, "_names", [])) < 2 or not hasattr(self, "item"):
+            return ""
+        return self._names[min(self.item.get(), len(self._names) - 1)]
 
     def _note(self):
         """A sentence when the run did not end well, or has not ended."""

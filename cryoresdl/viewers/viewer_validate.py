@@ -1,17 +1,53 @@
 """Viewer of "validate resolution": verdict, classes, slices, comparison, trust, report and ChimeraX."""
 
+import glob
 import os
 import webbrowser
 from pathlib import Path
 
+import numpy as np
 import pyworkflow.protocol.params as params
 from pwem.viewers.viewer_chimera import Chimera, ChimeraView
 
 from ..models.base.errors import CryoResError
 from ..models.results import result_files
+from ..models.results.figures import drawing
+from ..models.results.figures.slices import slice_figure
 from ..models.results.report import build_report, chimerax_script
+from ..models.results.results_folder import ResultsFolder
 from ..protocols import ProtCryoResValidate
-from .viewer_base import CryoResViewer
+from ..protocols.protocol_base import fileOf
+from .table_view import TableView
+from .viewer_base import CryoResViewer, readRows, resultFolders
+from .views import FigureView, SliceView
+
+TABLE = {
+    "map": "map",
+    "claim (Å)": "claimed_A",
+    "estimate (Å)": "resolution_A",
+    "from": "interval_low_A",
+    "to": "interval_high_A",
+    "verdict": "verdict",
+    "class": "class",
+    "local median (Å)": "local_median_A",
+    "of a known kind": "in_distribution",
+}
+"""Columns of the table of all maps: heading -> column of ``results.csv``."""
+
+
+def valueOf(row, key):
+    """A cell of ``results.csv`` for the table: a number, a text or nothing."""
+    text = row.get(key) or ""
+    if key == "map":
+        return os.path.basename(text)
+    if key == "in_distribution":
+        return {"True": "yes", "False": "no"}.get(text, "")
+    if not key.endswith("_A"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 class CryoResValidateViewer(CryoResViewer):
@@ -19,6 +55,7 @@ class CryoResValidateViewer(CryoResViewer):
 
     _label = "viewer validate resolution"
     _targets = [ProtCryoResValidate]
+    _hints = {"Comparison": "Nothing was compared: choose MonoRes, ResMap or RELION volumes in the form."}
     _figures = (
         (
             "Verdict",
@@ -86,6 +123,21 @@ class CryoResValidateViewer(CryoResViewer):
     )
 
     def _defineMore(self, form):
+        group = form.addGroup("Map")
+        group.addParam(
+            "showMask",
+            params.LabelParam,
+            label="Mask",
+            help="The mask that was used, over the slices of the map: yours, or the automatic one.",
+        )
+        if len(self._names) > 1:
+            group.addParam(
+                "showTable",
+                params.LabelParam,
+                label="All maps",
+                help="A table of all maps of this run: claim, estimate, verdict, local resolution. Click a heading to "
+                "sort, double-click a map to open it.",
+            )
         group = form.addGroup("Elsewhere")
         group.addParam(
             "showChimera",
@@ -103,7 +155,42 @@ class CryoResValidateViewer(CryoResViewer):
         )
 
     def _getVisualizeDict(self):
-        return dict(super()._getVisualizeDict(), showChimera=self._showChimera, showReport=self._showReport)
+        rows = dict(super()._getVisualizeDict(), showMask=self._showMask)
+        if len(resultFolders(self.protocol)) > 1:
+            rows["showTable"] = self._showTable
+        return dict(rows, showChimera=self._showChimera, showReport=self._showReport)
+
+    def _mapName(self):
+        """The chosen map of a set, or the file of a single one."""
+        volume = self.protocol.inputVolumes.get()
+        if volume is None or self.protocol.isSet():
+            return super()._mapName()
+        return os.path.basename(fileOf(volume))
+
+    def _showMask(self, _):
+        results = ResultsFolder(self.getFolder())
+        density, mask = results.density, results.volume(result_files.MASK_USED)
+        title = self.getTitle("Mask")
+        if density is None or mask is None or density.data.shape != mask.data.shape:
+            text = f"{result_files.MASK_USED} or the map is not in {results.folder}."
+            return [FigureView(drawing.missing(text, "Mask"), title, self.getTkRoot())]
+        figure = slice_figure.MaskFigure(density.data, None, density.voxel_size, density.origin)
+        figure.set_mask(np.asarray(mask.data) > 0)
+        return [SliceView(figure, title, self.getTkRoot())]
+
+    def _showTable(self, _):
+        tables = sorted(
+            glob.glob(os.path.join(glob.escape(self.protocol._getExtraPath()), "*", result_files.RESULTS_CSV))
+        )
+        rows = [row for table in tables for row in readRows(table) if row.get("folder")]
+        cells = [[valueOf(row, key) for key in TABLE.values()] for row in rows]
+        return [TableView(list(TABLE), cells, self.getTitle("All maps"), self._open, self.getTkRoot())]
+
+    def _open(self, number):
+        """Show the verdict of one map, which becomes the chosen one."""
+        self.item.set(number)
+        for view in self._show(self.paramOf("verdict")):
+            view.show()
 
     def _showChimera(self, _):
         try:

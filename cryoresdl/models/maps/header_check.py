@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
@@ -13,7 +13,8 @@ from .mrc_header import _read_header
 from .mrc_stream import _open
 
 
-class MapHeader(NamedTuple):
+@dataclass(frozen=True)
+class MapHeader:
     """What a form needs of a header.
 
     Attributes:

@@ -217,11 +217,11 @@ def slices_from_folder(
 
 
 class MaskFigure(SliceFigure):
-    """The map, and the map low-passed, on one slice with a mask over both, for choosing the mask's threshold.
+    """The map, and the map low-passed, on one slice with a mask over both: to look at a mask, or to choose its threshold.
 
     Args:
         density: the map (z, y, x).
-        smooth: what is cut, on the same grid.
+        smooth: what is cut, on the same grid; None where a mask is only looked at.
         voxel_size: A per voxel.
         origin: position (x, y, z) of voxel (0, 0, 0) in A.
     """
@@ -229,14 +229,15 @@ class MaskFigure(SliceFigure):
     def __init__(
         self,
         density: np.ndarray,
-        smooth: np.ndarray,
+        smooth: np.ndarray | None,
         voxel_size: float,
         origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
     ):
         self.smooth = smooth
         self.threshold = math.inf
         self.mask: np.ndarray | None = None
-        layers = [Layer("Map, with the mask in blue", density), Layer("The same, low-passed", smooth)]
+        layers = [Layer("Map, with the mask in blue", density)]
+        layers += [] if smooth is None else [Layer("The same, low-passed", smooth)]
         super().__init__(layers, voxel_size, origin)
 
     def _draw(self) -> None:
@@ -268,8 +269,10 @@ class MaskFigure(SliceFigure):
     def _cover(self) -> None:
         if self.mask is not None:
             inside = cut(self.mask, self.axis, self.index)
-        else:
+        elif self.smooth is not None:
             inside = cut(self.smooth, self.axis, self.index) > self.threshold
+        else:
+            return
         cover = np.zeros((*inside.shape, 4), np.float32)
         cover[inside] = (0.0, 0.45, 0.7, 0.45)
         for image in self._covers:
