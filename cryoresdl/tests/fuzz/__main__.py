@@ -2,8 +2,8 @@
 
     python -m cryoresdl.tests.fuzz map --runs 100000
 
-Targets: ``map``, ``mask``, ``list``, ``ledger``, ``model``, ``structure``, ``results``. With atheris installed
-(``pip install atheris``) the mutations follow the coverage; without it they are random. Text and JSON are also mutated
+Targets: ``map``, ``mask``, ``resolution``, ``list``, ``ledger``, ``model``, ``structure``, ``results``. With atheris
+installed (``pip install atheris``) the mutations follow the coverage; without it they are random. Text and JSON are also mutated
 as what they are: numbers become extreme ones, lines and branches move, vanish or double. A run is clean when every
 input is either accepted or refused with an `InputError`; anything else ends the run and keeps the input. The suite runs
 a few hundred of every target (``test_fuzz.py``).
@@ -148,16 +148,74 @@ def run_map(path):
         automatic_mask.auto_mask(read)
 
 
+def seeds_mask():
+    """Masks as people make them: hard, soft, of bytes, of labels; and a density."""
+    from cryoresdl.tests.helpers.raw_mrc import mrc
+
+    z, y, x = np.indices((4, 5, 6))
+    inside = (z > 0) & (y > 0) & (x > 1)
+    kinds = {
+        "hard": inside.astype("f4"),
+        "soft": (0.3 * inside + 0.7 * np.roll(inside, 1, 2)).astype("f4"),
+        "bytes": inside.astype("i1"),
+        "labels": (inside * (1 + x)).astype("i2"),
+        "density": np.sin(x + y).astype("f4"),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in kinds.items():
+            yield mrc(Path(folder) / f"{name}.mrc", data).read_bytes()
+
+
 def run_mask(path):
-    """As a mask and as values of a small map."""
-    from cryoresdl.models.maps import density_map, mask_reader, mrc_reader
+    """As a mask on the grid of a small map."""
+    from cryoresdl.models.maps import density_map, mask_reader
 
     like = density_map.DensityMap(np.zeros((4, 5, 6), np.float32), 1.5)
-    values = mrc_reader.read_values(path)
-    if not np.isfinite(values.data).all():
-        raise ValueError("bad values were accepted")
-    if not mask_reader.read_mask(path, like).any():
+    found = mask_reader.read_mask(path, like)
+    if found.dtype != bool or found.shape != like.data.shape or not found.any():
         raise ValueError("an empty mask was accepted")
+
+
+def seeds_resolution():
+    """Volumes of local resolution with every program's background, and in other units."""
+    from cryoresdl.tests.helpers.raw_mrc import mrc
+
+    z, y, x = np.indices((8, 9, 10))
+    inside = (abs(z - 4) < 3) & (abs(y - 4) < 3) & (abs(x - 5) < 4)
+    values = 3 + (x + y + z) % 5 * 0.7
+    with tempfile.TemporaryDirectory() as folder:
+        for number, mark in enumerate((0, 100, 8.86, -1, 50, np.nan)):
+            path = Path(folder) / f"{number}.mrc"
+            yield mrc(path, np.where(inside, values, mark).astype("f4")).read_bytes()
+        for number, scaled in enumerate((values / 10, 1 / values, 100 * values, np.sin(values))):
+            yield mrc(Path(folder) / f"unit{number}.mrc", scaled.astype("f4")).read_bytes()
+        yield mrc(
+            Path(folder) / "levels.mrc", np.where(inside, np.round(values), 4).astype("f4")
+        ).read_bytes()
+
+
+def run_resolution(path):
+    """As a local-resolution volume, with its map and without, and as figures and the comparison count it."""
+    from cryoresdl.models.base.resolution_terms import estimated
+    from cryoresdl.models.maps import density_map, foreign_volumes, mrc_reader
+
+    raw = mrc_reader.read_values(path)
+    if not np.isfinite(raw.data).all():
+        raise ValueError("bad values were accepted")
+    drawn = np.asarray(foreign_volumes.only_estimates(raw.data)[...])
+    noise = np.random.default_rng(0).normal(size=raw.data.shape).astype(np.float32)
+    for like in (None, density_map.DensityMap(noise, 1.5)):
+        found = foreign_volumes.read_resolution(path, like)
+        known = estimated(found.data)
+        if not np.array_equal(found.data[known], raw.data[known]):
+            raise ValueError("an estimate was changed")
+        if not np.array_equal(known, estimated(drawn)):
+            raise ValueError("what is drawn is not what is counted")
+        if (
+            known.any()
+            and np.median(found.data[known]) < foreign_volumes.FINEST_A * foreign_volumes.BELOW_NYQUIST
+        ):
+            raise ValueError("values that no resolution has were accepted")
 
 
 def run_list(path):
@@ -239,6 +297,8 @@ def run_results(path):
 
 READERS = (
     "maps.mrc_reader",
+    "maps.mask_reader",
+    "maps.foreign_volumes",
     "batch.job_list",
     "batch.results_ledger",
     "networks.model_archive",
@@ -250,9 +310,8 @@ READERS = (
 )
 TARGETS = {
     name: (globals()[f"seeds_{name}"], globals()[f"run_{name}"])
-    for name in ("map", "list", "ledger", "model", "structure", "results")
+    for name in ("map", "mask", "resolution", "list", "ledger", "model", "structure", "results")
 }
-TARGETS["mask"] = (seeds_map, run_mask)
 
 
 def one_input(target, path):
