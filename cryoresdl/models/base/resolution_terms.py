@@ -11,9 +11,13 @@ from .errors import InputError
 GLOBAL_CLASSES = ("high", "medium", "low")
 GLOBAL_EDGES_A = (5.0, 10.0)
 """Edges of the global classes in angstroms; both edges belong to ``medium`` (paper, section 4.1)."""
+GLOBAL_CENTRES_A = (2.5, 6.5, 12.0)
+"""Angstroms that stand for each global class."""
 
 LOCAL_EDGES_A = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 """Upper edges of local classes 0..8 in angstroms, each closed on the right; class 9 is above the last."""
+LOCAL_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 11.0)
+"""Angstroms that stand for each local class where one number is wanted; few maps are finer than 1 A, hence 1.5."""
 LOCAL_CLASSES = ("0-2", "2-3", "3-4", "4-5", "5-6", "6-7", "7-8", "8-9", "9-10", "10+")
 NOT_ESTIMATED_A = 0.0
 NOT_ESTIMATED_CLASS = -1

@@ -13,9 +13,6 @@ from ..base.errors import InputError
 from ..networks import model_archive, paper_networks, paper_predictors
 from .class_measures import _percent, _round
 
-CLASS_CENTRES_A = np.array([1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 11.0])
-"""Angstroms that stand for the ten local classes where an error in A is wanted."""
-
 
 @dataclass
 class PatchSet:
@@ -95,7 +92,7 @@ def patch_metrics(predicted: np.ndarray, sets: PatchSet) -> Dict[str, Any]:
     """
     counted = sets.labels >= 0
     inside = sets.masks & resolution_terms.estimated(sets.values)
-    said = CLASS_CENTRES_A[np.clip(predicted, 0, 9)]
+    said = np.asarray(resolution_terms.LOCAL_CENTRES_A)[np.clip(predicted, 0, 9)]
     pooled = accuracy_measures.agreement(sets.values[inside], said[inside])
     per_map = [
         accuracy_measures.agreement(sets.values[chosen][inside[chosen]], said[chosen][inside[chosen]])

@@ -100,10 +100,7 @@ def cell_estimates(
         x = np.moveaxis(np.pad(local, pads), 0, -1)[None]
         logits = run({"x": x, "summary": feats.summary[None]})[0][: shape[0], : shape[1], : shape[2]]
         inside = cells[tile]
-        chosen = logits[inside].astype(np.float32)
-        chosen -= chosen.max(-1, keepdims=True)
-        np.exp(chosen, out=chosen)
-        chosen /= chosen.sum(-1, keepdims=True)
+        chosen = resolution_bins.softmax(logits[inside].astype(np.float32))
         low, middle, high = (resolution_bins.quantile(chosen, q) for q in (0.16, 0.5, 0.84))
         share = (_blend_weights(shape, tile, cells.shape) / weight[tile])[inside]
         median[tile][inside] += share * middle

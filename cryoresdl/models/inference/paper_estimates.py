@@ -50,7 +50,7 @@ def _paper_localres(
             certainty[z : z + side, y : y + side, x : x + side] = p.max(-1)
     crop = tuple(slice(0, n) for n in mask.shape)
     inside = mask & (classes[crop] >= 0)
-    middles = np.array([1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 11.0], np.float32)
+    middles = np.array(resolution_terms.LOCAL_CENTRES_A, np.float32)
     values = np.where(inside, middles[np.maximum(classes[crop], 0)], 0).astype(np.float32)
     values[inside] = np.maximum(values[inside], 2 * density.voxel_size)
     widths = np.where(inside, 0.5 / np.maximum(certainty[crop], 0.1), 0).astype(np.float32)

@@ -12,6 +12,7 @@ import ast
 import hashlib
 import io
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
@@ -33,8 +34,10 @@ MAX_CARD_BYTES = 4 << 20
 MAX_WEIGHTS_BYTES = 6 << 30
 """Largest sum of unpacked arrays: six times the paper's DNN, the largest network of the project."""
 MAX_ARRAYS = 10_000
-MAX_RATIO = 200
-"""Trained weights shrink by less than two; a member that grows by more than this is a zip bomb."""
+MAX_RATIO, MAX_LARGE_RATIO, LARGE = 200, 10, 16 << 20
+"""Trained weights shrink by less than two; what grows by more, and a large member by more than ten, is a zip bomb."""
+MAX_UNKNOWN_BYTES = 256 << 20
+"""Largest sum of arrays of a network that this version does not know, and so cannot tell how large it should be."""
 
 _MANIFEST, _CARD, _WEIGHTS = "manifest.json", "card.json", "weights.npz"
 _MAGIC = "cryoresdl-model"
@@ -201,8 +204,13 @@ def _method(sample: bytes) -> int:
     return zipfile.ZIP_DEFLATED if 0.02 < ratio < 0.9 else zipfile.ZIP_STORED
 
 
-def _unpack_weights(data: bytes, path: Path) -> Dict[str, np.ndarray]:
+Headers = Dict[str, Tuple[Tuple[int, ...], np.dtype]]
+
+
+def _unpack_weights(data: bytes, path: Path, check: Callable[[Headers], None]) -> Dict[str, np.ndarray]:
+    """The arrays of ``weights.npz``; ``check`` sees their names, shapes and types before memory is taken for them."""
     weights: Dict[str, np.ndarray] = {}
+    headers: Headers = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_members(archive, MAX_WEIGHTS_BYTES, path)
@@ -210,14 +218,28 @@ def _unpack_weights(data: bytes, path: Path) -> Dict[str, np.ndarray]:
                 name = info.filename[:-4]
                 if not info.filename.endswith(".npy") or not _ARRAY_NAME.match(name) or ".." in name:
                     raise InputError(f"{path} holds an improper array name; it is damaged or not a model.")
-                weights[name] = _read_array(archive.read(info))
+                with archive.open(info) as member:
+                    headers[name] = _read_header(member.read(_LONGEST_HEADER), info.file_size)[:2]
+            check(headers)
+            for info in archive.infolist():
+                weights[info.filename[:-4]] = _read_array(archive.read(info))
     except _BROKEN as error:
         raise InputError(f"{path} is damaged: its weights cannot be read; fetch the file again.") from error
     return weights
 
 
 def _read_array(data: bytes) -> np.ndarray:
-    """Parse one ``.npy`` of version 1.0; its header is compared with the bytes there before memory is taken.
+    """Parse one ``.npy`` of version 1.0."""
+    shape, dtype, start, fortran = _read_header(data, len(data))
+    flat = np.frombuffer(data, dtype, math.prod(shape), start)
+    return flat.reshape(shape, order="F" if fortran else "C").copy()
+
+
+_LONGEST_HEADER = 10 + 65535
+
+
+def _read_header(data: bytes, size: int) -> Tuple[Tuple[int, ...], np.dtype, int, bool]:
+    """Shape, type, place of the first value and column order of one ``.npy`` whose file has ``size`` bytes.
 
     numpy's own reader falls back on Python 2 syntax and trusts the shape: hence this strict one.
     """
@@ -230,15 +252,14 @@ def _read_array(data: bytes) -> np.ndarray:
     if not isinstance(header["descr"], str) or not _DTYPE.match(header["descr"]):
         raise ValueError("not a numeric array")
     dtype = np.dtype(header["descr"])
-    count = 1
-    for length in header["shape"]:
-        if not isinstance(length, int) or length < 0:
-            raise ValueError("improper shape")
-        count *= length
-    if count * dtype.itemsize != len(data) - start:
+    shape = header["shape"]
+    if not isinstance(shape, tuple) or len(shape) > 8:
+        raise ValueError("improper shape")
+    if not all(isinstance(length, int) and not isinstance(length, bool) and length >= 0 for length in shape):
+        raise ValueError("improper shape")
+    if math.prod(shape) * dtype.itemsize != size - start:
         raise ValueError("the array's size does not fit its header")
-    flat = np.frombuffer(data, dtype, count, start)
-    return flat.reshape(header["shape"], order="F" if header["fortran_order"] else "C").copy()
+    return shape, dtype, start, bool(header["fortran_order"])
 
 
 def _open(path: Path) -> zipfile.ZipFile:
@@ -268,7 +289,8 @@ def _check_members(archive: zipfile.ZipFile, limit: int, path: Path) -> None:
     for info in infos:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
             raise InputError(f"{path} is not a CryoResDL model: it is encrypted or packed in another way.")
-        if info.file_size > MAX_RATIO * max(info.compress_size, 1) + (1 << 16):
+        ratio = MAX_LARGE_RATIO if info.file_size > LARGE else MAX_RATIO
+        if info.file_size > ratio * max(info.compress_size, 1) + (1 << 16):
             raise InputError(f"{path} unpacks to far more than any model would; it is refused.")
 
 
@@ -296,9 +318,13 @@ def _member(
 
 def _json(data: bytes, what: str, path: Path) -> Any:
     try:
-        return json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_number)
+    except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path} is damaged: its {what} is not JSON; fetch the file again.") from error
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON")
 
 
 def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Dict[str, Any]:

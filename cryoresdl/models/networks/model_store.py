@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Union
 
 from ..base.errors import InputError
+from . import model_check
 from .model_archive import (
     _NAME,
     _WEIGHTS,
+    MAX_UNKNOWN_BYTES,
     MAX_WEIGHTS_BYTES,
     MODEL_SUFFIX,
+    Headers,
     Model,
     PathLike,
     _digest_of,
@@ -45,14 +49,25 @@ def load_named(name_or_path: PathLike) -> Model:
     """Read a model by name or by path and check every byte of it against its digests.
 
     Raises:
-        InputError: no such model; a truncated, altered or foreign file; a newer format; one that unpacks to
-            more than ``MAX_WEIGHTS_BYTES``.
+        InputError: no such model; a truncated, altered or foreign file; a newer format; a card or arrays that are not
+            those of its network (`model_check`); one that unpacks to more than ``MAX_WEIGHTS_BYTES``.
     """
     path = resolve(name_or_path)
     with _open(path) as archive:
         manifest = _read_manifest(archive, path)
         card = _read_card(archive, manifest, path)
-        weights = _unpack_weights(_member(archive, manifest, _WEIGHTS, MAX_WEIGHTS_BYTES, path), path)
+        model_check.check_card(card, path)
+
+        def check(headers: Headers) -> None:
+            model_check.check_arrays(headers, card, path)
+            size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in headers.values())
+            if card["network"]["name"] not in model_check.KINDS and size > MAX_UNKNOWN_BYTES:
+                raise InputError(
+                    f"{path} holds {size >> 20} MB for a network that this version does not know."
+                )
+
+        weights = _unpack_weights(_member(archive, manifest, _WEIGHTS, MAX_WEIGHTS_BYTES, path), path, check)
+    model_check.check_values(weights, card, path)
     return Model(card, weights, str(path), _digest_of(manifest))
 
 

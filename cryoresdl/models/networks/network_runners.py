@@ -17,8 +17,9 @@ import numpy as np
 
 from ..base import machine, progress
 from ..base.errors import InputError
-from . import band_networks, model_archive, model_store
+from . import band_networks, model_archive, model_check, model_store
 from .model_store import BACKEND_VARIABLE
+from .resolution_bins import softmax
 
 PRECISION_VARIABLE = "CRYORESDL_PRECISION"
 Runner = Callable[[Dict[str, np.ndarray]], np.ndarray]
@@ -296,9 +297,7 @@ def profile_distribution(
     outputs = profile_outputs(network["config"], weights, profiles)
     total = np.zeros(outputs[0].shape, np.float32)
     for logits in outputs:
-        logits = logits / temperature
-        p = np.exp(logits - logits.max(-1, keepdims=True))
-        total += p / p.sum(-1, keepdims=True)
+        total += softmax(logits / temperature)
     return total / len(outputs)
 
 
@@ -316,7 +315,11 @@ def load_model(name_or_path: Any, kind: str) -> model_archive.Model:
     # Milliseconds: a file that was replaced since is another model under the same path.
     if path not in _LOADED or _LOADED[path].digest != model_store.digest(path):
         loaded = model_store.load_named(path)
-        band_networks.check_features(loaded.card, path)
+        if loaded.card["network"]["name"] not in model_check.KINDS:
+            raise InputError(
+                f"{path} holds the network '{loaded.card['network']['name']}', which this version does not know; "
+                "update CryoResDL."
+            )
         _LOADED[path] = loaded
     model = _LOADED[path]
     if model.card["kind"] != kind:

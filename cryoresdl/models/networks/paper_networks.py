@@ -10,7 +10,7 @@ architecture trains on a small machine.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
@@ -250,13 +250,8 @@ def _scaled(number: int, width: float) -> int:
     return max(1, int(round(number * width)))
 
 
-def keras_parameter_count(network: Dict[str, Any]) -> int:
-    """What Keras itself counts for a network, without allocating its variables."""
-    _, keras = import_tensorflow()
-    with keras.StatelessScope(initialize_variables=False):
-        return int(build_paper_network(network).count_params())
-
-
-def layer_table(network: Dict[str, Any]) -> List[Tuple[str, Tuple[int, ...], int]]:
-    """Rows (array, shape, parameters) for cards and documentation."""
-    return [(name, shape, int(np.prod(shape))) for name, shape in weight_shapes(network).items()]
+def low_frequencies(count: int) -> np.ndarray:
+    """Indices into ``count``^3 cosine coefficients that lie within the sphere of radius ``count``."""
+    squares = np.arange(count) ** 2
+    radius = squares[:, None, None] + squares[None, :, None] + squares[None, None, :]
+    return np.flatnonzero(radius.ravel() < count**2)

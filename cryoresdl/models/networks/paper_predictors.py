@@ -8,7 +8,16 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.resolution_terms import GLOBAL_CLASSES
-from .paper_networks import CNN, DNN, DNN_LOW_RANK, MAP_SIDE, build_paper_network, from_weights
+from .paper_networks import (
+    CNN,
+    DNN,
+    DNN_LOW_RANK,
+    MAP_SIDE,
+    build_paper_network,
+    from_weights,
+    low_frequencies,
+)
+from .resolution_bins import softmax
 
 if TYPE_CHECKING:
     from .model_archive import Model
@@ -96,12 +105,6 @@ def _classifier(model: Model) -> Any:
     return lambda maps: np.asarray(keras_model(maps, training=False))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits along the last axis."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
-
-
 class _Dense:
     """The full DNN in numpy: three matrix products need no framework."""
 
@@ -141,25 +144,9 @@ def cosine_coefficients(maps: np.ndarray, count: int) -> np.ndarray:
     Returns:
         (n, count^3) float32.
     """
-    basis = cosine_basis(maps.shape[-1], count)
+    from scipy import fft
+
     x = np.asarray(maps, np.float32)
-    for _ in range(3):
-        # Contract the last axis and bring the result to the front of the three: after three rounds the
-        # axes are in order again.
-        x = np.moveaxis(x @ basis.T, -1, 1)
+    for axis in (1, 2, 3):
+        x = np.take(fft.dct(x, axis=axis, norm="ortho"), range(count), axis)
     return np.ascontiguousarray(x).reshape(len(x), -1)
-
-
-def cosine_basis(side: int, count: int) -> np.ndarray:
-    """Orthonormal DCT-II vectors, (count, side) float32."""
-    k, n = np.arange(count)[:, None], np.arange(side)[None, :]
-    basis = np.cos(np.pi * k * (2 * n + 1) / (2 * side)) * np.sqrt(2.0 / side)
-    basis[0] /= np.sqrt(2.0)
-    return basis.astype(np.float32)
-
-
-def low_frequencies(count: int) -> np.ndarray:
-    """Indices into ``count``^3 coefficients that lie within the sphere of radius ``count``."""
-    squares = np.arange(count) ** 2
-    radius = squares[:, None, None] + squares[None, :, None] + squares[None, None, :]
-    return np.flatnonzero(radius.ravel() < count**2)

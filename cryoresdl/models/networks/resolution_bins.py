@@ -7,6 +7,12 @@ from typing import Sequence
 import numpy as np
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits along the last axis, in their own precision."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
 def quantile(probabilities: np.ndarray, q: float) -> np.ndarray:
     """Quantile of each distribution, linear inside its bin.
 

@@ -31,7 +31,7 @@ def compress_dnn(
     """
     kernel = weights["dense1/kernel"]
     cosines = min(cosines, side)
-    index = paper_predictors.low_frequencies(cosines)
+    index = paper_networks.low_frequencies(cosines)
     answers = np.concatenate([x @ kernel for _, x in blocks(train)])
     # The mean answer is kept exactly, by a bias, so that the rank is spent on what tells maps apart.
     mean = answers.mean(0)

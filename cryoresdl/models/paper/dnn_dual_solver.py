@@ -23,7 +23,7 @@ import numpy as np
 from ..base import progress
 from ..base.atomic_files import atomic_path
 from ..base.errors import InputError
-from ..networks import paper_networks, paper_predictors
+from ..networks import paper_networks, resolution_bins
 from .epoch_loop import EpochRecipe
 from .examples import ExampleSource, blocks, epoch_order, example_batches, example_labels
 
@@ -167,7 +167,7 @@ class GramStepper:
         for batch in example_batches(order, self.recipe.batch):
             logits, cache = self._forward(self._rows(batch), self.products["offset"][batch])
             labels = self.labels[batch]
-            probabilities = paper_predictors.softmax(logits)
+            probabilities = resolution_bins.softmax(logits)
             loss += _cross_entropy(probabilities, labels) * len(batch)
             correct += float((logits.argmax(1) == labels).sum())
             probabilities[np.arange(len(batch)), labels] -= 1
@@ -187,7 +187,7 @@ class GramStepper:
         """Mean loss and accuracy on the validation examples."""
         logits = self._forward(self.products["validation"], self.products["validation_offset"])[0]
         labels = self.validation_labels
-        return _cross_entropy(paper_predictors.softmax(logits), labels), float(
+        return _cross_entropy(resolution_bins.softmax(logits), labels), float(
             (logits.argmax(1) == labels).mean()
         )
 

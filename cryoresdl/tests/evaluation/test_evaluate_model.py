@@ -8,7 +8,9 @@ import pytest
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.evaluation import map_set_measures
 from cryoresdl.models.networks import model_archive, model_store, paper_networks
+from cryoresdl.models.results.figures import drawing
 from cryoresdl.tests.helpers.map_sets import global_set
+from cryoresdl.tests.helpers.small_maps import make_item, save_local_model, write_items
 
 
 def constant_dnn(path, favourite):
@@ -172,3 +174,26 @@ def test_shipped_paper_dnn_names_the_full_network():
             assert card["compressed_from"]["name"] == paper_networks.DNN
             assert paper_networks.parameter_count(card["compressed_from"]) == 262_245_403
             assert {"accuracy", "accuracy_n"} <= set(card["metrics"]["full_network"])
+
+
+@pytest.mark.parametrize("labels, said", [("monores", "class by MonoRes"), ("truth", "true class")])
+def test_labels_of_a_program_are_not_called_true(labels, said, tmp_path, monkeypatch):
+    """A confusion matrix against MonoRes' answers says so."""
+    data = write_items(tmp_path / "f.h5", {"test": [make_item(0, split="test", labels=labels)]})
+    model = save_local_model(tmp_path / "m.cryoresdl")
+    drawn = []
+    monkeypatch.setattr(drawing, "save_figure", lambda figure, path, **_: drawn.append(figure) or path)
+    words = [
+        "evaluate",
+        "--data",
+        str(data),
+        "--model",
+        str(model),
+        "--out",
+        str(tmp_path / "out"),
+        "--quiet",
+    ]
+    assert command_line.main(words) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["labels"] == labels and metrics["confusion"]["classes"][0] == "0-2"
+    assert drawn[0].axes[0].get_ylabel() == said + " (Å)"

@@ -3,8 +3,8 @@
     python -m cryoresdl.tests.fuzz map --runs 100000
 
 Targets: ``map``, ``mask``, ``resolution``, ``list``, ``ledger``, ``model``, ``structure``, ``results``. With atheris
-installed (``pip install atheris``) the mutations follow the coverage; without it they are random. Text and JSON are also mutated
-as what they are: numbers become extreme ones, lines and branches move, vanish or double. A run is clean when every
+installed (``pip install atheris``) the mutations follow the coverage; without it they are random. Text and JSON are also
+mutated as what they are: numbers become extreme ones, lines and branches move, vanish or double. A run is clean when every
 input is either accepted or refused with an `InputError`; anything else ends the run and keeps the input. The suite runs
 a few hundred of every target (``test_fuzz.py``).
 """

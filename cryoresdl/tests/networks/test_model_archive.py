@@ -14,7 +14,7 @@ from cryoresdl.models.networks import model_archive, model_store
 CARD = {
     "name": "tiny",
     "kind": "global",
-    "network": {"name": "paper-dnn", "config": {"side": 8}},
+    "network": {"name": "a-later-network", "config": {"side": 8}},
     "created": "x",
 }
 

@@ -134,8 +134,20 @@ def _what_is_measured(name: str) -> Tuple[str, str]:
     return base, "validation"
 
 
-def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], title: str = "") -> Figure:
-    """Counts of true (rows) against predicted (columns) classes, shaded by the share of each row."""
+TRUE_CLASS = "true class"
+
+
+def confusion_matrix(
+    matrix: Sequence[Sequence[float]], names: Sequence[str], title: str = "", *, reference: str = TRUE_CLASS
+) -> Figure:
+    """Counts of reference (rows) against predicted (columns) classes, shaded by the share of each row.
+
+    Args:
+        matrix: the counts.
+        names: of the classes.
+        title: of the figure.
+        reference: what the rows are called.
+    """
     table = np.asarray(matrix, float)
     share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
     side = max(4.2, 0.62 * len(names) + 1.8)
@@ -155,8 +167,8 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], names: Sequence[str], ti
         )
     _name_axes(ax, names)
     ax.set_xlabel("predicted class" + (" (Å)" if len(names) == 10 else ""), fontsize=9)
-    ax.set_ylabel("true class" + (" (Å)" if len(names) == 10 else ""), fontsize=9)
-    figure.colorbar(image, ax=ax, shrink=0.8).set_label("share of the true class (%)", fontsize=9)
+    ax.set_ylabel(reference + (" (Å)" if len(names) == 10 else ""), fontsize=9)
+    figure.colorbar(image, ax=ax, shrink=0.8).set_label(f"share of the {reference} (%)", fontsize=9)
     total = float(table.sum())
     right = f", accuracy {100 * np.trace(table) / total:.1f} % of {_short(total)}" if total else ""
     return _finish(figure, (ax,), (title or "Confusion matrix") + right)

@@ -15,8 +15,6 @@ RESOLUTION_RANGE_A = (1.5, 12.0)
 RESOLUTION_TICKS_A = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
 INTERVAL_RANGE_A = (0.0, 2.0)
 
-_CLASS_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 12.0)
-_GLOBAL_CENTRES_A = (2.5, 6.5, 12.0)
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe and Ito's colour-blind-safe set, for lines and bars of several sources."""
 CURVE_COLORS = {
@@ -50,12 +48,14 @@ def resolution_color(value_A: float) -> str:
 
 def class_colors() -> List[str]:
     """The colours of the ten local classes, those of the resolutions at their centres."""
-    return [resolution_color(value) for value in _CLASS_CENTRES_A]
+    return [resolution_color(value) for value in resolution_terms.LOCAL_CENTRES_A]
 
 
 def global_colors() -> Dict[str, str]:
     """The colours of ``high``, ``medium`` and ``low``."""
-    return dict(zip(resolution_terms.GLOBAL_CLASSES, (resolution_color(v) for v in _GLOBAL_CENTRES_A)))
+    return dict(
+        zip(resolution_terms.GLOBAL_CLASSES, (resolution_color(v) for v in resolution_terms.GLOBAL_CENTRES_A))
+    )
 
 
 def shade(level: float) -> Tuple[str, bool]:
