@@ -266,12 +266,15 @@ def _check_factors(calibration: Mapping[str, Any], path: Any) -> None:
     doubt = calibration.get("doubt", 1.0)
     if not _is_number(doubt) or not 0 <= doubt <= 1:
         raise _damaged(path, f"its calibration has {doubt!r} for 'doubt'")
-    knots, factors = calibration.get("spread_knots"), calibration.get("spread_factors")
+    knots: Any = calibration.get("spread_knots")
+    factors: Any = calibration.get("spread_factors")
     if knots is None and factors is None:
         return
-    lists = isinstance(knots, list) and isinstance(factors, list) and len(knots) == len(factors)
-    if not lists or not all(_is_factor(value) for value in [*knots, *factors]) or sorted(knots) != knots:
-        raise _damaged(path, "its calibration by width is no list of rising widths with a factor each")
+    lists = isinstance(knots, list) and isinstance(factors, list)
+    if not lists or len(knots) != len(factors) or not all(_is_factor(value) for value in [*knots, *factors]):
+        raise _damaged(path, "its calibration by width is no list of widths with a factor each")
+    if sorted(knots) != knots:
+        raise _damaged(path, "the widths of its calibration do not rise")
 
 
 def _damaged(path: Any, what: str) -> InputError:
