@@ -32,7 +32,7 @@ TIGHT_RIM = 0.1
 """... and so it is when the density at its rim reaches this part of the peak: it cut the molecule."""
 ROUND_PART = 0.75
 """A region that fills this part of the ellipsoid in its bounding box is a particle-diameter mask, not a molecule's."""
-_WORK_BOX = 160
+_WORK_BOX, _SMALLEST_BOX = 160, 16
 _INVERTED = 1.5
 
 
@@ -46,6 +46,7 @@ class LowPassedMap:
         voxel_size: of the binned grid, in A.
         cutoff_A: where the low-pass halves the amplitude.
         shape: of the map itself (z, y, x).
+        start: where the first whole binned voxel begins (z, y, x), in voxels of the map.
     """
 
     values: np.ndarray
@@ -53,15 +54,16 @@ class LowPassedMap:
     voxel_size: float
     cutoff_A: float
     shape: tuple[int, ...]
+    start: tuple[int, ...] = (0, 0, 0)
 
     def whole(self) -> np.ndarray:
         """The low-passed map on the map's own grid, float32 (z, y, x)."""
-        return _interpolated(self.values, self.factor, self.shape)
+        return _interpolated(self.values, self.factor, self.shape, self.start)
 
     def above(self, threshold: float) -> np.ndarray:
         """The mask of a threshold: specks dropped, gaps and holes closed, grown; bool on the map's own grid."""
         found = _grown(_large_blobs(self.values > threshold), self.voxel_size)
-        return _unbinned(found, self.factor, self.shape)
+        return _unbinned(found, self)
 
 
 def low_passed(density: DensityMap) -> LowPassedMap:
@@ -73,9 +75,32 @@ def low_passed(density: DensityMap) -> LowPassedMap:
     cutoff = max(MASK_LOWPASS_A, 4 * density.voxel_size)
     # A Gaussian whose Fourier transform is 1/2 at the cut-off.
     sigma = cutoff / (2 * math.pi) * math.sqrt(2 * math.log(2)) / voxel
-    binned = _unsharpened(_binned(density.data, factor))
+    start = _anchor(density.data, factor)
+    binned = _unsharpened(_binned(density.data, factor, start))
     smooth = ndimage.gaussian_filter(binned, sigma, mode="nearest", truncate=3.0)
-    return LowPassedMap(smooth, factor, voxel, cutoff, tuple(density.data.shape))
+    return LowPassedMap(smooth, factor, voxel, cutoff, tuple(density.data.shape), start)
+
+
+def _anchor(data: np.ndarray, factor: int) -> tuple[int, ...]:
+    """Where binning begins along each axis: told by the voxel farthest from the mean, so that it moves with the map."""
+    if factor == 1:
+        return (0, 0, 0)
+    level = np.float32(data.mean(dtype=np.float64))
+    peak = np.unravel_index(
+        int(max(data.argmax(), data.argmin(), key=lambda p: abs(data.flat[p] - level))), data.shape
+    )
+    starts = []
+    for axis, place in enumerate(int(p) for p in peak):
+        line = data[tuple(slice(None) if a == axis else int(p) for a, p in enumerate(peak))]
+        if factor % 2:
+            begin = place - factor // 2
+        else:
+            below, above = (
+                abs(float(line[p] - level)) if 0 <= p < line.size else -1.0 for p in (place - 1, place + 1)
+            )
+            begin = place + 1 if above >= below else place
+        starts.append(begin % factor)
+    return tuple(starts)
 
 
 def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
@@ -97,9 +122,37 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
         ``threshold`` (density of the low-passed map), ``lowpass_A``, ``background``, ``noise``, ``contrast`` (the
         peak above the background over the noise), ``inverted`` and ``warnings``.
     """
-    low_pass = low_passed(density)
+    window = _without_border(density.data)
+    part = density
+    if any(edge.stop - edge.start < size for edge, size in zip(window, density.data.shape)):
+        part = DensityMap(np.ascontiguousarray(density.data[window]), density.voxel_size)
+    low_pass = low_passed(part)
+    support = _earlier_mask(part.data, low_pass)
+    found, info = _found(low_pass, support)
+    mask = np.zeros(density.data.shape, bool)
+    mask[window] = _unbinned(found, low_pass)
+    if not mask.any():
+        mask[:] = True
+    return mask, {"source": "auto", "voxels": int(mask.sum()), "lowpass_A": low_pass.cutoff_A, **info}
+
+
+def _without_border(data: np.ndarray) -> tuple[slice, ...]:
+    """The box without faces that hold nothing but one and the same value: padding carries no information."""
+    value = data[0, 0, 0]
+    window = []
+    for axis in range(3):
+        low, high = 0, data.shape[axis]
+        while high - low > _SMALLEST_BOX and (np.take(data, low, axis) == value).all():
+            low += 1
+        while high - low > _SMALLEST_BOX and (np.take(data, high - 1, axis) == value).all():
+            high -= 1
+        window.append(slice(low, high))
+    return tuple(window)
+
+
+def _found(low_pass: LowPassedMap, support: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    """The molecule on the binned grid, inside what an earlier mask left, and how it was found."""
     smooth = low_pass.values
-    support = _earlier_mask(density.data, low_pass.factor)
     warnings: list[str] = []
     values = smooth[support]
     low, middle, high = (float(q) for q in np.percentile(values, (0.1, 50.0, 99.9)))
@@ -119,15 +172,9 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     if not found.any():
         found, method = support, "nonzero"
         warnings.append("No molecule stands out from the noise: the whole box is taken; give a mask.")
-    mask = _unbinned(found, low_pass.factor, low_pass.shape)
-    if not mask.any():
-        mask = np.ones(density.data.shape, bool)
-    return mask, {
-        "source": "auto",
+    return found, {
         "method": method,
-        "voxels": int(mask.sum()),
         "threshold": -threshold if inverted else threshold,
-        "lowpass_A": low_pass.cutoff_A,
         "background": -background if inverted else background,
         "noise": noise,
         "contrast": round((high - background) / noise, 2) if method == "threshold" and noise > 0 else None,
@@ -174,17 +221,16 @@ def _bin_factor(density: DensityMap) -> int:
     return max(1, lossless, math.ceil(max(density.data.shape) / _WORK_BOX / 1.25))
 
 
-def _binned(data: np.ndarray, factor: int) -> np.ndarray:
-    """Means over cubes of ``factor`` voxels; the last, incomplete ones are padded with the edge."""
+def _binned(data: np.ndarray, factor: int, begin: tuple[int, ...] = (0, 0, 0)) -> np.ndarray:
+    """Means over cubes of ``factor`` voxels, the first whole one from ``begin`` on; those at the faces may be smaller."""
     if factor == 1:
         return data
     for axis in range(3):
         size = data.shape[axis]
-        whole = size // factor * factor
-        starts = np.arange(0, size, factor)
-        counts = np.full(starts.size, factor, np.float32)
-        if whole < size:
-            counts[-1] = size - whole
+        starts = np.arange(begin[axis], size, factor)
+        if begin[axis]:
+            starts = np.concatenate([[0], starts])
+        counts = np.diff(starts, append=size).astype(np.float32)
         shape = [1, 1, 1]
         shape[axis] = -1
         data = np.add.reduceat(data, starts, axis=axis) / counts.reshape(shape)
@@ -233,15 +279,15 @@ def commonest_value(values: np.ndarray) -> tuple[float, float]:
     return float(found[most]), float(counts[most] / counts.sum())
 
 
-def _earlier_mask(data: np.ndarray, factor: int) -> np.ndarray:
+def _earlier_mask(data: np.ndarray, low_pass: LowPassedMap) -> np.ndarray:
     """Where an earlier mask left density, on the binned grid; all True when there was none."""
     from scipy import ndimage
 
     value, _ = commonest_value(data)
     kept = data != np.float32(value)
     if 1 - kept.mean() <= MASKED_PART:
-        return np.ones(tuple(-(-size // factor) for size in data.shape), bool)
-    support = _binned(kept.astype(np.float32), factor) >= 0.5
+        return np.ones(low_pass.values.shape, bool)
+    support = _binned(kept.astype(np.float32), low_pass.factor, low_pass.start) >= 0.5
     solid = ndimage.binary_opening(support, iterations=2)
     # One value strewn all over the box is density that was cut there, not a mask.
     if solid.sum() < MASK_SOLID_PART * support.sum() or not support.any():
@@ -307,18 +353,23 @@ def _grown(mask: np.ndarray, voxel: float) -> np.ndarray:
     return result
 
 
-def _unbinned(mask: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
+def _unbinned(mask: np.ndarray, low_pass: LowPassedMap) -> np.ndarray:
     """The binned mask on the full grid: linear between the centres of the cubes, cut at one half."""
-    return mask if factor == 1 else _interpolated(mask.astype(np.float32), factor, shape) >= 0.5
+    if low_pass.factor == 1:
+        return mask
+    return _interpolated(mask.astype(np.float32), low_pass.factor, low_pass.shape, low_pass.start) >= 0.5
 
 
-def _interpolated(values: np.ndarray, factor: int, shape: tuple[int, ...]) -> np.ndarray:
+def _interpolated(
+    values: np.ndarray, factor: int, shape: tuple[int, ...], begin: tuple[int, ...]
+) -> np.ndarray:
     """Values of the binned grid on the full one, linear between the centres of the cubes."""
     if factor == 1:
         return values
     for axis, size in enumerate(shape):
         last = values.shape[axis] - 1
-        place = np.clip((np.arange(size) - (factor - 1) / 2) / factor, 0, last)
+        first = begin[axis] - factor if begin[axis] else 0
+        place = np.clip((np.arange(size) - first - (factor - 1) / 2) / factor, 0, last)
         below = np.minimum(place.astype(int), max(0, last - 1))
         part = (place - below).astype(np.float32)
         form = [1, 1, 1]

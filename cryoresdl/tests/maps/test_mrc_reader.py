@@ -577,6 +577,24 @@ class TestAutoMask:
         assert info["inverted"] and "inverted" in info["warnings"][0]
         assert dice(mask, automatic_mask.auto_mask(density_map.DensityMap(-data, 1.0))[0]) == 1
 
+    @pytest.mark.parametrize("voxel", [0.8, 1.2, 3.0])
+    @pytest.mark.parametrize(
+        "there, back",
+        [
+            (lambda v: np.rot90(v, 1, (0, 2)), lambda v: np.rot90(v, -1, (0, 2))),
+            (lambda v: np.flip(v, (0, 1)), lambda v: np.flip(v, (0, 1))),
+            (lambda v: v.transpose(2, 0, 1), lambda v: v.transpose(1, 2, 0)),
+            (lambda v: np.pad(v, ((5, 16), (0, 3), (7, 7))), lambda v: v[5:-16, :-3, 7:-7]),
+            (lambda v: np.roll(v, (1, 2, -3), (0, 1, 2)), lambda v: np.roll(v, (-1, -2, 3), (0, 1, 2))),
+        ],
+    )
+    def test_what_carries_no_information_does_not_change_the_mask(self, voxel, there, back):
+        data, _ = blob(noise=0.2)
+        mask = automatic_mask.auto_mask(density_map.DensityMap(data, voxel))[0]
+        moved = np.ascontiguousarray(there(data))
+        again = back(automatic_mask.auto_mask(density_map.DensityMap(moved, voxel))[0])
+        assert (mask & again).sum() >= 0.99 * (mask | again).sum()
+
     def test_a_cut_out_keeps_its_region(self):
         data, inside = blob(noise=0.2)
         mask, info = automatic_mask.auto_mask(
