@@ -54,7 +54,6 @@ class ValidationOptions:
         networks: "both", "global" or "local".
         model_global: name or file of a global model.
         model_local: name or file of a local model.
-        seed: stored with the results.
         report: make figures and a report for every map.
         filtered: also write the map low-passed at its local resolution.
         pdf: also write every report as PDF.
@@ -64,7 +63,6 @@ class ValidationOptions:
     networks: str = "both"
     model_global: str = model_store.DEFAULT_GLOBAL_MODEL
     model_local: str = model_store.DEFAULT_LOCAL_MODEL
-    seed: int = 0
     report: bool = True
     filtered: bool = False
     pdf: bool = False

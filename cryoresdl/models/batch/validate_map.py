@@ -159,7 +159,6 @@ def _answer(job: Job, options: ValidationOptions, inputs: _Inputs) -> tuple[Any,
             inputs.halves[1],
             inputs.mask,
             model=options.model_local,
-            seed=options.seed,
             soft_mask=inputs.soft_mask,
         )
     if options.networks != "local":

@@ -59,6 +59,24 @@ OUT_HELP = {
 }
 """Commands whose ``--out`` is not a required folder; None: the module adds its own, or has none."""
 
+OBEYED = {
+    "validate": ("overwrite", "resume"),
+    "classify": ("overwrite", "resume"),
+    "localres": ("overwrite", "resume"),
+    "compare": ("overwrite", "resume"),
+    "filter": ("overwrite", "resume"),
+    "residues": ("overwrite", "resume"),
+    "report": ("overwrite",),
+    "plot": ("overwrite",),
+    "models": (),
+    "simulate": ("overwrite", "resume", "seed"),
+    "dataset": ("overwrite", "resume", "seed"),
+    "train": ("overwrite", "resume", "seed"),
+    "evaluate": ("overwrite", "resume"),
+    "reproduce": ("overwrite", "seed"),
+}
+"""Which of the options that several commands share a command obeys; it has no others."""
+
 EXAMPLE = "cryoresdl validate map.mrc --claimed 3.2 --out results"
 
 
@@ -120,19 +138,22 @@ def _add_command(commands: Any, name: str, module: ModuleType) -> None:
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)
     common = parser.add_argument_group("common options")
-
-    def add(flag: str, **keywords: Any) -> None:
-        if flag not in parser._option_string_actions:
-            common.add_argument(flag, **keywords)
-
     out = OUT_HELP.get(name, "the folder for the results, made when missing")
     if out:
-        add("--out", required=True, metavar="FILE" if name == "dataset" else "DIR", help=out)
-    add("--overwrite", action="store_true", help="replace results that are already there")
-    add("--resume", action="store_true", help="keep what an earlier run finished and do the rest")
-    add("--seed", type=int, default=0, metavar="N", help="of everything random; stored with the results (0)")
-    add("--quiet", action="store_true", help="no progress on stderr")
-    add("--version", action="version", version=f"cryoresdl {_version()}")
+        metavar = "FILE" if name == "dataset" else "DIR"
+        common.add_argument("--out", required=True, metavar=metavar, help=out)
+    if OBEYED[name]:
+        existing = common.add_mutually_exclusive_group()
+        existing.add_argument("--overwrite", action="store_true", help="replace results that are there")
+        if "resume" in OBEYED[name]:
+            existing.add_argument(
+                "--resume", action="store_true", help="keep what an earlier run finished and do the rest"
+            )
+    if "seed" in OBEYED[name]:
+        text = "of everything random; stored with the results (0)"
+        common.add_argument("--seed", type=int, default=0, metavar="N", help=text)
+    common.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    common.add_argument("--version", action="version", version=f"cryoresdl {_version()}")
 
 
 def _guarded(words: list[str]) -> int:

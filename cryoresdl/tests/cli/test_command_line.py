@@ -79,8 +79,17 @@ class TestWords:
         assert command_line.main([name, "--help"]) == 0
         said = capsys.readouterr().out
         assert "example: cryoresdl" in said
-        for option in ("--overwrite", "--resume", "--seed", "--quiet", "--version"):
-            assert option in said
+        for option in ("overwrite", "resume", "seed"):
+            assert (f"--{option} " in said) == (
+                option in command_line.OBEYED[name] or (name, option) == ("models", "overwrite")
+            )
+        assert "--quiet" in said and "--version" in said
+
+    def test_replacing_and_going_on_exclude_each_other(self, tmp_path, capsys):
+        for name, options in command_line.OBEYED.items():
+            if {"overwrite", "resume"} <= set(options):
+                assert command_line.main([name, "--overwrite", "--resume"]) == 2
+                assert "not allowed with argument" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         "words",
@@ -166,12 +175,13 @@ class TestEndings:
         assert command_line.main([command(run)]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 
-    def test_common_options_reach_the_command_unless_it_has_its_own(self, command):
+    def test_a_command_gets_the_common_options_that_it_obeys_and_no_others(self, command):
         seen = []
-        name = command(seen.append, lambda parser: parser.add_argument("--seed", default="own"))
-        assert command_line.main([name, "--quiet", "--overwrite"]) == 0
-        assert (seen[0].seed, seen[0].quiet, seen[0].overwrite, seen[0].resume) == ("own", True, True, False)
-        assert not hasattr(seen[0], "out")
+        assert command_line.main([command(seen.append), "--quiet"]) == 0
+        assert seen[0].quiet and not {"overwrite", "resume", "seed", "out"} & set(vars(seen[0]))
+        assert command_line.main([command(seen.append, name="report"), "--overwrite"]) == 0
+        assert seen[1].overwrite and not hasattr(seen[1], "resume")
+        assert command_line.main([command(seen.append, name="report"), "--seed", "1"]) == 2
         assert command_line.main([command(seen.append, name="compare")]) == 2  # --out is required
         from cryoresdl.models.base import progress
 

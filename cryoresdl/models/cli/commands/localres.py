@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     given = {name: getattr(args, name) for name in ("map", "mask", "half1", "half2")}
     inputs = {name: density_map.plain_path(path) for name, path in given.items() if path}
     inputs["model"] = str(model_store.resolve(args.model))
-    request = {"command": "localres", "voxel_size": args.voxel_size, "seed": args.seed}
+    request = {"command": "localres", "voxel_size": args.voxel_size}
     made = run_record.Run(out, request, inputs)
     if args.resume and made.complete():
         print(f"{atomic_files.shown(out)} is already complete.")
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     output_folder.prepare_out(out, result_files.LOCAL_FILES, args.overwrite, args.resume, command="localres")
     soft = half_map_fsc.read_soft_mask(args.mask) if args.mask and args.half1 else None
     result = local_resolution.localres(
-        density, halves[0], halves[1], mask, args.model, args.seed, watched=True, soft_mask=soft
+        density, halves[0], halves[1], mask, args.model, watched=True, soft_mask=soft
     )
     made.stamps()  # refuses a map that has changed meanwhile, before anything is written
     with made.writing():

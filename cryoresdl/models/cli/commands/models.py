@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import Any, Dict, List
 
+from ...base.errors import InputError
+
 HELP = "list the shipped and installed models with their cards"
 EXAMPLE = "cryoresdl models truth"
 
@@ -19,12 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--install", metavar="FILE", help="check a model file and keep it under its name, or NAME"
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="with --install: replace a model of that name"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the list, or a card."""
     from ...networks import model_store
 
+    if args.overwrite and not args.install:
+        raise InputError("--overwrite belongs to --install; leave it out.")
     if args.install:
         path = model_store.install(args.install, args.name, args.overwrite)
         print(f"installed {path}")

@@ -74,7 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="unet without --paper: keep the network of --start (truth); calibrate its intervals on the validation maps "
         "of --data, with 300 new training maps also learn how to correct its answers, and measure it on the test maps",
     )
-    paper = parser.add_argument_group("with --paper")
+    _add_paper(parser.add_argument_group("with --paper"))
+
+
+def _add_paper(paper: Any) -> None:
     paper.add_argument(
         "--width", type=positive, metavar="F", help="factor on all filters and neurons, up to 1 (1)"
     )

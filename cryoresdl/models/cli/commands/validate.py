@@ -3,7 +3,8 @@
 One map: everything goes into --out. Several maps, or a CSV list with the columns
 map,mask,voxel_size,claimed,half1,half2,monores,resmap (only map is needed, further ones are kept): one
 sub-folder per map, results.csv and results.jsonl, which grow as maps are finished, and one report of all.
-A map that fails is a row with its error; after any end, --resume does the rest. The tasks of a job array each
+A map that fails is a row with its error; the exit code is 0 as long as one map could be validated, or with
+--strict only when all could. After any end, --resume does the rest. The tasks of a job array each
 do one --piece; the same line without --piece and with --resume then gathers them, and does what they did not.
 """
 
@@ -55,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pdf", action="store_true", help="the report as PDF, too")
     parser.add_argument("--map-reports", action="store_true", help="of a list: a report for every map, too")
+    parser.add_argument(
+        "--strict", action="store_true", help="of a list: end with exit code 2 when any map failed"
+    )
     parser.add_argument("--workers", type=count, default=1, metavar="N", help="of a list: processes (1)")
     parser.add_argument(
         "--dask",
@@ -91,7 +95,6 @@ def run(args: argparse.Namespace) -> None:
         networks=args.networks,
         model_global=args.model_global,
         model_local=args.model_local,
-        seed=args.seed,
         report=not args.no_report and (not several or args.map_reports),
         filtered=args.filtered,
         pdf=args.pdf,
@@ -184,8 +187,10 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     said = f", {len(failed)} failed" if failed else ""
     table = atomic_files.shown(out / result_files.RESULTS_CSV)
     print(f"{len(rows) - len(failed)} of {len(rows)} maps validated{said}: {table}")
-    if rows and len(failed) == len(rows):
-        raise InputError(f"No map of the list could be validated; the column error of {table} says why.")
+    if failed and (args.strict or len(failed) == len(rows)):
+        number = "No map" if len(failed) == len(rows) else f"{len(failed)} of {len(rows)} maps"
+        could = "could be validated" if len(failed) == len(rows) else "could not be validated"
+        raise InputError(f"{number} of the list {could}; the column error of {table} says why.")
 
 
 def validation_lines(row: dict[str, Any]) -> list[str]:
