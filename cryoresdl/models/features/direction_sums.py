@@ -15,14 +15,14 @@ from scipy import ndimage
 
 from ..base.resolution_terms import FSC_THRESHOLD
 from ..maps import directional_fsc
-from ..maps.fourier_shells import soft_edge
-from .band_energies import _FFT_WORKERS
+from .band_energies import _FFT_WORKERS, cells_of_mask
 from .map_features import constant_background
 
 EDGE = 3.0
 """Width of the mask's soft edge in voxels, or in angstroms where that is more voxels; the simulator's own."""
-CLEAR_OF_MASK = 2
+CLEAR_OF_MASK = 4.0
 """Voxels between the soft edge and the background."""
+_COARSE = 4
 LEAST_BACKGROUND = 0.05
 """Share of the box that the background needs."""
 MOST_CONSTANT = 0.5
@@ -65,8 +65,20 @@ def region_around(mask: np.ndarray, margin: int) -> Tuple[slice, ...]:
 
 
 def _independent(weight: np.ndarray) -> float:
-    squares = np.square(weight, dtype=np.float64)
-    return float(squares.sum() ** 2 / np.square(squares).sum() / weight.size / 2)
+    squares = np.square(weight)
+    return float(squares.sum(dtype=np.float64) ** 2 / np.vdot(squares, squares) / weight.size / 2)
+
+
+def _soft(mask: np.ndarray, width: float) -> np.ndarray:
+    """The mask with an edge that falls to 0 over ``width`` voxels outside; a box filter, many times quicker than distances.
+
+    Beside a flat border the filter is 1/2 on the border and falls evenly to 0 outside: twice that, and 1 inside.
+    """
+    near = ndimage.uniform_filter(mask.astype(np.float32), 2 * int(round(width)) + 1, mode="nearest")
+    np.clip(2 * near, 0.0, 1.0, out=near)
+    near = 0.5 - 0.5 * np.cos(np.float32(np.pi) * near)
+    near[mask] = 1.0
+    return near
 
 
 def _edge(voxel_size: float) -> float:
@@ -94,7 +106,7 @@ def sums_of_halves(
     """
     width = _edge(voxel_size)
     region = region_around(mask, int(np.ceil(width)) + 1)
-    soft = soft_edge(mask[region], width)
+    soft = _soft(mask[region], width)
     first, second = (
         _transform(half[region] - np.float32(half.mean(dtype=np.float64)), soft) for half in (half1, half2)
     )
@@ -125,20 +137,20 @@ def sums_of_map(
     Returns:
         None where there is no noise to measure by: an emptied background, or next to none.
     """
-    if constant_background(data, mask)[0] > MOST_CONSTANT:
+    sampled = (slice(None, None, 2),) * 3
+    if constant_background(data[sampled], mask[sampled])[0] > MOST_CONSTANT:
         return None
     width = _edge(voxel_size)
-    grow = int(np.ceil(width)) + CLEAR_OF_MASK
-    outside = 1.0 - soft_edge(_grown(mask, grow), width)
+    outside = _background_weight(mask, width + CLEAR_OF_MASK, 2 * _COARSE)
     if float(outside.mean()) < LEAST_BACKGROUND:
         return None
     region = region_around(mask, int(np.ceil(width)) + 1)
-    soft = soft_edge(mask[region], width)
-    level = np.float32(np.average(data, weights=outside))
+    soft = _soft(mask[region], width)
+    level = np.float32(np.vdot(data, outside) / outside.sum(dtype=np.float64))
     inner, outer = _transform(data[region] - level, soft), _transform(data - level, outside)
     counts, total = directional_fsc.direction_sums(lambda z: (_power(inner[z]),), soft.shape)
     outer_counts, noise = directional_fsc.direction_sums(lambda z: (_power(outer[z]),), data.shape)
-    squares = [float(np.square(weight, dtype=np.float64).sum()) for weight in (soft, outside)]
+    squares = [float(np.vdot(weight, weight)) for weight in (soft, outside)]
     density = _on_shells(outer_counts, noise, len(counts)) * (squares[0] / squares[1])
     if not density.any():
         return None
@@ -151,9 +163,18 @@ def sums_of_map(
     return DirectionSums(counts, total - noise, total + noise, share, min(soft.shape))
 
 
-def _grown(mask: np.ndarray, voxels: int) -> np.ndarray:
-    """The mask and all within a cube of ``voxels`` about it: quick, and exact enough for a background."""
-    return ndimage.maximum_filter(mask.astype(np.uint8), 2 * voxels + 1) > 0
+def _background_weight(mask: np.ndarray, clear: float, width: float) -> np.ndarray:
+    """1 from ``clear + width`` voxels off the mask on, falling to 0 towards it: float32 (z, y, x).
+
+    Distances are taken on a grid of every fourth voxel, which is near enough for a background and a hundred times quicker.
+    """
+    cells = cells_of_mask(mask, _COARSE)
+    distance = ndimage.distance_transform_edt(~cells).astype(np.float32) * _COARSE
+    weight = np.clip((distance - np.float32(clear)) / np.float32(width), 0.0, 1.0)
+    for axis in range(3):
+        weight = np.repeat(weight, _COARSE, axis=axis)
+    weight = weight[tuple(slice(0, n) for n in mask.shape)]
+    return ndimage.uniform_filter(weight, _COARSE + 1, mode="nearest")
 
 
 def _on_shells(counts: np.ndarray, sums: np.ndarray, shells: int) -> np.ndarray:
