@@ -70,6 +70,11 @@ class CryoResValidateViewer(CryoResViewer):
                     "Classes",
                     "Share of the voxels in the ten and the three classes, and cumulated; of every method.",
                 ),
+                (
+                    "direction",
+                    "Directions",
+                    "Resolution along every direction on a globe, and the share of the directions that reach one.",
+                ),
             ),
         ),
         (

@@ -24,6 +24,7 @@ from ..base.errors import (
 from ..base.made_files import guarding
 from ..base.run_record import Run
 from ..results import fsc_files, result_files
+from .directions import direction_columns, judged_directions
 from .jobs import (
     COMPARED,
     CRASHED,
@@ -45,6 +46,8 @@ _ANSWERS = (
     result_files.VALIDATION_JSON,
     result_files.CLASSIFICATION_JSON,
     *result_files.LOCAL_FILES,
+    result_files.DIRECTIONAL_JSON,
+    result_files.DIRECTIONAL_CSV,
     result_files.COMPARISON_JSON,
     result_files.DISAGREEMENT,
     *fsc_files.FSC_FILES,
@@ -84,6 +87,7 @@ def validate_map(
         inputs = _read(job)
         ready = time.perf_counter()
         local, entry = _answer(job, options, inputs)
+        directions = judged_directions(inputs.density, inputs.halves, inputs.mask, local, entry, job.claimed)
         inference = time.perf_counter() - ready
         after = made.stamps()
         with made.writing():
@@ -92,6 +96,7 @@ def validate_map(
                 result_files.write_local(local, inputs.density, folder)
             if entry is not None:
                 result_files.write_classification([entry], folder)
+            result_files.write_directional(directions, folder)
             if local is not None and local.fsc is not None:
                 _write_fsc(local.fsc, inputs.halves, folder)
             if options.filtered and local is not None:
@@ -100,6 +105,7 @@ def validate_map(
             if options.report:
                 _report(folder, options.pdf)
             row = _row(job, options, inputs.density, entry, local)
+            row.update(direction_columns(directions.summary))
             row["inference_seconds"] = round(inference, 4)
             row["seconds"] = round(time.perf_counter() - start, 4)
             summary = {"key": job.key, "inputs": after, "files": dict(input_files(job)), "row": row}

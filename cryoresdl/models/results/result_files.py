@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
-from typing import Any, Dict, List, Protocol
+from typing import Any, Dict, List, Mapping, Protocol
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, write_json
+from ..base.atomic_files import PathLike, atomic_path, write_json
 from ..maps import mrc_writer
 from ..maps.density_map import DensityMap
 from ..maps.local_filter import LocallyFiltered
@@ -18,6 +19,8 @@ LOCAL_CLASS = "local_resolution_class.mrc"
 LOCAL_INTERVAL = "local_resolution_interval.mrc"
 MASK_USED = "mask_used.mrc"
 LOCAL_JSON = "local_resolution.json"
+DIRECTIONAL_JSON = "directional.json"
+DIRECTIONAL_CSV = "directional.csv"
 COMPARISON_JSON = "comparison.json"
 DISAGREEMENT = "disagreement.mrc"
 RESULTS_CSV = "results.csv"
@@ -45,6 +48,33 @@ class LocalVolumes(Protocol):
     halfwidth: np.ndarray
     mask: np.ndarray
     info: Dict[str, Any]
+
+
+class DirectionTable(Protocol):
+    """What is written of a resolution by direction: axes (n, 3) z, y, x, angstroms along each, and the JSON's content."""
+
+    @property
+    def axes(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def resolution(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def low(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def high(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def summary(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+def write_directional(result: DirectionTable, folder: PathLike) -> None:
+    """Write ``directional.csv``, a row per axis, and then ``directional.json``; only the latter where it cannot be told."""
+    folder = Path(folder)
+    if len(result.axes):
+        with atomic_path(folder / DIRECTIONAL_CSV) as temporary, open(temporary, "w", newline="") as stream:
+            table = csv.writer(stream)
+            table.writerow(("z", "y", "x", "resolution_A", "low_A", "high_A"))
+            for axis, *values in zip(result.axes, result.resolution, result.low, result.high):
+                table.writerow([*(f"{v:.5f}" for v in axis), *(f"{v:.4f}" for v in values)])
+    write_json(folder / DIRECTIONAL_JSON, dict(result.summary))
 
 
 def write_local(result: LocalVolumes, density: DensityMap, folder: PathLike) -> None:

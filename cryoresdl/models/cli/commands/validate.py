@@ -211,4 +211,9 @@ def validation_lines(row: dict[str, Any]) -> list[str]:
             f"local resolution: median {row['local_median_A']:.2f} A, "
             f"half of it between {row['local_q1_A']:.2f} and {row['local_q3_A']:.2f} A"
         )
+    if row["direction_worst_A"] is not None:
+        text.append(
+            f"by direction: {row['direction_best_A']:.2f} to {row['direction_worst_A']:.2f} A, "
+            f"median {row['direction_median_A']:.2f} A"
+        )
     return text + ([f"warnings: {row['warnings']}"] if row["warnings"] else [])

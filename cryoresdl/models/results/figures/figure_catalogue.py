@@ -32,6 +32,7 @@ from .folder_figures import (
     _draw_axes,
     _draw_confusion,
     _draw_curves,
+    _draw_directions,
     _draw_fsc,
     _draw_histogram,
     _draw_probabilities,
@@ -157,4 +158,9 @@ FIGURE_KINDS: Dict[str, Kind] = {
         "simulated map and its true local resolution", _draw_slices("truth"), (SIMULATED_MAP, TRUTH_VOLUME)
     ),
     "fsc": Kind("Fourier shell correlation of half maps", _draw_fsc, (SIMULATION_JSON,), (FSC_JSON,)),
+    "direction": Kind(
+        "resolution by direction on a globe",
+        _draw_directions,
+        (result_files.DIRECTIONAL_CSV, result_files.DIRECTIONAL_JSON),
+    ),
 }

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...base import resolution_terms
+from .. import result_files
 from ..compared_results import (
     AGREEMENT,
     MOST_COMPARED,
@@ -25,6 +26,7 @@ from ..verdict_words import verdict_title
 from .accuracy_figures import confusion_matrix, reliability, training_curves
 from .class_histogram import class_histogram
 from .comparison_figures import agreement_matrices, scatter_grid
+from .direction_figures import direction_globe
 from .drawing import _plain, missing
 from .fsc_figure import fsc_curve, half_map_figure
 from .slices.folder_slices import _like
@@ -69,6 +71,14 @@ def _draw_histogram(results: ResultsFolder, **_: Any) -> Figure | None:
     if not sources:
         return None
     return class_histogram(sources, voxels, curves=cumulative_curves(results))
+
+
+def _draw_directions(results: ResultsFolder, **_: Any) -> Figure | None:
+    table, summary = results.table(result_files.DIRECTIONAL_CSV), results.json(result_files.DIRECTIONAL_JSON)
+    if table is None or not isinstance(summary, dict):
+        return None
+    claim = (results.classification or {}).get("claim") or {}
+    return direction_globe(table, summary, claim.get("claimed_A"))
 
 
 def _draw_curves(results: ResultsFolder, **_: Any) -> Figure | None:

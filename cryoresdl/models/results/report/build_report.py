@@ -20,7 +20,15 @@ from .html_page import render
 from .methods_text import methods
 from .mixed_results import _expected_problems, _mixed
 from .report_page import MethodsText, ReportPage, ReportTable
-from .report_tables import _batch_table, _cards, _class_table, _comparison_table, _run_table, _verdict_table
+from .report_tables import (
+    _batch_table,
+    _cards,
+    _class_table,
+    _comparison_table,
+    _direction_table,
+    _run_table,
+    _verdict_table,
+)
 from .slice_browser import browser
 
 MIXED = "These results are not of one map or run"
@@ -96,6 +104,7 @@ def _page_of(
         made = (
             ("the table of classes", lambda: _class_table(results)),
             ("the table of the verdict", lambda: _verdict_table(entry)),
+            ("the directions", lambda: _direction_table(results.json(result_files.DIRECTIONAL_JSON) or {})),
             ("the comparison", lambda: _comparison_table(results.comparison or {})),
             ("the facts of the run", lambda: _run_table(entry, summary)),
         )

@@ -38,6 +38,40 @@ def _verdict_table(entry: Mapping[str, Any]) -> ReportTable:
     )
 
 
+def _direction_table(summary: Mapping[str, Any]) -> ReportTable:
+    rows = [
+        ("measured from", summary.get("source")),
+        ("not told", summary.get("cannot_tell")),
+        ("half-angle of the cones (degrees)", _number(summary.get("half_angle_degrees"), "{:g}")),
+        ("best, median, worst (Å)", _three(summary)),
+        ("worst over best", _number(summary.get("anisotropy"), "{:.2f}")),
+        ("differs by more than chance", _yes_no(summary.get("anisotropic"))),
+        ("axis of the worst (z, y, x)", _axis(summary.get("worst_axis_zyx"))),
+        ("cFAR (smallest over largest area)", _number(summary.get("cfar"), "{:.2f}")),
+        ("directions in which the claim holds (%)", _percent(summary.get("claim_share"))),
+    ]
+    return _table(
+        "Resolution by direction", ("quantity", "value"), [row for row in rows if row[1] not in (None, "")]
+    )
+
+
+def _three(summary: Mapping[str, Any]) -> str | None:
+    values = [summary.get(name) for name in ("best_A", "median_A", "worst_A")]
+    return (
+        ", ".join(f"{value:.2f}" for value in values)
+        if all(map(compared_results.is_number, values))
+        else None
+    )
+
+
+def _axis(value: Any) -> str | None:
+    return ", ".join(f"{v:.2f}" for v in value) if isinstance(value, list) and len(value) == 3 else None
+
+
+def _percent(value: Any) -> str | None:
+    return f"{100 * value:.0f}" if compared_results.is_number(value) else None
+
+
 def _summary_of(results: ResultsFolder, name: str) -> Mapping[str, Any]:
     """What the results say of the map's own local resolution, or of a method compared with it."""
     if name == compared_results.OURS:

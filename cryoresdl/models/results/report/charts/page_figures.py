@@ -115,6 +115,13 @@ PAGE_FIGURES: Tuple[Tuple[str, str, str, Tuple[str, ...], Callable[[ResultsFolde
         _fsc,
     ),
     (
+        "direction",
+        "Resolution by direction",
+        "The half sphere of directions seen along z, and the share of the directions that reach a resolution.",
+        (result_files.DIRECTIONAL_CSV, result_files.DIRECTIONAL_JSON),
+        _picture("direction"),
+    ),
+    (
         "disagreement",
         "Where the methods disagree",
         "The same slice of each, and how far they are apart.",
