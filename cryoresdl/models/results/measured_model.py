@@ -97,4 +97,5 @@ def calibration_points(results: ResultsFolder) -> CalibrationPoints | None:
     kept = [i for i, (sure, right) in enumerate(pairs) if is_number(sure) and is_number(right)]
     counted = [counts[i] for i in kept] if counts and is_number(counts[0]) else None
     error = found.get("ece") if isinstance(found, dict) else None
-    return CalibrationPoints(title, *([pairs[i][n] for i in kept] for n in (0, 1)), counted, error)
+    confidence, accuracy = ([pairs[i][n] for i in kept] for n in (0, 1))
+    return CalibrationPoints(title, confidence, accuracy, counted, error)

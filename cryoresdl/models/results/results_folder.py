@@ -10,7 +10,7 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import mrcfile
 import numpy as np
@@ -183,12 +183,12 @@ class ResultsFolder:
                 return open_volume(candidate)
         raise InputError(f"The input map {name} is no longer where it was.")
 
-    def _once(self, name: str, read) -> Any:
+    def _once(self, name: str, read: Callable[[], Any]) -> Any:
         if name not in self._cache:
             self._cache[name] = self._guard(name, read)
         return self._cache[name]
 
-    def _guard(self, name: str, read) -> Any:
+    def _guard(self, name: str, read: Callable[[], Any]) -> Any:
         if not self.folder.is_dir():
             self.problems[name] = f"{self.folder} does not exist yet: the run has not written any result."
             return None

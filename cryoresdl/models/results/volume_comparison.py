@@ -87,7 +87,7 @@ def compare(estimates: Sequence[Estimate], mask: np.ndarray | None = None) -> di
         ``cross_table`` (rows: reference, columns: compared; equal classes in percent, as the paper's table 6)
         and ``warnings``.
     """
-    warnings = []
+    warnings: list[str] = []
     for estimate in estimates:
         warnings += estimate.warnings
         estimate.data, fill = foreign_volumes.cleaned(estimate.data, mask)

@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 from ...base.errors import InputError
 from ..argument_types import count, direction, number, positive
@@ -19,7 +19,7 @@ HELP = "make a map from an atomic structure"
 EXAMPLE = "cryoresdl simulate 1abc.cif.gz --resolution 4 --mode realistic --box 96 --out simulated"
 MAP, JSON = "map.mrc", "simulation.json"
 REALISTIC_FILES = (MAP, "half1.mrc", "half2.mrc", "mask.mrc", "truth.mrc", JSON)
-_REALISTIC = {
+_REALISTIC: Dict[str, Tuple[Callable[[str], Any], str, str]] = {
     "b_base": (number, "A2", "B-factor of every atom (40 at 3 A, growing with the square of the resolution)"),
     "b_range": (
         number,

@@ -83,7 +83,8 @@ def content(results: ResultsFolder) -> ReportPage:
     page = _page_of(results, entry, summary, problems)
     page.figures = figures
     page.tables = ([batch] if batch else []) + page.tables
-    mixed = _guarded("the origin of the results", lambda: _mixed(results, entry, summary), [], problems)
+    none: List[str] = []
+    mixed = _guarded("the origin of the results", lambda: _mixed(results, entry, summary), none, problems)
     if mixed:
         # A headline about one map over the pictures of another would mislead: this comes first.
         page.headline, page.tone, page.verdict = MIXED, "unsure", []

@@ -37,7 +37,7 @@ def verdict_chart(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Marku
         chart.words((left * right) ** 0.5, 1.75, name)
     for number, (words, value, span, color) in enumerate(rows):
         if span:
-            chart.rectangle(span, (number - 0.09, number + 0.09), color, words, 0.45)
+            chart.rectangle((span[0], span[1]), (number - 0.09, number + 0.09), color, words, 0.45)
         chart.point(value, number, color, f"{value:.2f} Å", f"{value:.1f} Å")
     wide = (entry.get("claim") or {}).get("decision_interval_A") or ()
     if len(wide) == 2 and all(map(is_number, wide)) and rows:
@@ -245,7 +245,8 @@ def fsc_chart(results: ResultsFolder) -> Markup | None:
         chart.line(frequency, curves[name], color, words, dashed=name in ("half_bit", "randomised"))
     entry = results.classification or {}
     claim, estimate = (entry.get("claim") or {}).get("claimed_A"), entry.get("resolution_A")
-    for value, words, color, at in ((claim, "claim", _RED, 88), (estimate, "estimate", _BLUE, 80)):
+    marks: List[Tuple[Any, str, str, int]] = [(claim, "claim", _RED, 88), (estimate, "estimate", _BLUE, 80)]
+    for value, words, color, at in marks:
         if is_number(value) and 1 / value <= last:
             chart.upright(1 / value, color, f"{words} {value:.2f} Å", at)
     said = [
