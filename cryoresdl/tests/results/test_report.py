@@ -269,9 +269,8 @@ def test_command_line(tmp_path, capsys):
     assert command_line.main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.strip() == str(folder / result_files.REPORT_HTML)
     assert command_line.main(["report", str(folder)]) == 2
-    assert command_line.main(["report", str(folder), "--overwrite"]) == 0
     (folder / result_files.REPORT_HTML).write_text("old")
-    assert command_line.main(["report", str(folder), "--resume"]) == 0
+    assert command_line.main(["report", str(folder), "--overwrite"]) == 0
     assert (folder / result_files.REPORT_HTML).read_text(encoding="utf-8") != "old"
 
 
