@@ -269,9 +269,12 @@ def test_command_line(tmp_path, capsys):
     assert command_line.main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.strip() == str(folder / result_files.REPORT_HTML)
     assert command_line.main(["report", str(folder)]) == 2
-    (folder / result_files.REPORT_HTML).write_text("old")
+    before = (folder / result_files.REPORT_HTML).stat().st_mtime_ns
     assert command_line.main(["report", str(folder), "--overwrite"]) == 0
-    assert (folder / result_files.REPORT_HTML).read_text(encoding="utf-8") != "old"
+    assert (folder / result_files.REPORT_HTML).stat().st_mtime_ns > before
+    (folder / result_files.REPORT_HTML).write_text("mine")
+    assert command_line.main(["report", str(folder), "--overwrite"]) == 2
+    assert (folder / result_files.REPORT_HTML).read_text(encoding="utf-8") == "mine"
 
 
 @pytest.fixture(scope="module")
