@@ -43,7 +43,7 @@ setup(
     packages=find_packages(include=["cryoresdl", "cryoresdl.*"]),
     package_data={
         "cryoresdl": ["protocols.conf", "cryoresdl_logo.png", "templates/*", "data/*"],
-        "cryoresdl.models": ["weights/*.cryoresdl", "results/report/templates/*"],
+        "cryoresdl.models": ["weights/*.cryoresdl", "results/report/templates/*", "training/recipes/*.toml"],
         "cryoresdl.tests.fuzz": ["*.md"],
         "cryoresdl.tests.helpers": ["quick/*.py", "audited/*.py"],
     },
@@ -59,6 +59,7 @@ setup(
         "Pillow",
         "gemmi",
         "Jinja2",
+        "tomli; python_version < '3.11'",
         TENSORFLOW + CAN_HOST_NETWORKS,
         "openvino" + CAN_HOST_NETWORKS,
     ],

@@ -46,6 +46,7 @@ COMMANDS = {
     "simulate": "make a map from an atomic structure",
     "dataset": "build a training set",
     "train": "train a network on a training set",
+    "make": "make a shipped model from its recipe",
     "evaluate": "measure a model on a data set, with baselines",
     "reproduce": "make the tables and figures of the paper with our models",
 }

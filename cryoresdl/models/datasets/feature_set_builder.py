@@ -110,8 +110,9 @@ def make_item(recipe: MapRecipe) -> Dict[str, Any]:
     if result.mask.sum() < 300:
         raise CryoResError("too few voxels inside the mask")
     mean, difference = (result.half1 + result.half2) / 2, (result.half1 - result.half2) / 2
-    single = map_features.compute(result.map, result.mask, recipe.voxel_size)
-    halves = map_features.compute(mean, result.mask, recipe.voxel_size, difference)
+    voxel = float(result.info["voxel_size_A"])  # that of the map, which may have been resampled
+    single = map_features.compute(result.map, result.mask, voxel)
+    halves = map_features.compute(mean, result.mask, voxel, difference)
     info = {k: v for k, v in result.info.items() if k != "fsc"}
     return _packed(recipe, single, halves, result.truth[single.cell_region()], info)
 

@@ -229,6 +229,14 @@ class FeatureItem:
     truth: np.ndarray
     info: Dict[str, Any]
 
+    def truth_of(self, variant: str) -> np.ndarray:
+        """What the network is to say: nothing finer than a filter or the voxels of the final map let through.
+
+        Half maps are unfiltered, so that theirs is the truth as it is.
+        """
+        finest = float(self.info.get("finest_shown_A", 0.0)) if variant == "single" else 0.0
+        return np.where(self.truth > 0, np.maximum(self.truth, np.float32(finest)), np.float32(0))
+
     def has_half_maps(self, variant: str) -> bool:
         """Whether the noise of that variant came from half maps; without any, "halves" repeats "single"."""
         return bool(self.summary[variant][network_inputs.HALF_MAPS_FLAG] > 0.5)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 
 from ..simulation import imaging_conditions
+from ..simulation.assemblies import ARRANGEMENTS, PACKED
+from ..simulation.molecule_signal import PROTEIN_DENSITY
 from .feature_set_file import CLEAN
 
 LARGEST_BOX = 112
+MOST_COPIES = 24
+MASK_OVER_PROTEIN = 1.9
+"""Volume of a mask over that of the protein in it: the margin, and clefts."""
 CLEAN_SHARE = 0.1
 PLAIN_SHARE = 0.15
 """Maps in white noise that is the same everywhere: without them no noise would ever be what it looks like outside."""
@@ -46,22 +51,46 @@ def draw_recipe(rows: List[Dict[str, str]], split: str, seed: int, index: int) -
     row = rows[int(rng.integers(len(rows)))]
     if rng.random() < CLEAN_SHARE:
         return _clean_recipe(row, split, rng)
-    if rng.random() < 0.68:
-        voxel = float(np.exp(rng.normal(np.log(1.15), 0.35)))
-        voxel = min(max(voxel, 0.5), 4.0)
+    kind = rng.random()
+    if kind < 0.62:
+        voxel = float(np.clip(np.exp(rng.normal(np.log(1.15), 0.35)), 0.5, 4.0))
         resolution = voxel * float(np.exp(rng.uniform(np.log(2.05), np.log(8.0))))
-    else:
+    elif kind < 0.9:
         resolution = float(np.exp(rng.uniform(np.log(4.0), np.log(22.0))))
         voxel = min(max(resolution / float(np.exp(rng.uniform(np.log(2.05), np.log(7.0)))), 0.5), 6.0)
-    options = _draw_options(rng, resolution)
-    extent = float(row["max_extent_A"]) * (1.0 if options.copies == 1 else 1.9)
-    box = int(extent * float(rng.uniform(1.15, 1.9)) / voxel)
+    else:
+        resolution = float(np.exp(rng.uniform(np.log(16.0), np.log(40.0))))
+        voxel = min(max(resolution / float(np.exp(rng.uniform(np.log(4.0), np.log(9.0)))), 2.0), 6.0)
+    options = _draw_options(rng, resolution, voxel)
+    copies, extent = _assembly(rng, row, voxel)
+    arrangement = str(rng.choice(ARRANGEMENTS, p=[0.2, 0.68, 0.12])) if copies <= 6 else PACKED
+    options = replace(options, copies=copies, arrangement=arrangement)
+    box = int(extent * float(rng.uniform(1.1, 1.8)) / voxel)
     box = min(max(box + box % 2, 40), LARGEST_BOX)
     return MapRecipe(row["path"], row["id"], split, resolution, voxel, box, int(rng.integers(2**31)), options)
 
 
-def _draw_options(rng: np.random.Generator, resolution: float) -> imaging_conditions.ImagingConditions:
+def _assembly(rng: np.random.Generator, row: Dict[str, str], voxel: float) -> Tuple[int, float]:
+    """How many copies of a structure make up a complex of a drawn size, and how long it then is in angstroms.
+
+    Deposited molecules have a median edge of 75 A (cube root of the mask's volume, 30 to 130 A), structures at hand 44 A.
+    Coarse voxels hold larger ones, up to what the largest box can show.
+    """
+    alone = float(row["max_extent_A"])
+    wanted = float(np.clip(np.exp(rng.normal(np.log(75.0), 0.5)), 25.0, 0.7 * LARGEST_BOX * max(voxel, 0.9)))
+    if voxel > 2.5:
+        wanted *= float(np.exp(rng.uniform(0.0, np.log(2.2))))
+    weight = float(row.get("mw_kda") or 0.0)
+    edge = (weight * 1000.0 / PROTEIN_DENSITY * MASK_OVER_PROTEIN) ** (1 / 3) or 0.7 * alone
+    copies = int(np.clip(round((wanted / edge) ** 3), 1, MOST_COPIES))
+    return copies, alone * (1.0 if copies == 1 else 1.15 * copies ** (1 / 3) + 0.3)
+
+
+def _draw_options(
+    rng: np.random.Generator, resolution: float, voxel: float
+) -> imaging_conditions.ImagingConditions:
     drawn = imaging_conditions.random_options(rng, resolution)
+    drawn = replace(drawn, deposition=imaging_conditions.random_deposition(rng, resolution, voxel))
     if rng.random() >= PLAIN_SHARE:
         return drawn
     kept = {name: getattr(drawn, name) for name in ("mask_margin", "copies", "auto_mask", "weighting")}

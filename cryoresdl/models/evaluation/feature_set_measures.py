@@ -76,8 +76,10 @@ def _local_features(
     matrix = np.zeros((count, count), int)
     with progress.Progress("maps", total=len(items)) as counter:
         for item in items:
-            truth = item.truth[item.truth > 0]
-            for variant in ("single", "halves"):
+            for variant in feature_set_file.VARIANTS:
+                if variant == "halves" and not item.has_half_maps(variant):
+                    continue
+                truth = item.truth_of(variant)[item.truth > 0]
                 p = held_out_answers.predict_item(network, item, variant)
                 voxel = float(item.info["voxel_size_A"])
                 low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
@@ -93,13 +95,14 @@ def _local_features(
                 known = item.info.get("global_fsc0143_A") or None
                 found = accuracy_measures.local_metrics(truth, estimate, None, half, known)
                 flat = {f"baseline_{k}_mae_A": v.get("mae_A") for k, v in found.pop("baselines").items()}
-                rows.append({"map": item.info.get("name", ""), "input": variant, **found, **flat})
+                rows.append({"map": item.info.get("structure", ""), "input": variant, **found, **flat})
                 matrix += accuracy_measures.confusion(
                     resolution_terms.class_of(truth), resolution_terms.class_of(estimate), count
                 )
             counter.step()
     metrics: Dict[str, Any] = {"kind": "local", "n": len(items)}
-    for variant in ("single", "halves"):
+    used = sorted({row["input"] for row in rows}, reverse=True)
+    for variant in used:
         numbers = [
             {k: v for k, v in row.items() if k not in ("map", "input")}
             for row in rows
@@ -109,7 +112,7 @@ def _local_features(
     metrics["confusion"] = {"matrix": matrix.tolist(), "classes": list(resolution_terms.LOCAL_CLASSES)}
     summary = [
         {"input": variant, "measure": key, **{k: str(v) if k == "interval" else v for k, v in value.items()}}
-        for variant in ("single", "halves")
+        for variant in used
         for key, value in metrics[variant].items()
     ]
     return metrics, {TABLE: summary, PER_MAP: rows}

@@ -53,7 +53,7 @@ class Features:
         mask_cells: bool (cz, cy, cx): cells with at least one masked voxel.
         has_noise: whether the noise level came from the map (outside or half maps) and not from inside the mask.
         background_constant: fraction of exactly constant background voxels.
-        finest: wavelength in voxels below which a filter has left nothing; 2 for a map that reaches Nyquist.
+        finest: wavelength in voxels below which a filter has left nothing; 2 where no filter's edge shows.
         region: the part of the box (z, y, x) that the cells cover, from an even voxel on.
         drowned: whether bands are lost in the rounding of others that were sharpened too far.
         rise: float32 (bands): log2 of the noise near the mask over that in the whole background of the region; 0
@@ -256,7 +256,8 @@ def compute(
     rise = np.zeros(N_BANDS, np.float32)
     told = known & ~empty & (everywhere > floor)
     rise[told] = np.clip(_log2(noise_level[told] / everywhere[told]), -2, 4)
-    finest = filter_edge(levelling) if empty[-1] else 2.0
+    edge = filter_edge(levelling)
+    finest = 2.0 if edge is None else edge.wavelength
     return Features(
         local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling, empty), rise
     )

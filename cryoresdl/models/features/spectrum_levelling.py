@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 import scipy.fft as sf
@@ -110,16 +110,53 @@ def level_spectrum(volume: np.ndarray, region: Region = WHOLE) -> Tuple[np.ndarr
 EMPTY_LOG2 = 20.0
 """A band whose power density lies this many powers of two under a lower band's holds rounding, not data."""
 
-FILTERED_LOG2 = 30.0
-"""So much under the lower shells' there is nothing, not even the fall-off of a low-resolution map or 16-bit rounding."""
+EDGE_WINDOW = 0.035
+"""Cycles per voxel over which a filter's edge falls."""
+SURE_FALL, LIKELY_FALL, LIKELY_EXCESS = 15.0, 4.0, 1.7
+"""Powers of two that the spectrum falls over the window: no molecule, blurring or weighting does the first; a mask put on
+after the filter fills up what it had emptied, and leaves a fall that exceeds those on either side of it by the third."""
+HALF_AMPLITUDE_LOG2 = 2.0
+_GRID = 0.0025
+_LOWEST_EDGE = 0.04
 
 
-def filter_edge(levelling: Levelling) -> float:
-    """Wavelength in voxels of the last shell up to Nyquist that a low-pass filter has left anything in; 2 at least."""
-    power = levelling.power[: int(round(0.5 / levelling.step)) + 1]
-    left = power > np.maximum.accumulate(power) * 2.0**-FILTERED_LOG2
-    last = int(np.flatnonzero(left).max(initial=0))
-    return max(2.0, 1.0 / ((last + 0.5) * levelling.step))
+@dataclass(frozen=True)
+class FilterEdge:
+    """Where a low-pass filter cut a map's spectrum.
+
+    Attributes:
+        wavelength: in voxels, where the filter's amplitude is about a half.
+        sure: the spectrum ends there; otherwise it only falls more steeply than on either side.
+    """
+
+    wavelength: float
+    sure: bool
+
+
+def filter_edge(levelling: Levelling) -> Optional[FilterEdge]:
+    """The edge of the low-pass filter that a map went through; None where its spectrum shows none.
+
+    Beyond the edge is neither signal nor noise, so that their ratio, by which a resolution is told, means nothing there.
+    """
+    places = np.arange(_LOWEST_EDGE, 0.5, _GRID)
+    level = np.log2(np.maximum(np.interp(places, levelling.frequencies(), levelling.power), 1e-38))
+    # Small boxes have few shells: an edge is no narrower than two of them.
+    reach = max(int(round(EDGE_WINDOW / _GRID)), int(np.ceil(2 * levelling.step / _GRID)))
+    if places.size < 3 * reach:
+        return None
+    falls = level[:-reach] - level[reach:]
+    middle = np.arange(reach, falls.size)
+    # Next to Nyquist there is nothing to compare with on the far side.
+    after = np.where(middle + reach < falls.size, falls[np.minimum(middle + reach, falls.size - 1)], 0.0)
+    excess = falls[middle] - np.maximum(np.maximum(falls[middle - reach], after), 0.0)
+    best = int(middle[np.argmax(excess)])
+    sure = bool(falls[best] >= SURE_FALL)
+    if not sure and (falls[best] < LIKELY_FALL or excess.max() < LIKELY_EXCESS):
+        return None
+    expected = level[best] - falls[best - reach] / reach * np.arange(reach + 1)
+    below = np.flatnonzero(level[best : best + reach + 1] < expected - HALF_AMPLITUDE_LOG2)
+    crossing = best + (int(below[0]) if below.size else reach // 2)
+    return FilterEdge(float(1.0 / places[crossing]), sure)
 
 
 def empty_bands(levelling: Levelling) -> np.ndarray:

@@ -136,8 +136,8 @@ def _describe(
     if filtered:
         probabilities = _not_finer_than(probabilities, filtered * voxel, resolution_terms.LOCAL_EDGES_A)
         result.info["warnings"].append(
-            f"The map holds nothing beyond {filtered * voxel:.1f} A: it was low-pass filtered or resampled, and nothing "
-            "finer can be resolved in it."
+            f"The map's spectrum ends at {filtered * voxel:.1f} A, as behind a low-pass filter: nothing finer can be "
+            "resolved in it; give the unfiltered map or the half maps to learn what the data hold."
         )
     result.info.update(
         mean_class_probabilities={
@@ -145,6 +145,7 @@ def _describe(
         },
         constant_background=round(feats.background_constant, 4),
         filtered_to_A=round(filtered * voxel, 3) if filtered else None,
+        filter_edge_A=round(feats.finest * voxel, 3) if feats.finest > NO_EDGE else None,
         signal_over_noise=round(_best_band(feats), 2) if feats.has_noise else None,
     )
 
@@ -187,8 +188,10 @@ def _describe_halves(
     result.info["warnings"] += problems
 
 
-FILTER_MARGIN = 1.3
-"""An answer so many times finer than a filter's edge is refused."""
+FILTER_MARGIN = 1.15
+"""An answer so many times finer than a filter's edge is refused; the edge itself is known to about a tenth."""
+NO_EDGE = 2.05
+"""Wavelengths in voxels up to this one are Nyquist's."""
 
 
 def _filtered_to(feats: map_features.Features, u: np.ndarray) -> Optional[float]:
@@ -201,7 +204,7 @@ def _filtered_to(feats: map_features.Features, u: np.ndarray) -> Optional[float]
         feats: of the map.
         u: log2(resolution / voxel size) of the masked cells, as the network says.
     """
-    if feats.finest <= 2.05 or np.median(u) >= np.log2(feats.finest / FILTER_MARGIN):
+    if feats.finest <= NO_EDGE or np.median(u) >= np.log2(feats.finest / FILTER_MARGIN):
         return None
     return feats.finest
 

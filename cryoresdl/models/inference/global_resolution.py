@@ -14,6 +14,7 @@ from ..networks.network_runners import load_model
 from ..networks.resolution_bins import _not_finer_than
 from . import claim_verdict
 from .answers import GlobalAnswers, LocalResult, _entry
+from .band_estimates import FILTER_MARGIN
 from .input_doubts import _at_its_end, _contradiction, _disagreement, _unlike_training
 from .local_resolution import localres
 from .paper_estimates import _paper_classify
@@ -112,6 +113,14 @@ def classify(
     return _band_classify(density, claimed, loaded, local, shown)
 
 
+def _finest_shown(local: LocalResult, estimate: float, nyquist: float) -> float:
+    """The finest resolution that the map can show, in angstroms: its filter's, if the answers go beyond that."""
+    if local.info.get("filtered_to_A"):
+        return float(local.info["filtered_to_A"])
+    edge = local.info.get("filter_edge_A")
+    return float(edge) if edge and estimate < edge / FILTER_MARGIN else nyquist
+
+
 def _band_classify(
     density: DensityMap,
     claimed: Optional[float],
@@ -125,12 +134,14 @@ def _band_classify(
     answers = global_answers(loaded.card["network"], loaded.weights, rows, np.array([voxel]), calibration)
     low, middle, high = (float(values[0]) for values in (answers.low, answers.middle, answers.high))
     three = answers.probabilities[0]
-    finest = local.info.get("filtered_to_A") or 2.0 * voxel
+    finest = _finest_shown(local, 2.0**middle * voxel, 2.0 * voxel)
     if finest > 2.0 * voxel:
         three = _not_finer_than(three, finest, resolution_terms.GLOBAL_EDGES_A)
     entry = _entry(density, loaded, three)
     estimate = max(2.0**middle * voxel, finest)
-    interval = [max(2.0**low * voxel, finest), max(2.0**high * voxel, finest)]
+    # A filter's edge is known to about its margin: claims within it are not called too good for it.
+    least = max(finest / FILTER_MARGIN, 2.0 * voxel)
+    interval = [min(max(2.0**low * voxel, least), estimate), max(2.0**high * voxel, estimate)]
     problems = _unlike_training(network_runners.scaled_profile(loaded.weights, rows)[0], local, calibration)
     problems += local.info.get("problems", [])
     if answers.contradicted[0]:

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Tuple, TypedDict
+from dataclasses import dataclass, field
+from typing import Optional, Tuple, TypedDict
 
 import numpy as np
 
 from .view_distribution import UNIFORM
+
+
+@dataclass(frozen=True)
+class Deposition:
+    """What is done to a finished map before others get it; the defaults do nothing (``deposited_map``).
+
+    Attributes:
+        filter_shape: of ``ImagingConditions.low_pass``: "cosine", "gaussian" or "butterworth".
+        filter_edge: width of the cosine in cycles per voxel.
+        local_filter: the map is filtered everywhere to its local resolution.
+        mask_edge: width of a soft mask's edge, angstroms and voxels at least.
+        part: only one chain is shown: zone, mask and box are those of that chain.
+        positive: negative densities are set to zero, whatever the background.
+        cut_margin: the box is cut to the mask's with so many voxels around; None keeps it.
+        resample: new voxel size over the old one.
+        resample_order: of the splines, 1 or 3.
+    """
+
+    filter_shape: str = "cosine"
+    filter_edge: float = 0.03
+    local_filter: bool = False
+    mask_edge: float = 4.0
+    part: bool = False
+    positive: bool = False
+    cut_margin: Optional[int] = None
+    resample: float = 1.0
+    resample_order: int = 1
 
 
 @dataclass
@@ -36,12 +63,14 @@ class ImagingConditions:
         background: "noise", "soft" (soft mask), "hard" (zeros outside the mask), "zone" (zeros 2-5 A around atoms),
             "clipped" (negative densities set to zero).
         mask_margin: distance from the nearest atom to the edge of the mask, angstroms.
-        copies: number of symmetry copies about the z axis (1 = none).
+        copies: number of copies of the molecule (1 = none).
+        arrangement: of the copies: "ring" about the z axis, "packed" or "helix" (``assemblies``).
         auto_mask: the mask is what ``automatic_mask.auto_mask`` finds in the final map, as for a user without a mask;
             the noise level still refers to the atoms' own mask.
         views: distribution of views, as ``view_distribution.views_of`` reads it: "uniform", "axis:80", "cone:30".
         view_axis: the axis of that distribution (z, y, x), of any length.
         view_floor: the reconstruction divides by no smaller density of views, in units of the mean.
+        deposition: what is done to the finished map before others get it.
     """
 
     b_base: float = 40.0
@@ -65,6 +94,8 @@ class ImagingConditions:
     views: str = UNIFORM
     view_axis: Tuple[float, float, float] = (1.0, 0.0, 0.0)
     view_floor: float = 0.02
+    arrangement: str = "ring"
+    deposition: Deposition = field(default_factory=Deposition)
 
 
 def _b_scale(resolution: float) -> float:
@@ -100,7 +131,7 @@ def random_options(rng: np.random.Generator, resolution: float) -> ImagingCondit
         b_source=str(rng.choice(["field", "file", "radial", "none"], p=[0.72, 0.1, 0.12, 0.06])),
         field_length=float(rng.uniform(8.0, 35.0)),
         solvent=float(rng.choice([0.0, rng.uniform(0.2, 0.65)], p=[0.45, 0.55])),
-        noise_slope=float(rng.choice([0.0, rng.uniform(-0.8, 1.2)], p=[0.5, 0.5])),
+        noise_slope=float(rng.choice([0.0, rng.uniform(-5.0, 1.2)], p=[0.25, 0.75])),
         noise_bump=(
             float(rng.choice([0.0, rng.normal(0, 0.5)], p=[0.6, 0.4])),
             float(rng.uniform(0.05, 0.4)),
@@ -110,9 +141,9 @@ def random_options(rng: np.random.Generator, resolution: float) -> ImagingCondit
         band_limit=float(rng.choice([0.87, 0.49, rng.uniform(0.2, 0.48)], p=[0.55, 0.25, 0.2])),
         weighting=weighting,
         b_sharpen=sharpen,
-        low_pass=float(resolution * rng.uniform(0.75, 1.05)) if rng.random() < 0.15 else 0.0,
+        low_pass=_draw_low_pass(rng, resolution),
         background=str(
-            rng.choice(["noise", "soft", "hard", "zone", "clipped"], p=[0.7, 0.12, 0.06, 0.07, 0.05])
+            rng.choice(["noise", "soft", "hard", "zone", "clipped"], p=[0.4, 0.17, 0.08, 0.25, 0.1])
         ),
         mask_margin=float(rng.uniform(2.0, 5.5) + 0.15 * resolution),
         copies=int(rng.choice([1, 2, 3, 4, 6], p=[0.8, 0.07, 0.06, 0.04, 0.03])),
@@ -138,4 +169,29 @@ def _draw_views(rng: np.random.Generator) -> _DrawnViews:
         views=kind if amount is None else f"{kind}:{amount:.1f}",
         view_axis=(z, y, x),
         view_floor=float(np.exp(rng.uniform(np.log(0.005), np.log(0.2)))),
+    )
+
+
+def _draw_low_pass(rng: np.random.Generator, resolution: float) -> float:
+    """Two thirds of the maps are filtered, mostly near their resolution, some far below or above it."""
+    if rng.random() < 0.35:
+        return 0.0
+    return float(resolution * np.clip(np.exp(rng.normal(np.log(0.95), 0.17)), 0.6, 1.7))
+
+
+def random_deposition(rng: np.random.Generator, resolution: float, voxel_size: float) -> Deposition:
+    """Draw what is done to a finished map, across what is deposited and handed on (``docs/simulation.md``)."""
+    resampled = float(np.clip(np.exp(rng.normal(0.0, 0.2)), 0.65, 1.6)) if rng.random() < 0.2 else 1.0
+    # Nobody resamples a map beyond its own resolution.
+    resampled = min(resampled, max(1.0, resolution / (2.1 * voxel_size)))
+    return Deposition(
+        filter_shape=str(rng.choice(["cosine", "gaussian", "butterworth"], p=[0.5, 0.25, 0.25])),
+        filter_edge=float(rng.uniform(0.015, 0.1)),
+        local_filter=bool(rng.random() < 0.08),
+        mask_edge=float(rng.uniform(2.0, 15.0)),
+        part=bool(rng.random() < 0.25),
+        positive=bool(rng.random() < 0.12),
+        cut_margin=int(rng.integers(0, 9)) if rng.random() < 0.2 else None,
+        resample=resampled,
+        resample_order=int(rng.choice([1, 3])),
     )

@@ -11,6 +11,7 @@ from scipy import ndimage
 from ..base.errors import InputError
 from ..maps.fourier_shells import frequency_grid
 from ..structures.atoms import Atoms, random_rotation
+from . import assemblies
 from .imaging_conditions import ImagingConditions
 
 _B_STEPS = 5
@@ -170,14 +171,10 @@ def _molecule(atoms: Atoms, options: ImagingConditions, rng: np.random.Generator
     xyz, weights, b, chain = atoms.xyz[keep], weights[keep], atoms.b_factor[keep], atoms.chain[keep]
     xyz = (xyz - xyz.mean(0)) @ random_rotation(rng).T
     if options.copies > 1:
-        radius = 0.5 * np.ptp(xyz[:, 0]) / np.sin(np.pi / options.copies) * 0.55
-        angles = 2 * np.pi * np.arange(options.copies) / options.copies
-        parts = []
-        for angle in angles:
-            c, s = np.cos(angle), np.sin(angle)
-            moved = xyz + [radius, 0, 0]
-            parts.append(moved @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T)
-        xyz = np.concatenate(parts) @ random_rotation(rng).T
+        placed = assemblies.placements(xyz, options.copies, options.arrangement, rng)
+        xyz = np.concatenate([xyz @ turn.T + shift for turn, shift in placed])
+        if options.arrangement != assemblies.HELIX:  # a helix keeps its axis along z
+            xyz = xyz @ random_rotation(rng).T
         weights, b = np.tile(weights, options.copies), np.tile(b, options.copies)
         chain = np.concatenate([chain + k * (chain.max() + 1) for k in range(options.copies)])
     return xyz - (xyz.max(0) + xyz.min(0)) / 2, weights.astype(float), b, chain

@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 import scipy.fft as sf
 from scipy import ndimage
 
 from ..base.errors import InputError
+from ..base.resolution_terms import FSC_THRESHOLD
 from ..features.band_energies import cells_of_mask
 from ..maps import automatic_mask, density_map
 from ..maps.fourier_shells import first_crossing, frequency_grid, half_map_fsc, shell_power, soft_edge
 from ..structures.atoms import Atoms
+from . import deposited_map
+from .assemblies import HELIX
 from .imaging_conditions import ImagingConditions, plain_options
 from .known_directional_resolution import directional_truth
 from .known_local_resolution import TRUTH_TOP, local_truth
@@ -39,6 +42,9 @@ from .reconstruction_noise import (
     noise_spectrum,
 )
 from .view_distribution import UNIFORM, views_of
+
+COARSE_VOXEL_A, MANY_ATOMS = 2.5, 60000
+"""From such voxels on, a share of the atoms of large assemblies stands for all: single atoms do not show."""
 
 
 @dataclass
@@ -96,15 +102,11 @@ def simulate(
     """
     options = options or plain_options(resolution)
     rng = np.random.default_rng(seed)
-    if not np.isfinite(voxel_size) or voxel_size <= 0:
-        raise InputError(
-            f"The voxel size {voxel_size} is not a positive number of angstroms; give --voxel-size."
-        )
-    if not np.isfinite(resolution) or resolution < 2 * voxel_size:
-        raise InputError(
-            f"A resolution of {resolution:g} A needs voxels of at most {resolution / 2:g} A, not {voxel_size:g} A."
-        )
+    _check_sampling(resolution, voxel_size)
     xyz, weights, b_file, chain = _molecule(atoms, options, rng)
+    if voxel_size >= COARSE_VOXEL_A and len(xyz) > MANY_ATOMS:
+        every = -(-len(xyz) // MANY_ATOMS)
+        xyz, weights, b_file, chain = (values[::every] for values in (xyz, weights * every, b_file, chain))
     margin = options.mask_margin + max(2 * voxel_size, 3.0)
     need = int(np.ceil((np.ptp(xyz, axis=0).max() + 2 * margin) / voxel_size))
     if box is None:
@@ -117,31 +119,119 @@ def simulate(
     shape = (box,) * 3
     xyz = xyz + (box // 2) * voxel_size + rng.uniform(-0.5, 0.5, 3) * voxel_size
     if crop and need > box:
-        anchor = xyz[rng.integers(len(xyz))]
-        xyz = xyz - anchor + (box // 2) * voxel_size
-        inside = ((xyz > margin) & (xyz < box * voxel_size - margin)).all(1)
+        inside, xyz = _inside_box(xyz, box * voxel_size, margin, options, rng)
         xyz, weights, b_file, chain = xyz[inside], weights[inside], b_file[inside], chain[inside]
     b_values = flexibility(xyz, b_file, chain, options, rng)
     signal = signal_volume(xyz, weights, b_values, shape, voxel_size, options.solvent)
     mask = mask_around(xyz, shape, voxel_size, options.mask_margin)
-    return _reconstruct(
-        signal, mask, xyz, resolution, voxel_size, seed, options, truth_stride, rng, directional
-    )
+    later = np.random.default_rng((seed, 5))
+    shown = xyz
+    if options.deposition.part:
+        shown = xyz[deposited_map.part_shown(chain, xyz, later)]
+    made = _reconstruct(signal, mask, resolution, voxel_size, options, rng)
+    result = _finished(made, mask, shown, voxel_size, options, truth_stride, later)
+    result.info = {
+        "seed": int(seed),
+        "target_A": float(resolution),
+        **_facts(made, result, voxel_size, options),
+    }
+    if directional:
+        result.info["directional_truth"] = directional_truth(
+            made.masked_transform, made.masked_noise, shape, voxel_size
+        )
+    return result
+
+
+def _check_sampling(resolution: float, voxel_size: float) -> None:
+    if not np.isfinite(voxel_size) or voxel_size <= 0:
+        raise InputError(
+            f"The voxel size {voxel_size} is not a positive number of angstroms; give --voxel-size."
+        )
+    if not np.isfinite(resolution) or resolution < 2 * voxel_size:
+        raise InputError(
+            f"A resolution of {resolution:g} A needs voxels of at most {resolution / 2:g} A, not {voxel_size:g} A."
+        )
+
+
+def _inside_box(
+    xyz: np.ndarray, edge: float, margin: float, options: ImagingConditions, rng: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Which atoms of a molecule larger than its box stay, bool (n,), and where all of them lie then.
+
+    Helices go through the faces along their axis, and boxes that are cut out anyway are full to all faces.
+    """
+    if options.arrangement != HELIX:
+        xyz = xyz - xyz[rng.integers(len(xyz))] + edge / 2
+    free = np.full(3, margin)
+    if options.deposition.cut_margin is not None:
+        free[:] = 0.0
+    elif options.arrangement == HELIX:
+        free[2] = 0.0
+    return ((xyz > free) & (xyz < edge - free)).all(1), xyz
+
+
+@dataclass
+class _Reconstruction:
+    """Two half maps and everything that is known of them; volumes are (z, y, x).
+
+    Attributes:
+        signal: what both halves share.
+        halves: signal and noise of its own each.
+        f: frequency of every coefficient of ``rfftn``, cycles per voxel.
+        frequency: of the shells.
+        expected: FSC that is expected inside the molecule, by shell.
+        soft: the molecule's mask with its soft edge.
+        power: a half map's noise power density per voxel at frequencies in cycles per voxel.
+        profile: relative local amplitude of the noise, or None.
+        masked_transform: transform of the masked signal.
+        masked_noise: expected power of one half's masked noise, per coefficient.
+        scale: noise power per voxel before colour and profile.
+    """
+
+    signal: np.ndarray
+    halves: Tuple[np.ndarray, np.ndarray]
+    f: np.ndarray
+    frequency: np.ndarray
+    expected: np.ndarray
+    soft: np.ndarray
+    power: Callable[[np.ndarray], np.ndarray]
+    profile: Optional[np.ndarray]
+    masked_transform: np.ndarray
+    masked_noise: np.ndarray
+    scale: float
+
+    def truth(self, stride: int, finest: float, keep: Optional[np.ndarray]) -> np.ndarray:
+        """True local resolution of cells in voxels, none finer than ``finest``; of all cells where ``keep`` is None."""
+        found = local_truth(self.signal, self.power, self.profile, stride, keep)
+        return np.maximum(found, np.float32(finest))
+
+
+def _noise_profile(
+    mask: np.ndarray, options: ImagingConditions, rng: np.random.Generator
+) -> Optional[np.ndarray]:
+    """Relative local amplitude of the noise (z, y, x); None where it is the same everywhere."""
+    profile: Optional[np.ndarray] = None
+    if options.noise_profile > 0:
+        smooth = smooth_noise(mask.shape, min(mask.shape) / 3, rng)
+        profile = np.exp(options.noise_profile * smooth).astype(np.float32)
+    if options.noise_inside > 0:
+        inside = 1 + options.noise_inside * ndimage.gaussian_filter(mask.astype(np.float32), 4.0)
+        profile = inside if profile is None else profile * inside
+    if options.noise_fall > 0:
+        fall = _radial_fall(mask.shape, options.noise_fall)
+        profile = fall if profile is None else profile * fall
+    return profile
 
 
 def _reconstruct(
     signal: np.ndarray,
     mask: np.ndarray,
-    xyz: np.ndarray,
     resolution: float,
     voxel_size: float,
-    seed: int,
     options: ImagingConditions,
-    truth_stride: int,
     rng: np.random.Generator,
-    directional: bool,
-) -> RealisticMap:
-    """Noise, half maps, truth and post-processing of a noiseless signal."""
+) -> _Reconstruction:
+    """Half maps of a noiseless signal that reach ``resolution`` inside the mask."""
     shape = signal.shape
     f = frequency_grid(shape)
     limit = band_limit_filter(f, options.band_limit)
@@ -153,105 +243,117 @@ def _reconstruct(
         transform *= transfer
         noise_filter = limit * np.sqrt(noise_share, out=noise_share)
     signal = sf.irfftn(transform, s=shape)
-    profile = None
-    if options.noise_profile > 0:
-        profile = np.exp(options.noise_profile * smooth_noise(shape, min(shape) / 3, rng)).astype(np.float32)
+    profile = _noise_profile(mask, options, rng)
     soft = soft_edge(mask, max(3.0, 3.0 / voxel_size))
-    if options.noise_inside > 0:
-        inside = 1 + options.noise_inside * ndimage.gaussian_filter(mask.astype(np.float32), 4.0)
-        profile = inside if profile is None else profile * inside
-    if options.noise_fall > 0:
-        fall = _radial_fall(shape, options.noise_fall)
-        profile = fall if profile is None else profile * fall
     n_shells = min(shape) // 2
     frequency = np.arange(n_shells + 1) / (2.0 * n_shells)
     masked_transform = sf.rfftn(signal * soft)
     masked_signal = shell_power(masked_transform, f, n_shells)
-    weight = soft if profile is None else soft * profile
-    masked_noise = _masked_noise_power(weight, f, noise_filter, options)
+    masked_noise = _masked_noise_power(soft if profile is None else soft * profile, f, noise_filter, options)
     unit_noise = shell_power(np.sqrt(masked_noise), f, n_shells)
-    # Beyond its band limit a reconstruction holds neither signal nor noise: nothing is resolved there.
-    finest = min(options.band_limit, TRUTH_TOP)
-    scale = _noise_scale(
-        frequency, masked_signal, unit_noise, min(voxel_size / resolution, options.band_limit)
-    )
+    target = min(voxel_size / resolution, options.band_limit)
+    scale = _noise_scale(frequency, masked_signal, unit_noise, target)
     noises = [_noise(shape, f, noise_filter, options, profile, scale, rng) for _ in range(2)]
-    half1, half2 = signal + noises[0], signal + noises[1]
 
     def power(freq: np.ndarray) -> np.ndarray:
         cut = band_limit_filter(np.asarray(freq, np.float32), options.band_limit)
         level = scale * noise_spectrum(np.asarray(freq), options) * cut**2
         return level if views.kind == UNIFORM else level * views.mean_noise(freq)
 
-    expected = masked_signal / (masked_signal + scale * unit_noise + 1e-30)
-    final = _post_process((half1 + half2) / 2, mask, xyz, f, frequency, expected, voxel_size, options, rng)
-    if options.auto_mask:
-        mask = automatic_mask.auto_mask(density_map.DensityMap(final, voxel_size))[0]
-    keep = cells_of_mask(mask, truth_stride)
-    truth = np.maximum(local_truth(signal, power, profile, truth_stride, keep), np.float32(1 / finest))
-    truth *= np.float32(voxel_size)
-    truth[~keep] = 0
-    cut_masked = voxel_size / min(first_crossing(frequency[1:], expected[1:]), options.band_limit)
-    _, fsc_masked = half_map_fsc(half1, half2, soft)
-    _, fsc_unmasked = half_map_fsc(half1, half2)
-    fsc_given = fsc_masked
-    if options.auto_mask:
-        fsc_given = half_map_fsc(half1, half2, soft_edge(mask, max(3.0, 3.0 / voxel_size)))[1]
-    inside = truth[keep]
-    info = {
-        "seed": int(seed),
-        "target_A": float(resolution),
-        "voxel_size_A": float(voxel_size),
-        "box": int(shape[0]),
-        "options": dataclasses.asdict(options),
-        "noise_power_per_voxel": float(scale),
-        "global_fsc0143_A": float(cut_masked),
-        "measured_fsc0143_masked_A": voxel_size / first_crossing(frequency[1:], fsc_masked[1:]),
-        "measured_fsc0143_given_mask_A": voxel_size / first_crossing(frequency[1:], fsc_given[1:]),
-        "measured_fsc0143_unmasked_A": voxel_size / first_crossing(frequency[1:], fsc_unmasked[1:]),
-        "truth_median_A": float(np.median(inside)),
-        "truth_quartiles_A": [float(v) for v in np.quantile(inside, (0.25, 0.75))],
-        "mask_voxels": int(mask.sum()),
-        "fsc": {"frequency_per_A": [float(v) / voxel_size for v in frequency], "masked": fsc_masked.tolist()},
-    }
-    if directional:
-        info["directional_truth"] = directional_truth(
-            masked_transform, scale * masked_noise, shape, voxel_size
-        )
-    return RealisticMap(final, half1.astype(np.float32), half2.astype(np.float32), mask, truth, info)
+    return _Reconstruction(
+        signal,
+        (signal + noises[0], signal + noises[1]),
+        f,
+        frequency,
+        masked_signal / (masked_signal + scale * unit_noise + 1e-30),
+        soft,
+        power,
+        profile,
+        masked_transform,
+        scale * masked_noise,
+        scale,
+    )
 
 
-def _post_process(
-    mean: np.ndarray,
+def _finished(
+    made: _Reconstruction,
     mask: np.ndarray,
     xyz: np.ndarray,
-    f: np.ndarray,
-    frequency: np.ndarray,
-    expected: np.ndarray,
     voxel_size: float,
     options: ImagingConditions,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Weight, sharpen, filter and mask the mean of the half maps as the options say; unit variance, float32."""
-    transform = sf.rfftn(mean)
-    if options.weighting:
-        fsc = np.clip(expected, 0, 1)
-        fsc[np.flatnonzero(np.minimum.accumulate(fsc) < 0.02)] = 0.0
-        transform *= np.interp(f, frequency, np.sqrt(2 * fsc / (1 + fsc))).astype(np.float32)
-    if options.b_sharpen:
-        exponent = np.clip(-0.25 * options.b_sharpen * (f / voxel_size) ** 2, -20, 12)
-        transform *= np.exp(exponent).astype(np.float32)
-    if options.low_pass > 0:
-        cut = voxel_size / options.low_pass
-        transform *= (0.5 * (1 + np.cos(np.pi * np.clip((f - cut + 0.015) / 0.03, 0, 1)))).astype(np.float32)
-    volume = sf.irfftn(transform, s=mean.shape, overwrite_x=True)
-    volume /= volume.std() + 1e-30
-    if options.background == "soft":
-        volume *= soft_edge(mask, max(4.0, 4.0 / voxel_size))
-    elif options.background == "hard":
-        volume = np.where(mask, volume, 0)
-    elif options.background == "zone":
-        volume = np.where(mask_around(xyz, mean.shape, voxel_size, rng.uniform(2.0, 5.0)), volume, 0)
-    elif options.background == "clipped":
-        volume = np.maximum(volume, 0)
-    return volume.astype(np.float32)
+    stride: int,
+    later: np.random.Generator,
+) -> RealisticMap:
+    """The map that is made of two half maps, with mask and truth; what is known of it is still missing.
+
+    Args:
+        made: the half maps.
+        mask: of the molecule.
+        xyz: (n, 3) of the atoms that are shown, angstroms from the corner of the box.
+        voxel_size: angstroms.
+        options: what is done to the map.
+        stride: truth on every ``stride``-th voxel block.
+        later: of its own, so that what is done to a finished map does not move its noise.
+    """
+    # Beyond its band limit a reconstruction holds neither signal nor noise: nothing is resolved there.
+    finest = 1.0 / min(options.band_limit, TRUTH_TOP)
+    if options.deposition.part:
+        mask = mask_around(xyz, mask.shape, voxel_size, options.mask_margin)
+    mean = (made.halves[0] + made.halves[1]) / 2
+    final = deposited_map.weighted_and_filtered(
+        mean, made.f, made.frequency, made.expected, voxel_size, options
+    )
+    truth: Optional[np.ndarray] = None
+    if options.deposition.local_filter or deposited_map.changes_grid(options):
+        truth = made.truth(stride, finest, None)
+        if options.deposition.local_filter:
+            final = deposited_map.locally_filtered(final, truth)
+    final = deposited_map.masked(final, mask, xyz, voxel_size, options, later)
+    volumes = (final, made.halves[0].astype(np.float32), made.halves[1].astype(np.float32))
+    if truth is not None and deposited_map.changes_grid(options):
+        volumes, mask, truth = deposited_map.cut_and_resampled(volumes, mask, truth, options)
+    if options.auto_mask:
+        new_voxel = voxel_size * options.deposition.resample
+        mask = automatic_mask.auto_mask(density_map.DensityMap(volumes[0], new_voxel))[0]
+    keep = cells_of_mask(mask, stride)
+    truth = (made.truth(stride, finest, keep) if truth is None else truth) * np.float32(voxel_size)
+    truth[~keep] = 0
+    return RealisticMap(*volumes, mask, truth)
+
+
+def _facts(
+    made: _Reconstruction, result: RealisticMap, voxel_size: float, options: ImagingConditions
+) -> Dict[str, Any]:
+    """Global resolutions, expected and measured, and figures of mask and truth."""
+    frequency, limit = made.frequency, options.band_limit
+    new_voxel = voxel_size * options.deposition.resample
+    _, masked = half_map_fsc(*made.halves, made.soft)
+    _, unmasked = half_map_fsc(*made.halves)
+    given_frequency, given = half_map_fsc(
+        result.half1, result.half2, soft_edge(result.mask, max(3.0, 3.0 / new_voxel))
+    )
+    inside = result.truth[result.truth > 0]
+
+    def expected_at(threshold: float) -> float:
+        return voxel_size / min(first_crossing(frequency[1:], made.expected[1:], threshold), limit)
+
+    def measured_at(fsc: np.ndarray, threshold: float = FSC_THRESHOLD) -> float:
+        return voxel_size / first_crossing(frequency[1:], fsc[1:], threshold)
+
+    return {
+        "voxel_size_A": float(new_voxel),
+        "box": int(made.signal.shape[0]),
+        "options": dataclasses.asdict(options),
+        "noise_power_per_voxel": float(made.scale),
+        "global_fsc0143_A": expected_at(FSC_THRESHOLD),
+        "global_fsc05_A": expected_at(0.5),
+        "finest_shown_A": deposited_map.finest_shown(options, voxel_size),
+        "measured_fsc0143_masked_A": measured_at(masked),
+        "measured_fsc05_masked_A": measured_at(masked, 0.5),
+        "measured_fsc0143_given_mask_A": new_voxel / first_crossing(given_frequency[1:], given[1:]),
+        "measured_fsc0143_unmasked_A": measured_at(unmasked),
+        "truth_median_A": float(np.median(inside)),
+        "truth_quartiles_A": [float(v) for v in np.quantile(inside, (0.25, 0.75))],
+        "mask_voxels": int(result.mask.sum()),
+        "fsc": {"frequency_per_A": [float(v) / voxel_size for v in frequency], "masked": masked.tolist()},
+    }

@@ -171,10 +171,10 @@ def residuals(
     rows, cells, sources, numbers, kinds = [], [], [], [], []
     for number, item in enumerate(items):
         part = item if edge is None or not item.truth.any() else _central_part(item, edge)
-        truth = np.log2(part.truth[part.truth > 0] / part.info["voxel_size_A"])
-        if not truth.size:
+        if not part.truth.any():
             continue
         for variant in _variants(part):
+            truth = np.log2(part.truth_of(variant)[part.truth > 0] / part.info["voxel_size_A"])
             source = network_inputs.noise_source(part.summary[variant])
             p = predict_item(model, part, variant)
             low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))

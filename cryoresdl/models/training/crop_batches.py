@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Sequence, Tuple
+from typing import Any, Sequence, Tuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class LocalNetworkRecipe:
 
 def draw_crop(item: FeatureItem, variant: str, size: int, rng: np.random.Generator) -> Tuple[np.ndarray, ...]:
     """A random crop around a masked cell, randomly mirrored and turned: (features, truth, summary, voxel size)."""
-    local, truth = item.local[variant], item.truth
+    local, truth = item.local[variant], item.truth_of(variant)
     used = np.flatnonzero(truth)
     centre = np.unravel_index(int(used[rng.integers(used.size)]), truth.shape)
     window, pads = [], []
@@ -60,34 +60,34 @@ def draw_crop(item: FeatureItem, variant: str, size: int, rng: np.random.Generat
     return np.moveaxis(x, 0, -1), t, item.summary[variant], item.info["voxel_size_A"]
 
 
-def crop_batches(
-    items: Sequence[FeatureItem], recipe: LocalNetworkRecipe, first_step: int = 0
-) -> Iterator[Tuple[np.ndarray, ...]]:
-    """Endless training batches; step ``k`` is the same whether or not the run was resumed before it."""
-    step = first_step
-    while True:
-        rng = np.random.default_rng((recipe.seed, step))
-        parts = []
-        for _ in range(recipe.batch):
-            item = items[int(rng.integers(len(items)))]
-            variant = "halves" if rng.random() < recipe.halves_share else "single"
-            parts.append(draw_crop(item, variant, recipe.crop, rng))
-        x, t, s, v = (np.stack([p[k] for p in parts]) for k in range(4))
-        yield np.ascontiguousarray(x), t.astype(np.float32), s, v.astype(np.float32)
-        step += 1
+def crop_batch(items: Sequence[FeatureItem], recipe: LocalNetworkRecipe, step: int) -> Tuple[np.ndarray, ...]:
+    """Features, truth, summaries and voxel sizes of one step, which depend on the seed and the step alone.
+
+    Returns:
+        float32 (batch, z, y, x, inputs), (batch, z, y, x) angstroms, (batch, summary) and (batch,) angstroms.
+    """
+    rng = np.random.default_rng((recipe.seed, step))
+    parts = []
+    for _ in range(recipe.batch):
+        item = items[int(rng.integers(len(items)))]
+        variant = "halves" if rng.random() < recipe.halves_share else "single"
+        parts.append(draw_crop(item, variant, recipe.crop, rng))
+    x, t, s, v = (np.stack([p[k] for p in parts]) for k in range(4))
+    return np.ascontiguousarray(x), t.astype(np.float32), s, v.astype(np.float32)
 
 
-def _prefetch(stream: Iterator[Any], depth: int = 4) -> Iterator[Any]:
-    """Make batches in a thread while the network runs."""
-    import queue
-    import threading
+def crop_dataset(
+    keras: Any, items: Sequence[FeatureItem], recipe: LocalNetworkRecipe, first: int, count: int
+) -> Any:
+    """The batches of ``count`` steps from ``first`` on, as ``Model.fit`` takes them; made in a thread beside it."""
 
-    waiting: Any = queue.Queue(depth)
+    class CropDataset(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return count
 
-    def fill() -> None:
-        for value in stream:
-            waiting.put(value)
+        def __getitem__(self, index: int) -> Any:
+            x, truth, summary, voxel = crop_batch(items, recipe, first + index)
+            size = np.broadcast_to(voxel[:, None, None, None], truth.shape)
+            return (x, summary), np.stack([truth, size], axis=-1)
 
-    threading.Thread(target=fill, daemon=True).start()
-    while True:
-        yield waiting.get()
+    return CropDataset(workers=1, use_multiprocessing=False, max_queue_size=4)

@@ -22,47 +22,6 @@ from .profile_table import ProfileTable
 from .run_files import CARD, CURVES_FIGURE, HISTORY, MODEL, _append_history, _leave_card, _run_name
 
 
-def train_global(
-    data: Any,
-    out: PathLike,
-    resume: bool = False,
-    overwrite: bool = False,
-    seed: int = 0,
-    epochs: Optional[int] = None,
-    batch: Optional[int] = None,
-    name: Optional[str] = None,
-    report: Any = None,
-) -> Path:
-    """Train, calibrate, measure and save a default global model: what ``cryoresdl train cnn`` runs without --paper.
-
-    The inputs come from the shipped ``truth`` model; their table is kept in ``out`` so that a killed run resumes.
-
-    Returns:
-        path of the model file.
-    """
-    from ..base import output_folder, progress
-    from ..networks import network_runners
-    from . import profile_table
-
-    out = Path(out)
-    report = report or progress.note
-    others = (HISTORY, CARD, CURVES_FIGURE)
-    output_folder.prepare_out(out, [MODEL], overwrite, resume, command="train", may_remain=others)
-    local_model = network_runners.load_model("truth", "local")
-    tables = [
-        profile_table.cached_table(out / f"table-{split}.npz", data, split, local_model, resume, report)
-        for split in ("train", "validation", "test")
-    ]
-    recipe = GlobalNetworkRecipe(seed=seed)
-    recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
-    model = train_members(tables[0], tables[1], recipe, report, out / HISTORY)
-    path = out / ("model" + MODEL_SUFFIX)
-    name = name or _run_name(out, "default")
-    card = save_global(model, tables[1], tables[2], path, name, recipe, data, local_model)
-    _leave_card(out, card)
-    return path
-
-
 @dataclass
 class GlobalNetworkRecipe:
     """Hyper-parameters of the global network.
@@ -92,6 +51,65 @@ class GlobalNetworkRecipe:
 
 GLOBAL_MEMBERS = 6
 """Networks trained from different seeds, whose distributions are averaged."""
+
+
+def train_global(
+    data: Any,
+    out: PathLike,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    epochs: Optional[int] = None,
+    batch: Optional[int] = None,
+    name: Optional[str] = None,
+    recipe: Optional[GlobalNetworkRecipe] = None,
+    members: int = GLOBAL_MEMBERS,
+    local_model: str = "truth",
+    report: Any = None,
+) -> Path:
+    """Train, calibrate, measure and save a default global model: what ``cryoresdl train cnn`` runs without --paper.
+
+    The inputs come from the shipped ``truth`` model; their table is kept in ``out`` so that a killed run resumes.
+
+    Args:
+        data: feature set(s) or sets of whole maps.
+        out: folder for the model, its card and history.
+        resume: take the tables that an earlier run left.
+        overwrite: replace an earlier model in ``out``.
+        seed: of weights and order.
+        epochs: passes over the maps; None takes the recipe's.
+        batch: maps per step; None takes the recipe's.
+        name: of the model; None takes the name of the folder ``out``.
+        recipe: all hyper-parameters; seed, epochs and batch then do not count. None takes the usual ones.
+        members: networks whose distributions are averaged.
+        local_model: name or file of the local model whose answers the network reads.
+        report: called with progress lines.
+
+    Returns:
+        path of the model file.
+    """
+    from ..base import output_folder, progress
+    from ..networks import network_runners
+    from . import profile_table
+
+    out = Path(out)
+    report = report or progress.note
+    others = (HISTORY, CARD, CURVES_FIGURE)
+    output_folder.prepare_out(out, [MODEL], overwrite, resume, command="train", may_remain=others)
+    read = network_runners.load_model(local_model, "local")
+    tables = [
+        profile_table.cached_table(out / f"table-{split}.npz", data, split, read, resume, report)
+        for split in ("train", "validation", "test")
+    ]
+    if recipe is None:
+        recipe = GlobalNetworkRecipe(seed=seed)
+        recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
+    model = train_members(tables[0], tables[1], recipe, report, out / HISTORY, members)
+    path = out / ("model" + MODEL_SUFFIX)
+    name = name or _run_name(out, "default")
+    card = save_global(model, tables[1], tables[2], path, name, recipe, data, read)
+    _leave_card(out, card)
+    return path
 
 
 @dataclass

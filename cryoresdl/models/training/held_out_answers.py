@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 
 from ..base import quiet_libraries
-from ..datasets.feature_set_file import FeatureItem
+from ..datasets.feature_set_file import VARIANTS, FeatureItem
 from ..inference import map_corrections
 from ..networks import band_networks
 
@@ -35,7 +35,7 @@ def validate_local(
 
     Args:
         model: the network.
-        items: maps with truth.
+        items: maps with truth. Those without half maps have no part in the figures of half maps.
         known: corrections of its answers, which a network in training has none of.
     """
     from ..base.resolution_terms import class_of
@@ -43,8 +43,10 @@ def validate_local(
 
     found: Dict[str, List[float]] = {}
     for item in items:
-        truth = item.truth[item.truth > 0]
-        for variant in ("single", "halves"):
+        for variant in VARIANTS:
+            if variant == "halves" and not item.has_half_maps(variant):
+                continue
+            truth = item.truth_of(variant)[item.truth > 0]
             voxel = item.info["voxel_size_A"]
             p = predict_item(model, item, variant)
             low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))

@@ -10,16 +10,18 @@ import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ..base import progress
 from ..base.atomic_files import PathLike, remove_result
 from ..base.errors import InputError
 from ..datasets.feature_set_file import (
     KNOWN,
     TRUTH,
     EmptySplitError,
+    FeatureItem,
     _as_list,
     _set_facts,
     agreed_labels,
@@ -31,7 +33,7 @@ from ..inference import map_corrections
 from ..networks import band_networks
 from ..networks.model_archive import MODEL_SUFFIX
 from ..networks.tensorflow_import import import_tensorflow
-from .crop_batches import LocalNetworkRecipe, _prefetch, crop_batches
+from .crop_batches import LocalNetworkRecipe, crop_dataset
 from .held_out_answers import inference_model, validate_local
 from .probability_score import _loss
 from .run_files import (
@@ -41,6 +43,7 @@ from .run_files import (
     CURVES_FIGURE,
     HISTORY,
     MODEL,
+    RunIdentity,
     _append_history,
     _checkpoint,
     _cut_history,
@@ -48,7 +51,6 @@ from .run_files import (
     _restore,
     _run_name,
     _save_arrays,
-    _sets,
 )
 
 VALIDATION_MAPS = 30
@@ -83,72 +85,112 @@ def fit_local(
     recipe = recipe or LocalNetworkRecipe()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    tf, keras = import_tensorflow()
-    keras.utils.set_random_seed(recipe.seed)
-    network = band_networks.local_network(recipe.channels)
-    model = band_networks.keras_local_network(
-        network, keras, policy="mixed_bfloat16" if recipe.bfloat16 else "float32"
-    )
-    if start is not None:
-        band_networks.set_weights(model, start)
     train_items, check_items = load_split(data, "train"), load_split(data, "validation", VALIDATION_MAPS)
     if any(item.info.get("kind") == KNOWN for item in [*train_items, *check_items]):
         raise InputError(
             "The training set knows one resolution per map only; train 'cnn' on it, or give local-resolution volumes."
         )
-    variables = model.trainable_variables
-    moments = [[tf.Variable(tf.zeros(v.shape)) for v in variables] for _ in range(2)]
-    first, best = 0, float("inf")
-    checkpoint = out / "checkpoint.npz"
-    if resume and checkpoint.exists():
-        first, best = _restore(checkpoint, model, moments, _sets(data), labels)
-        report(f"resumed at step {first}")
-    _cut_history(out / HISTORY, first)
-
-    @tf.function(reduce_retracing=True)
-    def step(x: Any, t: Any, s: Any, v: Any, rate: Any, number: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss, error = _loss(tf, model([x, s], training=True), t, v, recipe.angstrom_weight)
-        grads = tape.gradient(loss, variables)
-        grads, _ = tf.clip_by_global_norm([tf.cast(g, tf.float32) for g in grads], 1.0)
-        for variable, gradient, m1, m2 in zip(variables, grads, moments[0], moments[1]):
-            m1.assign(0.9 * m1 + 0.1 * gradient)
-            m2.assign(0.995 * m2 + 0.005 * gradient * gradient)
-            change = (m1 / (1 - 0.9**number)) / (tf.sqrt(m2 / (1 - 0.995**number)) + 1e-7)
-            variable.assign_sub(rate * tf.cast(change, variable.dtype))
-        return loss, error
-
-    stream = _prefetch(crop_batches(train_items, recipe, first))
-    begun, losses, errors = time.time(), [], []
-    for number in range(first + 1, recipe.steps + 1):
-        warm = min(1.0, number / 300)
-        rate = recipe.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * number / recipe.steps)))
-        x, t, s, v = next(stream)
-        loss, error = step(x, t, s, v, tf.constant(rate, tf.float32), tf.constant(float(number), tf.float32))
-        losses.append(float(loss))
-        errors.append(float(error))
-        if number % validate_every == 0 or number == recipe.steps:
-            checks = validate_local(model, check_items)
-            row = {
-                "step": number,
-                "loss": round(float(np.mean(losses)), 5),
-                "log2_error": round(float(np.mean(errors)), 5),
-                **{k: round(v, 5) for k, v in checks.items()},
-                "rate": round(float(rate), 7),
-                "seconds": round(time.time() - begun, 1),
-            }
-            _append_history(out / HISTORY, row)
-            per_step = (time.time() - begun) / (number - first)
-            report(f"{json.dumps(row)} ETA {(recipe.steps - number) * per_step / 60:.0f} min")
-            losses, errors = [], []
-            # Relative errors: in angstroms a few maps of 20 A and more would choose the weights.
-            score = checks["val_single_log2"] + 0.5 * checks["val_halves_log2"]
-            if score < best:
-                best = score
-                _save_arrays(out / "best.npz", band_networks.weights_of(model))
-            _checkpoint(checkpoint, model, moments, number, best, _sets(data), labels)
-    with np.load(out / "best.npz") as stored:
+    run = _LocalFit(out, recipe, RunIdentity.of(recipe, data, labels, start), check_items, report)
+    run.build(start)
+    if resume:
+        run.restore()
+    _cut_history(out / HISTORY, run.number)
+    while run.number < recipe.steps:
+        run.advance(train_items, min(validate_every - run.number % validate_every, recipe.steps - run.number))
+    with np.load(out / BEST) as stored:
         return {k: stored[k] for k in stored.files}
+
+
+class _LocalFit:
+    """One training of the local network: the model, how far it is, and what it leaves in its folder."""
+
+    def __init__(
+        self,
+        out: Path,
+        recipe: LocalNetworkRecipe,
+        identity: RunIdentity,
+        check_items: List[FeatureItem],
+        report: Any,
+    ) -> None:
+        self.out, self.recipe, self.identity = out, recipe, identity
+        self.check_items, self.report = check_items, report
+        self.number, self.best = 0, float("inf")
+        self.first, self.begun = 0, time.monotonic()
+        self.model: Any = None
+        self.keras: Any = None
+
+    def build(self, start: Optional[Dict[str, np.ndarray]]) -> None:
+        """The network, its optimizer and its loss."""
+        tf, keras = import_tensorflow()
+        self.keras, recipe = keras, self.recipe
+        keras.utils.set_random_seed(recipe.seed)
+        self.model = band_networks.keras_local_network(
+            band_networks.local_network(recipe.channels),
+            keras,
+            policy="mixed_bfloat16" if recipe.bfloat16 else "float32",
+        )
+        if start is not None:
+            band_networks.set_weights(self.model, start)
+
+        def loss(known: Any, logits: Any) -> Any:
+            return _loss(tf, logits, known[..., 0], known[:, 0, 0, 0, 1], recipe.angstrom_weight)[0]
+
+        def log2_error(known: Any, logits: Any) -> Any:
+            return _loss(tf, logits, known[..., 0], known[:, 0, 0, 0, 1], recipe.angstrom_weight)[1]
+
+        warm = min(WARM_UP, recipe.steps // 2)
+        rate = keras.optimizers.schedules.CosineDecay(
+            recipe.rate / 100, max(1, recipe.steps - warm), 0.02, warmup_target=recipe.rate, warmup_steps=warm
+        )
+        optimizer = keras.optimizers.Adam(rate, beta_2=0.995, global_clipnorm=1.0)
+        self.model.compile(optimizer, loss, metrics=[log2_error])
+        optimizer.build(self.model.trainable_variables)
+
+    def restore(self) -> None:
+        """Go on from the checkpoint when there is one."""
+        checkpoint = self.out / CHECKPOINT
+        if checkpoint.exists():
+            self.number, self.best = _restore(checkpoint, self.model, self.model.optimizer, self.identity)
+            self.first = self.number
+            self.report(f"resumed at step {self.number}")
+
+    def advance(self, items: List[FeatureItem], steps: int) -> None:
+        """Train for some steps, validate, and keep what is best and where the run is."""
+        batches = crop_dataset(self.keras, items, self.recipe, self.number, steps)
+        trained = self.model.fit(batches, epochs=1, verbose=0, shuffle=False).history
+        self.number += steps
+        checks = validate_local(self.model, self.check_items)
+        row = {
+            "step": self.number,
+            "loss": round(trained["loss"][0], 5),
+            "log2_error": round(trained["log2_error"][0], 5),
+            **{k: round(v, 5) for k, v in checks.items()},
+            "rate": round(float(self.model.optimizer.learning_rate), 7),
+            "seconds": round(time.monotonic() - self.begun, 1),
+        }
+        _append_history(self.out / HISTORY, row)
+        per_step = (time.monotonic() - self.begun) / (self.number - self.first)
+        left = progress.duration((self.recipe.steps - self.number) * per_step)
+        self.report(f"{json.dumps(row)} ETA {left}")
+        score = selection_score(checks)
+        if score < self.best:
+            self.best = score
+            _save_arrays(self.out / BEST, band_networks.weights_of(self.model))
+        _checkpoint(
+            self.out / CHECKPOINT, self.model, self.model.optimizer, self.number, self.best, self.identity
+        )
+
+
+WARM_UP = 300
+"""Steps in which the learning rate rises."""
+
+
+def selection_score(checks: Dict[str, float]) -> float:
+    """What the best weights have least of: the error in octaves from one map, and half of that from half maps.
+
+    Relative errors: in angstroms a few maps of 20 A and more would choose the weights.
+    """
+    return checks["val_single_log2"] + 0.5 * checks.get("val_halves_log2", 0.0)
 
 
 def save_local(
@@ -286,6 +328,7 @@ def train_local(
     batch: Optional[int] = None,
     name: Optional[str] = None,
     start: Optional[str] = None,
+    recipe: Optional[LocalNetworkRecipe] = None,
     report: Any = None,
 ) -> Path:
     """Train, calibrate, measure and save a default local model: what ``cryoresdl train unet`` runs.
@@ -302,6 +345,7 @@ def train_local(
         batch: crops per step.
         name: of the model; None takes the name of the folder ``out``.
         start: model to start from; "none" starts from scratch.
+        recipe: all hyper-parameters; seed, epochs and batch then do not count. None takes the usual ones.
         report: called with progress lines.
 
     Returns:
@@ -310,7 +354,7 @@ def train_local(
     Raises:
         InputError: labels that the sets contradict or do not agree on, or a run begun on others.
     """
-    from ..base import output_folder, progress
+    from ..base import output_folder
 
     out = Path(out)
     report = report or progress.note
@@ -324,11 +368,25 @@ def train_local(
             remove_result(out / stale)
     if start is None:
         start = "none" if labels == TRUTH else "truth"
-    weights = None
+    first = None if start == "none" else _local_start(start)
+    weights = None if first is None else dict(first.weights)
+    if recipe is None:
+        recipe = _usual_recipe(data, labels, first, seed, epochs, batch)
+    begun = time.monotonic()
+    every = min(200, max(1, recipe.steps // 10))
+    fitted = fit_local(data, out, recipe, resume, weights, report, every, labels)
+    facts = {"labels": labels, "start": start, "seconds": round(time.monotonic() - begun)}
+    path = out / ("model" + MODEL_SUFFIX)
+    _leave_card(out, save_local(fitted, data, path, name or _run_name(out, labels), recipe, facts))
+    return path
+
+
+def _usual_recipe(
+    data: Any, labels: str, first: Any, seed: int, epochs: Optional[int], batch: Optional[int]
+) -> LocalNetworkRecipe:
+    """The hyper-parameters of ``cryoresdl train unet``: fewer steps from a trained model, fewest for a user's maps."""
     recipe = LocalNetworkRecipe(seed=seed, batch=batch or LocalNetworkRecipe.batch)
-    if start != "none":
-        first = _local_start(start)
-        weights = dict(first.weights)
+    if first is not None:
         channels = tuple(first.card["network"]["config"]["channels"])
         recipe = replace(recipe, channels=channels, rate=4e-4, steps=3000)
         if labels != TRUTH:
@@ -336,10 +394,4 @@ def train_local(
     if epochs:
         maps_there = _set_facts(data)["maps"].get("train", 0)
         recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))
-    begun = time.time()
-    every = min(200, max(1, recipe.steps // 10))
-    fitted = fit_local(data, out, recipe, resume, weights, report, every, labels)
-    facts = {"labels": labels, "start": start, "seconds": round(time.time() - begun)}
-    path = out / ("model" + MODEL_SUFFIX)
-    _leave_card(out, save_local(fitted, data, path, name or _run_name(out, labels), recipe, facts))
-    return path
+    return recipe

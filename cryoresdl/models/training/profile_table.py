@@ -118,7 +118,7 @@ def _item_rows(
         for variant in variants:
             voxel, expected = item.info["voxel_size_A"], item.info["global_fsc0143_A"]
             profile = profile_of(item, variant, local_model)
-            yield profile, _known_resolution(item), voxel, f"{kind} {variant}", expected
+            yield profile, _known_resolution(item, variant), voxel, f"{kind} {variant}", expected
 
 
 def _measured_in_mask(item: FeatureItem) -> float:
@@ -131,12 +131,13 @@ def _measured_in_mask(item: FeatureItem) -> float:
     return float(item.info.get("measured_fsc0143_given_mask_A", inside))
 
 
-def _known_resolution(item: FeatureItem) -> float:
+def _known_resolution(item: FeatureItem, variant: str) -> float:
     """What the map's resolution would be called: FSC 0.143 measured between its half maps inside the molecule.
 
-    Maps without half maps have the resolution that they were given.
+    Maps without half maps have the resolution that they were given. A filtered map is not finer than its filter.
     """
-    return float(item.info.get("measured_fsc0143_masked_A", item.info["global_fsc0143_A"]))
+    known = float(item.info.get("measured_fsc0143_masked_A", item.info["global_fsc0143_A"]))
+    return max(known, float(item.info.get("finest_shown_A", 0.0))) if variant == "single" else known
 
 
 def _map_rows(

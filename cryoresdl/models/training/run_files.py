@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ..base.atomic_files import atomic_path, remove_result
 from ..base.errors import InputError
-from ..datasets.feature_set_file import _as_list
+from ..datasets.feature_set_file import _as_list, _set_facts
 from ..networks.model_archive import MODEL_SUFFIX
 
 
@@ -21,39 +23,105 @@ def _save_arrays(path: Path, arrays: Dict[str, np.ndarray]) -> None:
         np.savez(handle, **arrays)
 
 
-def _sets(data: Any) -> str:
-    return ",".join(sorted(Path(p).name for p in _as_list(data)))
+@dataclass(frozen=True)
+class RunIdentity:
+    """What decides the result of a training: a run goes on only as it was begun.
+
+    Attributes:
+        recipe: the hyper-parameters, with the seed of batches and weights.
+        sets: names of the sets, their seeds and maps per split.
+        labels: what the sets' labels are; empty where nobody knows.
+        start: digest of the weights that the training begins with; empty for random ones.
+    """
+
+    recipe: Dict[str, Any]
+    sets: Dict[str, Any]
+    labels: str = ""
+    start: str = ""
+
+    @classmethod
+    def of(cls, recipe: Any, data: Any, labels: str, start: Optional[Dict[str, np.ndarray]]) -> RunIdentity:
+        """Of a training that is about to begin; ``recipe`` is a dataclass."""
+        names = [Path(p).name for p in _as_list(data)]
+        facts = {"names": names, **_set_facts(data)}
+        # Through JSON, so that it compares with what a checkpoint holds.
+        plain = json.loads(json.dumps([asdict(recipe), facts]))
+        return cls(plain[0], plain[1], labels, "" if start is None else _weights_digest(start))
+
+    def refuse_another(self, begun: str, path: Path) -> None:
+        """Refuse to go on with a checkpoint of another run.
+
+        Args:
+            begun: the identity that the checkpoint holds, as JSON.
+            path: of the checkpoint.
+
+        Raises:
+            InputError: says what differs.
+        """
+        remedy = "give the same as before, another --out, or --overwrite to begin anew."
+        before = json.loads(begun)
+        if before.get("labels") and self.labels and before["labels"] != self.labels:
+            raise InputError(
+                f"{path} was begun on {before['labels']} labels, not {self.labels}; give another --out, or "
+                "--overwrite to begin anew."
+            )
+        if before.get("sets") != self.sets:
+            raise InputError(
+                f"{path} was begun on other sets ({_sets_in_words(before.get('sets'))}); {remedy}"
+            )
+        changed = [k for k, v in self.recipe.items() if before.get("recipe", {}).get(k) != v]
+        if changed:
+            name = changed[0]
+            raise InputError(
+                f"{path} was begun with {name} {before.get('recipe', {}).get(name)}, not {self.recipe[name]}; {remedy}"
+            )
+        if before.get("start") != self.start:
+            raise InputError(f"{path} was begun from another start; {remedy}")
+
+
+def _sets_in_words(sets: Any) -> str:
+    if not isinstance(sets, dict):
+        return "an older version did not say which"
+    counts = ", ".join(f"{count} {split}" for split, count in sets.get("maps", {}).items())
+    return f"{', '.join(sets.get('names', []))}: {counts} maps, seeds {sets.get('seeds')}"
+
+
+def _weights_digest(weights: Dict[str, np.ndarray]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(weights[name], np.float32).tobytes())
+    return found.hexdigest()
 
 
 def _checkpoint(
-    path: Path, model: Any, moments: Any, number: int, best: float, sets: str, labels: str
+    path: Path, model: Any, optimizer: Any, number: int, best: float, identity: RunIdentity
 ) -> None:
-    arrays = {f"v{k}": v.numpy() for k, v in enumerate(model.trainable_variables)}
-    for j, group in enumerate(moments):
-        arrays.update({f"m{j}_{k}": m.numpy() for k, m in enumerate(group)})
-    facts = {"number": number, "best": best, "sets": sets, "labels": labels}
+    """Keep weights, the optimizer's state, the step, and what the run is."""
+    arrays = {f"v{k}": np.asarray(v) for k, v in enumerate(model.trainable_variables)}
+    arrays.update({f"o{k}": np.asarray(v) for k, v in enumerate(optimizer.variables)})
+    facts = {"number": number, "best": best, "identity": json.dumps(asdict(identity))}
     _save_arrays(path, {**arrays, **{name: np.asarray(value) for name, value in facts.items()}})
 
 
-def _restore(path: Path, model: Any, moments: Any, sets: str, labels: str) -> Tuple[int, float]:
-    """Put a checkpoint back; the best score counts only if it was measured on the same sets.
+def _restore(path: Path, model: Any, optimizer: Any, identity: RunIdentity) -> Tuple[int, float]:
+    """Put a checkpoint back; returns its step and the best score so far.
 
     Raises:
-        InputError: the run was begun on other labels. Older checkpoints do not say.
+        InputError: the checkpoint is of another run: other sets, labels, hyper-parameters, seed or start.
     """
     with np.load(path) as stored:
-        before = str(stored["labels"]) if "labels" in stored.files else ""
-        if before and labels and before != labels:
+        if "identity" not in stored.files:
             raise InputError(
-                f"{path} was begun on {before} labels, not {labels}; give another --out, or --overwrite to begin anew."
+                f"{path} was begun by an older version, which did not keep the state of its optimizer; give another "
+                "--out, or --overwrite to begin anew."
             )
+        identity.refuse_another(str(stored["identity"]), path)
         for k, v in enumerate(model.trainable_variables):
             v.assign(stored[f"v{k}"])
-        for j, group in enumerate(moments):
-            for k, m in enumerate(group):
-                m.assign(stored[f"m{j}_{k}"])
-        same = "sets" in stored.files and str(stored["sets"]) == sets
-        return int(stored["number"]), float(stored["best"]) if same else float("inf")
+        for k, v in enumerate(optimizer.variables):
+            v.assign(stored[f"o{k}"])
+        return int(stored["number"]), float(stored["best"])
 
 
 def _cut_history(path: Path, last_step: int) -> None:

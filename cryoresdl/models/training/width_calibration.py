@@ -49,7 +49,7 @@ def calibrate_local(model: Any, items: Sequence[FeatureItem]) -> Dict[str, Any]:
 def _calibrate_variant(model: Any, items: Sequence[FeatureItem], variant: str) -> Dict[str, Any]:
     ratios, weights, widths, before = [], [], [], []
     for item in items:
-        u = np.log2(item.truth[item.truth > 0] / item.info["voxel_size_A"])
+        u = np.log2(item.truth_of(variant)[item.truth > 0] / item.info["voxel_size_A"])
         p = predict_item(model, item, variant)
         low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
         width = np.maximum((high - low) / 2, 1e-3)

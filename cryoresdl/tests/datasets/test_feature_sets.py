@@ -206,7 +206,7 @@ def test_some_maps_are_plain(structures):
     for recipe in drawn:
         kept = {
             name: getattr(recipe.options, name)
-            for name in ("mask_margin", "copies", "auto_mask", "weighting")
+            for name in ("mask_margin", "copies", "arrangement", "auto_mask", "weighting")
         }
         if recipe.options == dataclasses.replace(imaging_conditions.plain_options(recipe.resolution), **kept):
             plain.append(recipe)
@@ -454,3 +454,38 @@ def test_a_triple_without_estimates_is_left_out(triples, tmp_path):
 def test_info_is_json(built):
     for item in feature_set_file.read_items(built[0], "train"):
         json.dumps(item.info)
+
+
+def test_maps_are_drawn_like_deposited_ones(structures):
+    """Filtered, cut out, resampled, freed of negative values, of one chain; large complexes and coarse small boxes."""
+    rows = input_lists.read_manifest(structures, "train")
+    recipes = [feature_set_recipes.draw_recipe(rows, "train", 5, k) for k in range(400)]
+    drawn = [r for r in recipes if r.kind == "realistic"]
+    share = {
+        "filtered": np.mean([r.options.low_pass > 0 for r in drawn]),
+        "no noise outside": np.mean([r.options.background != "noise" for r in drawn]),
+        "several copies": np.mean([r.options.copies > 1 for r in drawn]),
+        "part": np.mean([r.options.deposition.part for r in drawn]),
+        "cut": np.mean([r.options.deposition.cut_margin is not None for r in drawn]),
+        "resampled": np.mean([r.options.deposition.resample != 1 for r in drawn]),
+    }
+    assert share["filtered"] > 0.45 and share["no noise outside"] > 0.35, share
+    assert min(share["part"], share["cut"], share["resampled"]) > 0.08, share
+    assert {r.options.arrangement for r in drawn} == {"ring", "packed", "helix"}
+    assert any(r.resolution > 25 and r.voxel_size > 3 and r.box <= 64 for r in drawn)
+    for recipe in drawn:
+        resampled = recipe.voxel_size * recipe.options.deposition.resample
+        assert recipe.resolution >= min(2.0 * resampled, 2.0 * recipe.voxel_size)
+
+
+def test_a_filtered_map_is_told_no_finer_than_its_filter_and_its_half_maps_are(structures):
+    rows = input_lists.read_manifest(structures, "train")
+    options = imaging_conditions.ImagingConditions(low_pass=9.0)
+    recipe = feature_set_recipes.MapRecipe(rows[0]["path"], "s0", "train", 5.0, 1.5, 40, 7, options)
+    made = feature_set_builder.make_item(recipe)
+    item = feature_set_file.FeatureItem({}, {}, {}, made["truth"], made["info"])
+    inside = made["truth"] > 0
+    assert made["truth"][inside].min() < 8.0
+    assert 8.0 < item.truth_of("single")[inside].min() <= 9.0
+    assert np.array_equal(item.truth_of("halves"), made["truth"])
+    assert not item.truth_of("single")[~inside].any()

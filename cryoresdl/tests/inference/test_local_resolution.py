@@ -1,5 +1,6 @@
 """From a map and a model to volumes: conventions, tiles, half maps, and what is refused."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -487,6 +488,15 @@ def test_a_low_passed_map_resolves_nothing_finer(simulated, models):
     assert np.median(found.resolution[simulated.mask]) >= 9.0 / band_estimates.FILTER_MARGIN * 0.95
     entry = global_resolution.classify(filtered, mask=simulated.mask)
     assert entry["class"] != "high" and entry["resolution_A"] >= 9.0 / band_estimates.FILTER_MARGIN * 0.95
+
+
+def test_a_global_answer_finer_than_the_filter_is_held_at_its_edge(result):
+    """The local network may see the filter where the global one does not."""
+    edge = 9.0
+    local = dataclasses.replace(result, info={**result.info, "filter_edge_A": edge, "filtered_to_A": None})
+    assert global_resolution._finest_shown(local, 4.0, 2.0) == edge
+    assert global_resolution._finest_shown(local, edge / 1.05, 2.0) == 2.0
+    assert global_resolution._finest_shown(result, 4.0, 2.0) == 2.0
 
 
 def test_a_filters_edge_bounds_what_the_network_says():

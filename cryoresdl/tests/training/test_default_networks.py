@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import h5py
@@ -30,7 +31,12 @@ from cryoresdl.models.training import (
     run_files,
 )
 from cryoresdl.models.training.crop_batches import LocalNetworkRecipe
-from cryoresdl.tests.helpers.small_maps import make_item, random_global_weights, write_items
+from cryoresdl.tests.helpers.small_maps import (
+    make_item,
+    random_global_weights,
+    random_local_weights,
+    write_items,
+)
 
 TINY = LocalNetworkRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
 
@@ -60,9 +66,9 @@ def monores(tmp_path_factory):
 
 def test_the_global_model_learns_what_the_half_maps_measure():
     item = make_item(0)
-    assert profile_table._known_resolution(item) == 4.0
+    assert profile_table._known_resolution(item, "single") == 4.0
     item.info["measured_fsc0143_masked_A"] = 4.4
-    assert profile_table._known_resolution(item) == 4.4
+    assert profile_table._known_resolution(item, "single") == 4.4
 
 
 @pytest.mark.parametrize(
@@ -140,13 +146,10 @@ def test_crops_keep_features_and_truth_together():
 
 def test_batches_do_not_depend_on_where_a_run_began():
     items = [make_item(k) for k in range(3)]
-    whole = crop_batches.crop_batches(items, TINY)
-    first = [next(whole) for _ in range(4)]
-    later = crop_batches.crop_batches(items, TINY, 2)
-    for a, b in zip(first[2:], later):
-        assert all(np.array_equal(u, v) for u, v in zip(a, b))
-    assert not np.array_equal(first[0][0], first[1][0])
-    x, t, s, v = first[0]
+    first, again, other = (crop_batches.crop_batch(items, TINY, step) for step in (2, 2, 0))
+    assert all(np.array_equal(u, v) for u, v in zip(first, again))
+    assert not np.array_equal(first[0], other[0])
+    x, t, s, v = first
     assert x.shape == (2, 8, 8, 8, network_inputs.N_LOCAL) and t.shape == (2, 8, 8, 8)
     assert s.shape == (2, network_inputs.summary_length()) and v.shape == (2,)
     assert {a.dtype for a in (x, t, s, v)} == {np.dtype(np.float32)}
@@ -157,9 +160,9 @@ def test_both_variants_are_drawn_by_their_share():
     item.local["halves"] = item.local["halves"] + np.float16(0)
     item.local["halves"][1] = 7
     item.local["single"][1] = -7
-    always = crop_batches.crop_batches([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=1.0))
-    never = crop_batches.crop_batches([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=0.0))
-    assert next(always)[0][..., 1].max() == 7 and next(never)[0][..., 1].min() == -7
+    always = crop_batches.crop_batch([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=1.0), 0)
+    never = crop_batches.crop_batch([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=0.0), 0)
+    assert always[0][..., 1].max() == 7 and never[0][..., 1].min() == -7
 
 
 def test_padding_to_four():
@@ -379,6 +382,63 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
             assert np.array_equal(whole[name], resumed[name]), name
     for name, values in uninterrupted[1].items():
         assert np.allclose(weights[name], values, rtol=1e-4, atol=1e-6), name
+
+
+def test_an_error_while_batches_are_made_ends_the_training(tf, data, tmp_path, monkeypatch):
+    """The thread that makes them used to die alone, and the training waited for ever."""
+
+    def broken(*args):
+        raise MemoryError("no room for a crop")
+
+    monkeypatch.setattr(crop_batches, "draw_crop", broken)
+    with pytest.raises(MemoryError, match="no room for a crop"):
+        local_network.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recipe": replace(TINY, seed=2)}, "begun with seed 1, not 2"),
+        ({"recipe": replace(TINY, rate=0.5)}, "begun with rate 0.0008, not 0.5"),
+        ({"start": "weights"}, "begun from another start"),
+        ({"data": "more"}, "begun on other sets .set.h5: 3 train.*; give the same as before"),
+    ],
+    ids=["seed", "rate", "start", "sets"],
+)
+def test_a_run_goes_on_only_as_it_was_begun(uninterrupted, data, tmp_path, changes, words):
+    folder, weights = uninterrupted
+    shutil.copy(folder / "checkpoint.npz", tmp_path)
+    how = {"data": data, "recipe": TINY, "start": None, **changes}
+    if how["start"]:
+        how["start"] = weights
+    if how["data"] == "more":
+        splits = {split: [make_item(0, split=split)] for split in ("train", "validation", "test")}
+        how["data"] = write_items(tmp_path / "set.h5", splits)
+    with pytest.raises(InputError, match=words):
+        local_network.fit_local(
+            how["data"], tmp_path, how["recipe"], True, how["start"], report=lambda _: None
+        )
+
+
+def test_a_training_leaves_the_precision_of_the_process_alone(tf, data, tmp_path):
+    import keras
+
+    recipe = replace(TINY, bfloat16=True, steps=1)
+    before = keras.mixed_precision.global_policy().name
+    local_network.fit_local(data, tmp_path, recipe, report=lambda _: None)
+    assert keras.mixed_precision.global_policy().name == before
+
+
+def test_maps_without_half_maps_have_no_part_in_the_figures_of_half_maps():
+    """Their "halves" repeat the single map; they used to count in cards and in the choice of the best weights."""
+    items = [make_item(k) for k in range(2)]
+    network = held_out_answers.inference_model(random_local_weights((4, 6), 0), (4, 6))
+    assert not any("halves" in name for name in held_out_answers.validate_local(network, items))
+    items[0].summary["halves"][network_inputs.HALF_MAPS_FLAG] = 1.0
+    found = held_out_answers.validate_local(network, items)
+    alone = held_out_answers.validate_local(network, items[:1])
+    assert found["val_halves_mae_A"] == alone["val_halves_mae_A"]
+    assert local_network.selection_score({"val_single_log2": 0.2}) == 0.2
 
 
 def test_training_learns(tf, data, tmp_path):

@@ -1,0 +1,220 @@
+"""Recipes of the shipped models: complete, within their budget, run whole at a tiny scale, resumed to the same result."""
+
+import gzip
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cryoresdl.models.base import output_folder
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.datasets import feature_set_recipes
+from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.networks import model_store
+from cryoresdl.models.training.recipes import make_model, recipe_file, set_makers
+from cryoresdl.tests.helpers.small_maps import ball
+
+TINY = 0.0005
+SHIPPED = [one.name for one in model_store.available() if one.source == "shipped"]
+LONGEST_S = 12 * 3600.0
+
+
+@pytest.fixture(scope="module")
+def structures(tmp_path_factory):
+    """Two balls of alanines per split."""
+    folder = tmp_path_factory.mktemp("structures")
+    (folder / "pdb").mkdir()
+    rows = ["id,split,max_extent_A,mw_kda"]
+    for k, split in enumerate(("train", "train", "validation", "validation", "test", "test")):
+        made = ball(300, 12.0, seed=k)
+        lines = [
+            "ATOM  {:5d}  CA  ALA A{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00{:6.2f}           C  ".format(
+                n + 1, n + 1, *xyz, b
+            )
+            for n, (xyz, b) in enumerate(zip(made.xyz, made.b_factor))
+        ]
+        with gzip.open(folder / "pdb" / f"s{k}.pdb.gz", "wt") as handle:
+            handle.write("\n".join([*lines, "END", ""]))
+        rows.append(f"s{k},{split},24.0,9.0")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Two noisy balls per split with a local resolution of every kind."""
+    folder = tmp_path_factory.mktemp("labelled")
+    index = []
+    for k, split in enumerate(("train", "train", "validation", "validation", "test", "test")):
+        rng = np.random.default_rng(k)
+        place = folder / f"m{k}"
+        place.mkdir()
+        axis = np.arange(32) - 15.5
+        mask = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) < 81
+        data = (rng.normal(size=mask.shape) * 0.2 + mask).astype(np.float32)
+        truth = np.where(mask, 5.0 + k, 0).astype(np.float32)
+        grid = density_map.DensityMap(data, 1.5)
+        volumes = {"map": data, "mask": mask.astype(np.float32)}
+        volumes.update({name: truth for name in ("truth", "monores", "resmap")})
+        for name, volume in volumes.items():
+            mrc_writer.write_volume(place / f"{name}.mrc", volume, grid)
+        index.append({"id": f"m{k}", "split": split, "voxel_A": 1.5})
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_boxes(monkeypatch):
+    monkeypatch.setattr(feature_set_recipes, "LARGEST_BOX", 40)
+    yield
+    output_folder.unlock_folders()
+
+
+def test_every_shipped_model_has_a_recipe_within_the_budget():
+    assert set(recipe_file.recipe_names()) == set(SHIPPED) and SHIPPED
+    for name in SHIPPED:
+        recipe = recipe_file.read_recipe(name)
+        assert recipe.name == name and 0 < recipe.seconds <= LONGEST_S
+        assert recipe.evaluation.sets and recipe.selection in recipe_file.SELECTION_RULES.values()
+
+
+def test_no_set_is_drawn_twice_from_the_same_seed():
+    """Maps of one seed in two sets would be both learned from and measured on."""
+    seeds = [
+        one.seed for name in SHIPPED for one in recipe_file.read_recipe(name).sets if one.maker == "features"
+    ]
+    assert len(seeds) == len(set(seeds))
+
+
+def test_a_recipe_is_told_from_every_change_but_expected_times():
+    recipe = recipe_file.read_recipe("default")
+    assert recipe.digest == recipe_file.read_recipe("default").digest
+    slower = replace(recipe, training=replace(recipe.training, seconds=1.0))
+    assert slower.digest == recipe.digest
+    for other in (
+        recipe.scaled(0.5),
+        replace(recipe, sets=recipe.sets[:1]),
+        replace(recipe, training=replace(recipe.training, options={**recipe.training.options, "seed": 9})),
+    ):
+        assert other.digest != recipe.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = [", "is not TOML"),
+        ("nonsense = 1", "'nonsense', which no ModelRecipe knows"),
+        ('[training]\ntrainer = "local"\nsets = []\nrate = 1', "'rate', which no TrainingRecipe knows"),
+        ('name = "x"', "lacks a part"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_with_its_file(tmp_path, text, words):
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        recipe_file.read_recipe(str(tmp_path / "own.toml"))
+    assert "own.toml" in str(caught.value)
+
+
+def test_a_recipe_that_uses_a_set_it_does_not_make_is_refused(tmp_path):
+    shipped = (recipe_file.recipe_folder() / "default.toml").read_text()
+    (tmp_path / "own.toml").write_text(shipped.replace('sets = ["learn"]', 'sets = ["learned"]'))
+    (tmp_path / "test.toml").write_text(shipped.replace("the last epoch", "the best on test maps"))
+    changed = (tmp_path / "own.toml").read_text().replace('sets = ["learn", "noiseless"]', 'sets = ["lern"]')
+    (tmp_path / "own.toml").write_text(changed)
+    with pytest.raises(
+        InputError, match="uses the set 'lern', which it does not make; it makes learn, noiseless"
+    ):
+        recipe_file.read_recipe(str(tmp_path / "own.toml"))
+    with pytest.raises(InputError, match="selects by 'the last epoch'; say so"):
+        recipe_file.read_recipe(str(tmp_path / "test.toml"))
+
+
+def test_an_unknown_model_is_answered_with_those_that_there_are():
+    with pytest.raises(InputError, match="There is no recipe 'other'; choose default, monores"):
+        recipe_file.read_recipe("other")
+
+
+def words_for(name, structures, labelled, out):
+    return ["make", name, "--structures", str(structures), "--shared", str(labelled), "--scale", str(TINY)] + [
+        "--workers", "1", "--quiet", "--out", str(out)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_recipe_runs_whole_at_a_tiny_scale(name, structures, labelled, tmp_path):
+    pytest.importorskip("tensorflow")
+    assert command_line.main(words_for(name, structures, labelled, tmp_path)) == 0
+    model = model_store.load_named(tmp_path / f"{name}.cryoresdl")
+    recipe = recipe_file.read_recipe(name).scaled(TINY)
+    made = model.card["recipe"]
+    assert model.name == name and made["digest"] == recipe.digest and made["scale"] == TINY
+    assert set(made["sets"]) == {one.name for one in recipe.sets} and "numpy" in made["versions"]
+    for one in recipe.sets:
+        file = tmp_path / "sets" / f"{one.name}.h5"
+        assert made["sets"][one.name] == set_makers.content_digest(file)
+    for one in recipe.evaluation.sets:
+        assert json.loads((tmp_path / "evaluation" / one / "metrics.json").read_text())["split"] == "test"
+    assert json.loads((tmp_path / "card.json").read_text())["recipe"] == made
+
+
+def test_a_killed_run_resumes_to_the_same_model(structures, labelled, tmp_path, monkeypatch, capsys):
+    """Killed in the middle of the sets and again after the training."""
+    pytest.importorskip("tensorflow")
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    assert command_line.main(words_for("default", structures, labelled, whole)) == 0
+    words = words_for("default", structures, labelled, torn)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_, **__):
+        raise Killed
+
+    for module, name in (
+        (set_makers.global_map_set, "build_global_set"),
+        (make_model.model_archive, "save_model"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(module, name, kill)
+            command_line.main([*words, "--resume"])
+        output_folder.unlock_folders()
+    assert command_line.main(words) == 2  # neither --resume nor --overwrite
+    assert "already holds recipe.json" in capsys.readouterr().err
+    assert command_line.main([*words, "--resume"]) == 0
+    found = [model_store.load_named(folder / "default.cryoresdl") for folder in (whole, torn)]
+    assert found[0].card["recipe"] == found[1].card["recipe"]
+    for key, values in found[0].weights.items():
+        assert np.allclose(values, found[1].weights[key], rtol=1e-3, atol=1e-5), key
+    other = [*words[: words.index("--scale") + 1], "0.0007", *words[words.index("--scale") + 2 :], "--resume"]
+    output_folder.unlock_folders()
+    assert command_line.main(other) == 2
+    assert "was begun with another recipe or scale" in capsys.readouterr().err
+
+
+def test_labelled_maps_that_are_missing_are_asked_for(structures, tmp_path, capsys):
+    words = ["make", "monores", "--structures", str(structures), "--out", str(tmp_path / "out")]
+    assert command_line.main(words) == 2
+    assert "give --shared" in capsys.readouterr().err
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = ["make", "default", "--structures", str(empty), "--out", str(tmp_path / "other")]
+    assert command_line.main(words) == 2
+    assert "has no manifest.csv" in capsys.readouterr().err
+
+
+def test_the_digest_of_a_set_is_that_of_its_content(tmp_path):
+    import h5py
+
+    for name, order in (("a.h5", ("x", "y")), ("b.h5", ("y", "x"))):
+        with h5py.File(tmp_path / name, "w") as handle:
+            for key in order:
+                handle[key] = np.arange(3.0) if key == "x" else ["one", "two"]
+                handle[key].attrs["unit"] = "A"
+    assert set_makers.content_digest(tmp_path / "a.h5") == set_makers.content_digest(tmp_path / "b.h5")
+    shutil.copy(tmp_path / "a.h5", tmp_path / "c.h5")
+    with h5py.File(tmp_path / "c.h5", "a") as handle:
+        handle["x"][1] = 7
+    assert set_makers.content_digest(tmp_path / "a.h5") != set_makers.content_digest(tmp_path / "c.h5")
