@@ -12,6 +12,9 @@ VERDICT = {
     "_cryoresLo": Float,
     "_cryoresHi": Float,
     "_cryoresMedian": Float,
+    "_cryoresBest": Float,
+    "_cryoresWorst": Float,
+    "_cryoresAnisotropy": Float,
     "_cryoresClaimed": Float,
     "_cryoresVerdict": String,
     "_cryoresReasons": String,
@@ -113,6 +116,7 @@ def setVerdict(volume, entry=None, local=None, folder=None):
     local = local or {}
     claim = entry.get("claim") or {}
     probabilities = entry.get("probabilities") or {}
+    directions = entry.get("directional") or {}
     low, high = entry.get("interval_A") or (None, None)
     values = {
         "_cryoresClass": entry.get("class"),
@@ -123,6 +127,9 @@ def setVerdict(volume, entry=None, local=None, folder=None):
         "_cryoresLo": low,
         "_cryoresHi": high,
         "_cryoresMedian": local.get("median_A"),
+        "_cryoresBest": directions.get("best_A"),
+        "_cryoresWorst": directions.get("worst_A"),
+        "_cryoresAnisotropy": directions.get("anisotropy"),
         "_cryoresClaimed": claim.get("claimed_A"),
         "_cryoresVerdict": claim.get("verdict"),
         "_cryoresReasons": _sentences(claim.get("reasons")),

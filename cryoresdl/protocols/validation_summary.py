@@ -25,6 +25,8 @@ def sentencesOf(verdict):
         )
     if verdict.get("median"):
         lines.append("Median local resolution: *%.2f A*" % verdict["median"])
+    if verdict.get("worst") and verdict.get("best"):
+        lines.append("By direction: *%.2f to %.2f A*" % (verdict["best"], verdict["worst"]))
     if verdict.get("trusted") is False:
         lines.append("Unlike the maps that the networks learned from; take the result with care.")
     if verdict.get("warnings"):

@@ -23,10 +23,10 @@ def judged_directions(
     halves: Sequence[DensityMap | None],
     mask: np.ndarray | None,
     local: LocalResult | None,
-    entry: Mapping[str, Any] | None,
+    entry: Dict[str, Any] | None,
     claimed: float | None,
 ) -> DirectionalResult:
-    """Measure a map's directions; a claim's reasons in ``entry`` get the sentence where directions differ.
+    """Measure a map's directions; ``entry`` gets the numbers, and a claim's reasons the sentence where directions differ.
 
     Args:
         density: the map.
@@ -51,8 +51,10 @@ def judged_directions(
         interval,
         claimed,
     )
-    if entry is not None and entry.get("claim"):
-        extended_claim(entry["claim"], found.summary)
+    if entry is not None:
+        entry["directional"] = dict(found.summary)
+        if entry.get("claim"):
+            extended_claim(entry["claim"], found.summary)
     return found
 
 

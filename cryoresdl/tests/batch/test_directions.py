@@ -45,6 +45,7 @@ def test_half_maps_of_one_axis_reach_the_claim_the_files_and_the_row(streaked, t
     found = directions.judged_directions(density, (first, second), mask, None, entry, 4.8)
     assert found.summary["source"] == "half maps" and found.summary["anisotropic"]
     assert entry["claim"]["reasons"] == ["one", found.summary["sentence"]]
+    assert entry["directional"]["worst_A"] == found.summary["worst_A"]
     assert "the claim of 4.8 A holds in" in found.summary["sentence"]
     result_files.write_directional(found, tmp_path)
     with open(tmp_path / "directional.csv", newline="") as stream:
