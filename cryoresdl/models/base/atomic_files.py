@@ -18,7 +18,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 
 class Guard(Protocol):
-    """What watches over the files of a folder; see `made_files`."""
+    """What watches over the files of a folder; see `run_record`."""
 
     def name_of(self, path: PathLike) -> Optional[str]:
         """The file's name there, or None where it is not guarded."""
@@ -73,7 +73,7 @@ def atomic_path(target: PathLike, *, grows: bool = False, sync: bool = True) -> 
         sync: wait until file and name are on the disk, so that they outlast a power cut.
 
     Raises:
-        InputError: a file of others is in its place (see `made_files`).
+        InputError: a file of others is in its place (see `run_record`).
         OutputError: the folder cannot be written to (read-only, full, missing).
     """
     target = Path(target)

@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List, Set
 
 from .atomic_files import PART, PathLike, make_folder, shown
 from .errors import InputError, OutputError
-from .made_files import RUN_JSON, FolderRecord, close_record, open_record
+from .run_record import RUN_JSON, FolderRecord, close_record, open_record
 
 _LOCKS: Dict[str, int] = {}
 _MADE: Set[str] = set()
@@ -40,7 +40,7 @@ def prepare_out(
         command: who writes; its files may be replaced by itself.
         may_remain: further files that it is about to write; those of an earlier run are replaced.
 
-    The folder is locked against a second run and its record of files guards it (see `made_files`) until
+    The folder is locked against a second run and its record of files guards it (see `run_record`) until
     `unlock_folders` or the end of the process; what a killed run left half written is removed.
 
     Raises:

@@ -15,8 +15,8 @@ from typing import Any, Generator, Sequence
 
 from ..base.atomic_files import PathLike
 from ..base.errors import OutputError
-from ..base.made_files import guarding
 from ..base.progress import Progress
+from ..base.run_record import guarding
 from ..base.worker_processes import outcomes
 from ..results import result_files
 from .jobs import CRASHED, DONE, STOP, Job, ValidationOptions, failed_row

@@ -21,8 +21,7 @@ from ..base.errors import (
     OutputError,
     is_out_of_memory,
 )
-from ..base.made_files import guarding
-from ..base.run_record import Run
+from ..base.run_record import Run, guarding
 from ..results import fsc_files, result_files
 from .directions import direction_columns, judged_directions
 from .jobs import (
@@ -182,7 +181,8 @@ def _answer(job: Job, options: ValidationOptions, inputs: _Inputs) -> tuple[Any,
 
 def _names(options: ValidationOptions) -> list[str]:
     """Files that a validation may write."""
-    return [*_ANSWERS, *(_REPORT if options.report else ())]
+    report = _REPORT if options.pdf else _REPORT[:2]
+    return [*_ANSWERS, *(report if options.report else ())]
 
 
 def _stale(name: str) -> bool:

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from cryoresdl.models.base import made_files
+from cryoresdl.models.base import run_record
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.results import result_files
@@ -79,7 +79,7 @@ def test_killed_and_continued(name, given, tmp_path):
     words = [*ENGINE, *(word.format(**given) for word in COMMANDS[name].split()), "--quiet", "--resume"]
     subprocess.run([*words, "--out", str(tmp_path / "alone")], check=True, capture_output=True)
     expected = content(tmp_path / "alone")
-    assert made_files.RUN_JSON in expected
+    assert run_record.RUN_JSON in expected
     out = tmp_path / "killed"
     chance = random.Random(name)
     killed = 0
@@ -131,7 +131,7 @@ class TestResume:
         assert second != first
         third = self.words(path, out, "--voxel-size", "2")
         assert third != second and mrc_reader.read_values(out / result_files.LOCAL_RESOLUTION).voxel_size == 2
-        (out / made_files.RUN_JSON).write_text('{"torn')
+        (out / run_record.RUN_JSON).write_text('{"torn')
         words = ["localres", str(path), "--out", str(out), "--resume", "--quiet", "--voxel-size", "2"]
         assert command_line.main(words) == 2
         assert "is not a record of CryoResDL" in capsys.readouterr().err

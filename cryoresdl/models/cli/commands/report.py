@@ -28,6 +28,9 @@ def run(args: argparse.Namespace) -> None:
             f"There is no results folder {atomic_files.shown(folder)}; give the --out of validate."
         )
     target = folder / result_files.REPORT_HTML
-    output_folder.prepare_out(folder, [result_files.REPORT_HTML], args.overwrite, command="report")
+    others = [result_files.REPORT_JSON, *([result_files.REPORT_PDF] if args.pdf else [])]
+    output_folder.prepare_out(
+        folder, [result_files.REPORT_HTML], args.overwrite, command="report", may_remain=others
+    )
     build_report.write_report(folder, args.pdf)
     print(target)

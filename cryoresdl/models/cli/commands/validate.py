@@ -173,7 +173,15 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
     if args.piece:
         jobs, name = job_list.piece_of(jobs, *args.piece)
         out = out / name
-    output_folder.prepare_out(out, run_list.LIST_FILES, args.overwrite, args.resume, command="validate list")
+    report = [] if args.no_report else [result_files.REPORT_HTML, result_files.REPORT_JSON]
+    output_folder.prepare_out(
+        out,
+        run_list.LIST_FILES,
+        args.overwrite,
+        args.resume,
+        command=run_list.LIST_COMMAND,
+        may_remain=report,
+    )
     rows = run_list.run_list(
         jobs, options, out, args.workers, args.resume, args.dask, overwrite=args.overwrite
     )

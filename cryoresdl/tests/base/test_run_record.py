@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryoresdl.models.base import atomic_files, made_files, output_folder, run_record
+from cryoresdl.models.base import atomic_files, output_folder, run_record
 from cryoresdl.models.base.errors import InputError
 
 NAMES = ["a.json", "b.json", "figures/a.png", "run.json", "notes.txt", ".part-cryoresdl-x.json"]
@@ -144,7 +144,7 @@ def test_a_file_that_grows_is_known_by_its_beginning(tmp_path):
         temporary.write_text("first\n")
     with open(tmp_path / "rows", "a") as stream:
         stream.write("second\n")
-    record = made_files.FolderRecord(tmp_path)
+    record = run_record.FolderRecord(tmp_path)
     assert record.owns("rows")
     (tmp_path / "rows").write_text("other\nsecond\n")
     assert not record.owns("rows")
