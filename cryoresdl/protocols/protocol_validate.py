@@ -2,12 +2,12 @@
 
 import os
 
-from pwem.objects import SetOfVolumes, Volume, VolumeMask
+from pwem.objects import FSC, SetOfFSCs, SetOfVolumes, Volume, VolumeMask
 
 from ..models.base.atomic_files import shown
 from ..models.base.run_record import changed_inputs
 from ..models.maps import header_check
-from ..models.results import result_files
+from ..models.results import fsc_files, result_files
 from ..objects import LocalResolutionVolume, ResolutionClassVolume, getVerdict, setVerdict
 from .protocol_base import (
     EngineError,
@@ -21,13 +21,15 @@ from .protocol_base import (
 )
 from .resolution_volumes import comparedErrors, estimatesFile, madeBy
 from .validated_sets import OUTPUT_RESOLUTIONS, OUTPUT_VOLUMES, ValidatedSets
-from .validation_form import COMPARED, RESULTS
+from .validation_form import COMPARED, GLOBAL, RESULTS
 from .validation_summary import comparisonLines, sentencesOf
 
 OUTPUT_RESOLUTION, OUTPUT_CLASS = "outputResolution", "outputClass"
 """Of one volume: the local resolution (A) and its class (0..9, -1: not estimated)."""
 OUTPUT_MASK, OUTPUT_VOLUME = "outputMask", "outputVolume"
 """The automatic mask; and, where no local resolution was asked for, the input with its verdict."""
+OUTPUT_FSC, OUTPUT_FILTERED = "outputFSC", "outputFiltered"
+"""The curves of the half maps, where there are some; and the locally filtered map, where it was asked for."""
 VERDICT_OUTPUTS = (OUTPUT_RESOLUTION, OUTPUT_VOLUME)
 """Where to look for the verdict on one volume."""
 
@@ -55,6 +57,8 @@ class ProtCryoResValidate(ValidatedSets):
         OUTPUT_CLASS: ResolutionClassVolume,
         OUTPUT_MASK: VolumeMask,
         OUTPUT_VOLUME: Volume,
+        OUTPUT_FSC: SetOfFSCs,
+        OUTPUT_FILTERED: Volume,
         OUTPUT_VOLUMES: SetOfVolumes,
         OUTPUT_RESOLUTIONS: SetOfVolumes,
     }
@@ -93,6 +97,8 @@ class ProtCryoResValidate(ValidatedSets):
             if other is not None:
                 target = self._getExtraPath(option + ".mrc")
                 words += ["--" + option, readableFile(other, target, estimatesFile(other))]
+        if self._isFiltered():
+            words.append("--filtered")
         self.runEngine(*words, *options, "--out", self.getResultsFolder(), "--overwrite")
 
     def createOutputStep(self):
@@ -105,25 +111,50 @@ class ProtCryoResValidate(ValidatedSets):
                 % shown(changed[0])
             )
         entry, local = self.getResults()
-        outputs = {}
-        if local is not None:
-            kinds = [
-                (OUTPUT_RESOLUTION, LocalResolutionVolume, result_files.LOCAL_RESOLUTION),
-                (OUTPUT_CLASS, ResolutionClassVolume, result_files.LOCAL_CLASS),
-            ]
-            if self.inputMask.get() is None:
-                kinds.append((OUTPUT_MASK, VolumeMask, result_files.MASK_USED))
-            for name, kind, fileName in kinds:
-                outputs[name] = placeLike(kind(location=self.getResultsFolder(fileName)), volume)
-        else:
+        outputs = {name: self._outputOf(volume, *made) for name, made in self._volumesMade(local).items()}
+        if local is None:
             # The global network makes no volume: its verdict travels on a copy of the input.
             outputs[OUTPUT_VOLUME] = volume.clone()
-        for name, output in outputs.items():
-            if name != OUTPUT_MASK:
-                setVerdict(output, entry, local, self.getResultsFolder())
+        for name in (OUTPUT_RESOLUTION, OUTPUT_CLASS, OUTPUT_VOLUME):
+            if name in outputs:
+                setVerdict(outputs[name], entry, local, self.getResultsFolder())
+        outputs.update(self._fscCurves())
         self._defineOutputs(**outputs)
         for output in outputs.values():
             self._defineSourceRelation(self.inputVolumes, output)
+
+    def _isFiltered(self):
+        return self.makeFiltered.get() and self.networks.get() != GLOBAL and not self.isSet()
+
+    def _volumesMade(self, local):
+        """Output name -> (class, file) of the volumes that the engine wrote."""
+        if local is None:
+            return {}
+        made = {
+            OUTPUT_RESOLUTION: (LocalResolutionVolume, result_files.LOCAL_RESOLUTION),
+            OUTPUT_CLASS: (ResolutionClassVolume, result_files.LOCAL_CLASS),
+        }
+        if self.inputMask.get() is None:
+            made[OUTPUT_MASK] = (VolumeMask, result_files.MASK_USED)
+        if self._isFiltered():
+            made[OUTPUT_FILTERED] = (Volume, result_files.FILTERED)
+        return made
+
+    def _outputOf(self, volume, kind, fileName):
+        return placeLike(kind(location=self.getResultsFolder(fileName)), volume)
+
+    def _fscCurves(self):
+        """The curves of the half maps as Scipion's own viewer opens them; empty without half maps."""
+        found = self.readResult(RESULTS, fsc_files.FSC_JSON)
+        if not found:
+            return {}
+        curves = self._createSetOfFSCs()
+        for name, values in found["curves"].items():
+            curve = FSC(objLabel=fsc_files.CURVE_NAMES.get(name, name))
+            curve.setData(found["frequency_per_A"][1:], values[1:])
+            curves.append(curve)
+        curves.write()
+        return {OUTPUT_FSC: curves}
 
     def reportStep(self, folder):
         """The figures and the report, when the outputs are there already."""

@@ -165,6 +165,15 @@ class ValidationForm(CryoResProtocol):
             label="... or your own",
             help="A local network from 'train local network' or 'import network', used instead of the name.",
         )
+        form.addParam(
+            "makeFiltered",
+            params.BooleanParam,
+            default=False,
+            condition="networks != %d" % GLOBAL,
+            label="Locally filtered map",
+            help="Also give the map with every voxel low-passed at its local resolution, for building and for pictures. "
+            "Of one volume.",
+        )
 
     # --------------------------- UTILS functions -----------------------------
     def isSet(self):

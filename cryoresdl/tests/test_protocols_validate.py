@@ -161,7 +161,7 @@ class TestValidateOneVolume(ScipionCase):
         cls.mask = cls.importMask(cls.write("mask.mrc", ball()))
         monores = np.where(ball() > 0, 7.0, 0).astype(np.float32)
         cls.other = cls.importVolume(cls.write("monores.mrc", monores, voxel=1.0))
-        cls.protocol = cls.newProtocol(ProtCryoResValidate, claimedResolution=4.5)
+        cls.protocol = cls.newProtocol(ProtCryoResValidate, claimedResolution=4.5, makeFiltered=True)
         cls.point(cls.protocol.inputVolumes, cls.imported, "outputVolume")
         cls.point(cls.protocol.inputMask, cls.mask, "outputMask")
         cls.point(cls.protocol.monoresVolume, cls.other, "outputVolume")
@@ -206,6 +206,23 @@ class TestValidateOneVolume(ScipionCase):
             self.assertEqual(verdict["verdict"], entry["claim"]["verdict"])
             self.assertEqual(verdict["claimed"], 4.5)
         self.assertTrue(local["half_maps"])
+
+    def test_the_curves_of_the_half_maps_are_an_output_that_scipions_viewer_opens(self):
+        run = self.proj.getProtocol(self.protocol.getObjId())
+        written = json.loads(Path(run.getResultsFolder("fsc.json")).read_text())
+        curves = {curve.getObjLabel(): curve.clone().getData() for curve in run.outputFSC.iterItems()}
+        self.assertEqual(len(curves), len(written["curves"]))
+        x, y = curves["in the mask"]
+        self.assertEqual(len(x), len(y))
+        self.assertAlmostEqual(float(y[3]), written["curves"]["masked"][4], places=5)
+        self.assertAlmostEqual(float(x[-1]), written["frequency_per_A"][-1], places=5)
+
+    def test_the_locally_filtered_map_lies_on_the_grid_of_the_input(self):
+        filtered = self.protocol.outputFiltered
+        self.assertEqual(filtered.getDim(), BOX[::-1])
+        self.assertEqual(filtered.getSamplingRate(), VOXEL)
+        before, after = (mrc_reader.read(name).data for name in (self.map, filtered.getFileName()))
+        self.assertLess(np.abs(np.diff(after, axis=0)).mean(), np.abs(np.diff(before, axis=0)).mean())
 
     def test_the_comparison_names_monores(self):
         comparison = json.loads(
