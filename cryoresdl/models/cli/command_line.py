@@ -73,6 +73,7 @@ OBEYED = {
     "simulate": ("overwrite", "resume", "seed"),
     "dataset": ("overwrite", "resume", "seed"),
     "train": ("overwrite", "resume", "seed"),
+    "make": ("overwrite", "resume"),
     "evaluate": ("overwrite", "resume"),
     "reproduce": ("overwrite", "seed"),
 }

@@ -70,7 +70,8 @@ class TestWords:
         assert found["HELP"] == command_line.COMMANDS[name]
         assert found["EXAMPLE"].startswith(f"cryoresdl {name}")
 
-    def test_every_module_is_in_the_table(self):
+    def test_every_module_is_in_the_tables(self):
+        assert set(command_line.OBEYED) == set(command_line.COMMANDS)
         folder = Path(command_line.__file__).parent / "commands"
         assert {path.stem for path in folder.glob("[!_]*.py")} == set(command_line.COMMANDS)
 
