@@ -39,6 +39,7 @@ from .folder_figures import (
     _draw_reliability,
     _draw_scatter,
     _draw_slices,
+    _draw_surface,
     _draw_verdict,
 )
 
@@ -113,6 +114,11 @@ FIGURE_KINDS: Dict[str, Kind] = {
     "verdict": Kind("claim, class, estimate and reasons", _draw_verdict, (result_files.CLASSIFICATION_JSON,)),
     "probabilities": Kind(
         "probabilities of the three classes", _draw_probabilities, (result_files.CLASSIFICATION_JSON,)
+    ),
+    "surface": Kind(
+        "the map's surface in the colours of its local resolution, three views",
+        _draw_surface,
+        (result_files.LOCAL_RESOLUTION,),
     ),
     "slices": Kind(
         "map, local resolution and interval side by side",

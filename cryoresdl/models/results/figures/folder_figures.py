@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...base import resolution_terms
+from ...base.resolution_terms import estimated
 from .. import result_files
 from ..compared_results import (
     AGREEMENT,
@@ -31,6 +32,7 @@ from .drawing import _plain, missing
 from .fsc_figure import fsc_curve, half_map_figure
 from .slices.folder_slices import _like
 from .slices.slice_figure import slices_from_folder, three_axes
+from .surface.surface_figure import surface_figure
 from .verdict_panel import probabilities, verdict_panel
 
 
@@ -54,6 +56,15 @@ def _draw_axes(results: ResultsFolder, **_: Any) -> Figure | None:
         return None
     density = _like(results.density, resolution)
     return three_axes(density, resolution.data, resolution.voxel_size, resolution.origin)
+
+
+def _draw_surface(results: ResultsFolder, **_: Any) -> Figure | None:
+    resolution, density = results.resolution, results.density
+    if resolution is None or density is None or density.shape != resolution.shape:
+        return None
+    if not estimated(resolution.data[...]).any():
+        return missing("No voxel of the map is estimated, so there is no surface to colour.")
+    return surface_figure(density.data, resolution.data, resolution.voxel_size)
 
 
 def _draw_verdict(results: ResultsFolder, **_: Any) -> Figure | None:

@@ -30,6 +30,7 @@ from .report_tables import (
     _verdict_table,
 )
 from .slice_browser import browser
+from .surface_view import surface
 
 MIXED = "These results are not of one map or run"
 Section = TypeVar("Section")
@@ -53,7 +54,8 @@ def write_report(folder: PathLike, pdf: bool = False) -> Path:
     if not results.folder.is_dir():
         raise InputError(f"There is no results folder {shown(folder)}; give the --out of validate.")
     page = content(results)
-    html = render(page, browser(results))
+    shown_surface = _guarded("the surface", lambda: surface(results), None, page.problems)
+    html = render(page, browser(results), shown_surface)
     target = results.folder / result_files.REPORT_HTML
     write_text(target, html)
     write_json(results.folder / result_files.REPORT_JSON, page.plain())

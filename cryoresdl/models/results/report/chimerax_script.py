@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Sequence, Tuple
 
 import numpy as np
-from scipy import ndimage
 
 from ...base.atomic_files import PathLike, atomic_path
 from ...base.errors import InputError
@@ -19,11 +18,10 @@ from ...maps import density_map, mrc_writer
 from .. import result_files
 from ..figures import colours
 from ..results_folder import ResultsFolder
+from ..volume_filling import fill
 
 SCRIPT = "chimerax.cxc"
 FILLED = "local_resolution_chimerax.mrc"
-FILL_VOXELS = 3
-"""How far values are continued beyond the mask: surfaces are coloured by interpolation, and 0 is no value."""
 OUTSIDE = "#b0b0b0"
 LEVEL_PERCENTILE = 55
 """The contour encloses a bit less than half of the estimated voxels: side chains show, solvent does not."""
@@ -104,22 +102,3 @@ def quoted(path: str) -> str:
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         text = text.replace(plain, escaped)
     return f'"{text}"'
-
-
-def fill(resolution: np.ndarray, inside: np.ndarray, voxels: int = FILL_VOXELS) -> np.ndarray:
-    """Continue the estimated values a few voxels beyond the mask (mean of the estimated neighbours).
-
-    Args:
-        resolution: A (z, y, x).
-        inside: bool (z, y, x), the estimated voxels; they keep their value.
-        voxels: how far.
-    """
-    values = np.where(inside, resolution, 0).astype(np.float32)
-    known = inside.copy()
-    for _ in range(voxels):
-        weight = ndimage.uniform_filter(known.astype(np.float32), 3, mode="constant")
-        total = ndimage.uniform_filter(values, 3, mode="constant")
-        new = ~known & (weight > 0.5 / 27)
-        values[new] = total[new] / weight[new]
-        known |= new
-    return values

@@ -39,6 +39,7 @@ def _kinds(page: ReportPage, results: ResultsFolder) -> List[str]:
     kinds = [figure.kind for figure in page.figures]
     if "axes" in kinds and figure_catalogue.FIGURE_KINDS["slices"].ready(results):
         kinds.insert(kinds.index("axes"), "slices")
+        kinds.insert(kinds.index("slices"), "surface")
     return kinds
 
 

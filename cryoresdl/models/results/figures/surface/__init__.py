@@ -1,0 +1,1 @@
+"""The surface of a map in colours, drawn without a display."""
