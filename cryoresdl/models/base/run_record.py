@@ -236,6 +236,24 @@ def guarding(folder: PathLike, command: str, overwrite: bool = False) -> Iterato
         close_record(record)
 
 
+def remove_made(folder: PathLike) -> None:
+    """Remove what commands made in a folder and below; files of others, and the folders that hold them, stay."""
+    inside = os.path.join(os.path.abspath(folder), "")
+    for guard in atomic_files.GUARDS:
+        if isinstance(guard, FolderRecord):
+            guard.remove([name for name in guard.made if str(guard.folder / name).startswith(inside)])
+    for place, _, files in os.walk(folder, topdown=False):
+        if RUN_JSON in files:
+            with contextlib.suppress(ForeignFileError):
+                record = FolderRecord(place)
+                record.overwrite = True
+                record.runs.clear()
+                record.remove(list(record.made))
+                record.save()
+        with contextlib.suppress(OSError):
+            os.rmdir(place)
+
+
 def close_record(record: FolderRecord) -> None:
     """End the guard of one record."""
     with contextlib.suppress(ValueError):

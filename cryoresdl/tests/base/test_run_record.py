@@ -163,6 +163,18 @@ def test_results_of_changed_inputs_are_removed(tmp_path):
     assert not out.exists()
 
 
+def test_beginning_anew_removes_what_was_made_and_nothing_else(tmp_path):
+    write(tmp_path / "sub", names=("a.json",))
+    (tmp_path / "sub" / "mine.txt").write_text("mine")
+    (tmp_path / "other" / "deep").mkdir(parents=True)
+    write(tmp_path / "other" / "deep", names=("a.json",))
+    output_folder.prepare_out(tmp_path, [], command="all")
+    atomic_files.write_json(tmp_path / "sub" / "b.json", [])
+    for folder in ("sub", "other"):
+        run_record.remove_made(tmp_path / folder)
+    assert {path.name for path in tmp_path.rglob("*")} == {"sub", "mine.txt"}
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     theirs=st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=20), max_size=4),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -13,6 +12,8 @@ from typing import Any, Callable, Dict, List, Sequence
 from ...base import output_folder, progress
 from ...base.atomic_files import read_json, remove_result, write_json
 from ...base.errors import InputError
+from ...base.run_record import remove_made
+from ...datasets.set_parts import SetParts
 from ...networks import model_archive, model_store
 from ...networks.model_archive import MODEL_SUFFIX
 from ..crop_batches import LocalNetworkRecipe
@@ -120,8 +121,10 @@ def recipe_entry(recipe: ModelRecipe, made: Dict[str, Dict[str, Any]]) -> Dict[s
 
 
 def _begin_anew(out: Path, name: str) -> None:
+    for parts in (out / SETS).glob("*.parts"):
+        SetParts.in_worker(str(parts)).remove()
     for folder in (STAGES, SETS, "training", "calibrated", "evaluation"):
-        shutil.rmtree(out / folder, ignore_errors=True)
+        remove_made(out / folder)
     for file in (name, CARD, RECIPE_RECORD):
         remove_result(out / file)
 
