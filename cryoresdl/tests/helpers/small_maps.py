@@ -6,6 +6,8 @@ from cryoresdl.models.datasets import feature_set_file
 from cryoresdl.models.datasets.feature_set_file import FeatureItem
 from cryoresdl.models.features import band_energies, network_inputs
 from cryoresdl.models.networks import band_networks, model_archive, resolution_bins
+from cryoresdl.models.simulation import realistic_map
+from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
 from cryoresdl.models.structures.atoms import Atoms
 
 
@@ -152,3 +154,9 @@ def write_items(path, splits):
         ),
     )
     return path
+
+
+def quick_map(atoms=None, resolution=4.0, box=40, voxel_size=1.0, seed=1, **options):
+    """A realistic map of few atoms, made in a fraction of a second."""
+    atoms = ball(400, 11.0) if atoms is None else atoms
+    return realistic_map.simulate(atoms, resolution, box, voxel_size, seed, ImagingConditions(**options))

@@ -1,0 +1,30 @@
+"""Fourier shell correlation and where it first crosses a threshold."""
+
+import numpy as np
+import pytest
+
+from cryoresdl.models.maps import fourier_shells
+
+
+def test_half_map_fsc_of_known_maps():
+    rng = np.random.default_rng(4)
+    shape = (32, 32, 32)
+    common, one, two = (rng.standard_normal(shape).astype(np.float32) for _ in range(3))
+    f, same = fourier_shells.half_map_fsc(common, 3 * common)
+    assert len(f) == 17 and f[-1] == 0.5
+    assert np.allclose(same, 1)
+    assert np.allclose(fourier_shells.half_map_fsc(common, -common)[1], -1)
+    assert abs(fourier_shells.half_map_fsc(one, two)[1][5:].mean()) < 0.03
+    noisy = fourier_shells.half_map_fsc(common + one, common + two)[1]
+    assert noisy[5:].mean() == pytest.approx(0.5, abs=0.03)  # S / (S + N) with S = N
+    assert np.allclose(fourier_shells.half_map_fsc(common, common + 5, np.ones(shape))[1][1:], 1)
+
+
+def test_first_crossing_interpolates_and_takes_the_first():
+    f = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert fourier_shells.first_crossing(f, np.array([1, 0.343, 0.0, 0.9, 0.0])) == pytest.approx(
+        0.2 + 0.1 * 0.2 / 0.343
+    )
+    assert fourier_shells.first_crossing(f, np.full(5, 0.9)) == 0.5
+    assert fourier_shells.first_crossing(f, np.zeros(5)) == 0.1
+    assert fourier_shells.first_crossing(f, np.array([1, 1, 0, 0, 0.0]), 0.5) == pytest.approx(0.25)
