@@ -94,3 +94,12 @@ def heard():
     from cryoresdl.models.base import progress
 
     progress.set_quiet(False)
+
+
+@pytest.fixture
+def instant_engine(monkeypatch, request):
+    """No networks: every map is answered at once, but for tests that want the real engine."""
+    from cryoresdl.tests.helpers import quick_engine
+
+    if "real_engine" not in request.keywords:
+        quick_engine.instant(monkeypatch)

@@ -16,7 +16,9 @@ from cryoresdl.models.inference.answers import LocalResult
 from cryoresdl.models.maps import automatic_mask
 
 
-def localres(density, half1=None, half2=None, mask=None, model="truth", seed=0, soft_mask=None):
+def localres(
+    density, half1=None, half2=None, mask=None, model="truth", seed=0, watched=False, soft_mask=None
+):
     """Every voxel of the mask has 4 A."""
     _misbehave(os.path.basename(density.path or ""))
     if mask is None:

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.maps import density_map, mask_reader, mrc_reader
-from cryoresdl.tests.helpers.raw_mrc import mrc
+from cryoresdl.tests.helpers.raw_mrc import density, mrc
 
 SHAPE = (24, 26, 28)
 Z, Y, X = np.ogrid[:24, :26, :28]
@@ -105,3 +105,60 @@ def test_a_mask_without_voxel_size_or_origin_says_nothing(tmp_path):
 
 def test_a_mask_that_knows_better_than_a_map_of_exactly_1_A(tmp_path):
     assert "give --voxel-size" in read(tmp_path, BALL.astype(np.float32), map_voxel=1.0)[1].doubts[0]
+
+
+class TestMasksAndValues:
+    like = density_map.DensityMap(density(), 1.5, (1.0, 2.0, 3.0), (4, 5, 6))
+
+    def test_mask_of_another_box(self, tmp_path):
+        path = mrc(tmp_path / "m.mrc", np.ones((8, 8, 8), np.float32))
+        with pytest.raises(InputError, match="8 x 8 x 8 .*10 x 9 x 8"):
+            mask_reader.read_mask(path, self.like)
+
+    @pytest.mark.parametrize("value", [0.0, -1.0])
+    def test_empty_mask(self, tmp_path, value):
+        path = mrc(tmp_path / "m.mrc", np.full((8, 9, 10), value, np.float32))
+        with pytest.raises(InputError, match="empty"):
+            mask_reader.read_mask(path, self.like)
+
+    def test_mask_with_nan(self, tmp_path):
+        data = np.ones((8, 9, 10), np.float32)
+        data[0, 0, 0] = np.nan
+        with pytest.raises(InputError, match="NaN"):
+            mask_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
+
+    @pytest.mark.parametrize("scale", [1, 255])
+    def test_soft_mask_is_cut_at_half_height(self, tmp_path, scale):
+        data = np.zeros((8, 9, 10), np.float32)
+        data[2, 2, 2:7] = np.array([0.2, 0.49, 0.5, 0.8, 1.0]) * scale
+        mask = mask_reader.read_mask(mrc(tmp_path / "m.mrc", data, voxel=0), self.like)
+        assert mask.dtype == bool and mask.sum() == 3
+
+    def test_a_density_map_is_no_mask(self, tmp_path):
+        data = np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32)
+        with pytest.raises(InputError, match=r"m\.mrc holds values from -.*density map, not a mask"):
+            mask_reader.read_mask(mrc(tmp_path / "m.mrc", data), self.like)
+        ringing = np.where(np.arange(10) > 4, 1.0, -0.1) * np.ones((8, 9, 1))
+        mask = mask_reader.read_mask(mrc(tmp_path / "r.mrc", ringing.astype(np.float32)), self.like)
+        assert mask[..., 5:].all() and not mask[..., :5].any()
+
+    def test_full_mask_is_allowed(self, tmp_path):
+        mask = mask_reader.read_mask(mrc(tmp_path / "m.mrc", np.ones((8, 9, 10), np.int8)), self.like)
+        assert mask.all()
+
+    def test_values_take_the_maps_grid(self, tmp_path):
+        data = np.full((8, 9, 10), 100, np.float32)
+        data[0, 0, 0] = np.nan
+        values = mrc_reader.read_values(mrc(tmp_path / "v.mrc", data, voxel=1.0), self.like)
+        assert values.data[0, 0, 0] == 0 and values.data[1, 1, 1] == 100
+        assert "NaN" in values.warnings[0]
+        assert (values.voxel_size, values.origin, values.nstart) == (1.5, (1.0, 2.0, 3.0), (4, 5, 6))
+
+    def test_values_without_a_map(self, tmp_path):
+        zero = np.zeros((8, 9, 10), np.float32)
+        assert mrc_reader.read_values(mrc(tmp_path / "v.mrc", zero, voxel=2.0)).voxel_size == 2.0
+        assert mrc_reader.read_values(mrc(tmp_path / "v.mrc", zero, voxel=0)).voxel_size == 1.0
+
+    def test_values_of_another_box(self, tmp_path):
+        with pytest.raises(InputError, match="another box"):
+            mrc_reader.read_values(mrc(tmp_path / "v.mrc", density((8, 8, 8))), self.like)

@@ -1,0 +1,99 @@
+"""The command ``validate``: one map, lists, options that contradict each other."""
+
+import mrcfile
+import numpy as np
+import pytest
+
+from cryoresdl.models.batch import job_list
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.results import result_files
+from cryoresdl.tests.helpers.run_lists import OPTIONS, read_rows, run_rows, write_list
+from cryoresdl.tests.helpers.written_maps import write_map
+
+pytestmark = pytest.mark.usefixtures("instant_engine")
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        monkeypatch.setattr("cryoresdl.models.cli.commands.validate._digests", lambda options: "")
+
+    def test_one_map(self, tmp_path, capsys):
+        path, out = write_map(tmp_path / "a.mrc"), tmp_path / "out"
+        words = ["validate", path, "--claimed", "4", "--out", str(out), "--no-report"]
+        assert command_line.main(words) == 0
+        said = capsys.readouterr().out
+        assert "class: high" in said and "claim of 4 A: supported" in said and str(out) in said
+        assert command_line.main(words) == 2 and "--overwrite" in capsys.readouterr().err
+        assert command_line.main(words + ["--resume"]) == 0 and "already complete" in capsys.readouterr().out
+        write_map(tmp_path / "a.mrc", 5)
+        assert (
+            command_line.main(words + ["--resume"]) == 0 and "already complete" not in capsys.readouterr().out
+        )
+        assert command_line.main(words + ["--overwrite"]) == 0
+
+    def test_bad_input_leaves_no_folder(self, tmp_path, capsys):
+        (tmp_path / "a.mrc").write_bytes(b"junk")
+        assert command_line.main(["validate", str(tmp_path / "a.mrc"), "--out", str(tmp_path / "out")]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+        assert not (tmp_path / "out").exists()
+
+    def test_several_maps_and_lists(self, tmp_path, capsys):
+        a, b = write_map(tmp_path / "a.mrc"), write_map(tmp_path / "b.mrc", 1)
+        assert command_line.main(["validate", a, b, "--out", str(tmp_path / "x")]) == 0
+        assert "2 of 2 maps" in capsys.readouterr().out
+        assert (tmp_path / "x" / result_files.REPORT_HTML).is_file()
+        path = write_list(tmp_path / "l.csv", [{"map": "a.mrc"}, {"map": "b.mrc"}])
+        words = ["validate", path, "--out", str(tmp_path / "y"), "--workers", "2", "--map-reports"]
+        assert command_line.main(words) == 0
+        assert (tmp_path / "y" / "a" / result_files.REPORT_HTML).is_file()
+        assert command_line.main(words) == 2
+        assert command_line.main(words + ["--resume"]) == 0
+        assert command_line.main(["validate", path, a, "--out", str(tmp_path / "z")]) == 2
+        assert command_line.main(["validate", a, b, "--half1", a, "--out", str(tmp_path / "z")]) == 2
+
+    def test_a_list_of_which_nothing_could_be_validated_ends_with_2(self, tmp_path, capsys):
+        write_map(tmp_path / "a.mrc")
+        for name in ("bad", "worse"):
+            (tmp_path / f"{name}.mrc").write_bytes(b"junk")
+        bad = [{"map": "bad.mrc"}, {"map": "worse.mrc"}]
+        words = ["validate", write_list(tmp_path / "l.csv", bad), "--out", str(tmp_path / "out")]
+        assert command_line.main(words) == 2
+        said = capsys.readouterr()
+        assert "0 of 2 maps validated, 2 failed" in said.out and "No map of the list" in said.err
+        assert (
+            len(read_rows(tmp_path / "out")) == 2 and (tmp_path / "out" / result_files.REPORT_HTML).is_file()
+        )
+        # The progress of a resume counts what failed before.
+        write_list(tmp_path / "l.csv", [*bad, {"map": "a.mrc"}])
+        assert command_line.main([*words, "--resume"]) == 0
+        said = capsys.readouterr()
+        assert "1 of 3 maps validated, 2 failed" in said.out and "2 failed" in said.err
+
+    @pytest.mark.real_engine
+    def test_remedies_of_a_list_name_its_columns(self, tmp_path):
+        path = write_map(tmp_path / "a.mrc")
+        bare = np.zeros((12, 12, 12), np.float32)
+        bare[3:9, 3:9, 3:9] = 1
+        mrc_writer.write_volume(tmp_path / "b.mrc", bare, density_map.DensityMap(bare, 1.0))
+        with mrcfile.open(tmp_path / "b.mrc", "r+") as stream:
+            stream.voxel_size = 0
+        options = OPTIONS
+        rows, _ = run_rows([{"map": path, "half1": path}, {"map": "b.mrc"}], tmp_path, options=options)
+        assert "give both columns half1 and half2" in rows[0]["error"]
+        assert "give --voxel-size or the column voxel_size of a list" in rows[1]["error"]
+
+    def test_pieces(self, tmp_path, capsys):
+        for number in range(3):
+            write_map(tmp_path / f"m{number}.mrc", number)
+        path = write_list(tmp_path / "l.csv", [{"map": f"m{number}.mrc"} for number in range(3)])
+        words = ["validate", path, "--out", str(tmp_path / "out"), "--no-report"]
+        for number in range(1, 5):  # one task more than there are maps
+            assert command_line.main([*words, "--piece", f"{number}/4"]) == 0
+        assert command_line.main([*words, "--resume"]) == 0
+        assert "3 of 3 maps" in capsys.readouterr().out
+        assert {row["folder"][:6] for row in read_rows(tmp_path / "out")} == {job_list.PIECE}
+        for wrong in ("0/3", "4/3", "1", "a/b", "1/2/3", "-1/2", "¹/2"):
+            assert command_line.main([*words, f"--piece={wrong}"]) == 2, wrong
+        assert command_line.main(["validate", str(tmp_path / "m0.mrc"), "--piece", "1/2", "--out", "x"]) == 2
