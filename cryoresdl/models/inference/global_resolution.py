@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -121,6 +121,20 @@ def _finest_shown(local: LocalResult, estimate: float, nyquist: float) -> float:
     return float(edge) if edge and estimate < edge / FILTER_MARGIN else nyquist
 
 
+def _bounded(
+    estimate: float, interval: Sequence[float], finest: float, voxel: float
+) -> Tuple[float, List[float]]:
+    """Estimate and interval, in angstroms, of a map that shows nothing finer than ``finest``.
+
+    A filter's edge is known to about its margin: an estimate that is held there has it on both sides.
+    """
+    nyquist = 2.0 * voxel
+    low, high = (max(value, nyquist) for value in interval)
+    if finest <= nyquist or estimate >= finest:
+        return max(estimate, nyquist), [low, high]
+    return finest, [max(low, finest / FILTER_MARGIN, nyquist), max(high, finest * FILTER_MARGIN)]
+
+
 def _band_classify(
     density: DensityMap,
     claimed: Optional[float],
@@ -138,10 +152,7 @@ def _band_classify(
     if finest > 2.0 * voxel:
         three = _not_finer_than(three, finest, resolution_terms.GLOBAL_EDGES_A)
     entry = _entry(density, loaded, three)
-    estimate = max(2.0**middle * voxel, finest)
-    # A filter's edge is known to about its margin: claims within it are not called too good for it.
-    least = max(finest / FILTER_MARGIN, 2.0 * voxel)
-    interval = [min(max(2.0**low * voxel, least), estimate), max(2.0**high * voxel, estimate)]
+    estimate, interval = _bounded(2.0**middle * voxel, (2.0**low * voxel, 2.0**high * voxel), finest, voxel)
     problems = _unlike_training(network_runners.scaled_profile(loaded.weights, rows)[0], local, calibration)
     problems += local.info.get("problems", [])
     if answers.contradicted[0]:

@@ -499,6 +499,14 @@ def test_a_global_answer_finer_than_the_filter_is_held_at_its_edge(result):
     assert global_resolution._finest_shown(result, 4.0, 2.0) == 2.0
 
 
+def test_a_claim_at_the_filters_edge_is_neither_too_good_nor_too_coarse():
+    """The estimate held at the edge used to be the upper end of its own interval, too."""
+    estimate, (low, high) = global_resolution._bounded(2.4, (2.2, 2.7), 3.0, 1.0)
+    assert estimate == 3.0 and low < 2.9 and high > 3.1
+    assert global_resolution._bounded(2.4, (2.2, 2.7), 2.0, 1.0) == (2.4, [2.2, 2.7])
+    assert global_resolution._bounded(3.4, (3.2, 3.7), 3.0, 1.0) == (3.4, [3.2, 3.7])
+
+
 def test_a_filters_edge_bounds_what_the_network_says():
     """A network that promises 3 voxels everywhere in a map that ends at 8, and one that agrees with the filter."""
     feats = map_features.compute(low_passed(simulated_noise(), 8 * VOXEL), np.ones(SHAPE, bool), VOXEL)
