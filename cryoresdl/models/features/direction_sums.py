@@ -110,6 +110,9 @@ def sums_of_halves(
     first, second = (
         _transform(half[region] - np.float32(half.mean(dtype=np.float64)), soft) for half in (half1, half2)
     )
+    energies = [float(np.vdot(one, one).real) for one in (first, second)]
+    if min(energies) > 0:
+        second *= np.float32(np.sqrt(energies[0] / energies[1]))  # halves may come on different grey scales
 
     def planes(z: int) -> Tuple[np.ndarray, np.ndarray]:
         a, b = first[z], second[z]

@@ -90,6 +90,15 @@ def test_any_radial_filter_of_the_map_leaves_the_directions_as_they_are():
     assert np.median(np.abs(filtered.resolution / plain.resolution - 1)) < 0.06
 
 
+def test_half_maps_on_different_grey_scales_are_the_same():
+    halves, mask, _ = random_halves("axis:75", seed=9)
+    plain, scaled = (
+        directional_resolution.resolution_by_direction(halves[0], mask, 1.0, (halves[0], factor * halves[1]))
+        for factor in (np.float32(1.0), np.float32(3.0))
+    )
+    assert np.allclose(plain.resolution, scaled.resolution, rtol=1e-3)
+
+
 def test_a_known_global_resolution_sets_the_level_of_the_noise():
     """Noise that is twice as strong inside: the background alone calls the map too fine, the global value mends it."""
     halves, mask, _ = random_halves("uniform", seed=4)
