@@ -114,3 +114,48 @@ def _scatter_panel(
 
 def _nothing_in_common(first: str, second: str) -> str:
     return f"{first} and {second} have no estimated voxel in common."
+
+
+_ANSWER_COLORS = {
+    "supported": "#009E73",
+    "optimistic": "#D55E00",
+    "pessimistic": "#0072B2",
+    "cannot tell": "#888888",
+}
+
+
+def audit_figure(cases: Sequence[Mapping[str, Any]], claimed_A: float | None = None) -> Figure:
+    """Estimate and 68 % interval of a map in every case of its audit, coloured by the verdict.
+
+    Args:
+        cases: of ``audit.json``, the map as given first.
+        claimed_A: A, or None.
+    """
+    figure = _figure(8.6, 0.42 * len(cases) + 1.5)
+    ax: Any = figure.subplots()
+    named: List[str] = []
+    for row, case in enumerate(cases):
+        answer = str(case["verdict"] or f"class {case['global_class']}")
+        color = _ANSWER_COLORS.get(answer, "#0072B2")
+        if case["resolution_A"] is None:
+            continue
+        if case["low_A"] is not None:
+            ax.plot([case["low_A"], case["high_A"]], [row, row], color=color, linewidth=6, alpha=0.4)
+        label = answer if answer not in named else None
+        named.append(answer)
+        ax.plot([case["resolution_A"]], [row], "o", color=color, label=label)
+        text = f"{case['resolution_A']:.2f} Å"
+        ax.annotate(
+            text, (case["resolution_A"], row), (0, 7), textcoords="offset points", ha="center", fontsize=8
+        )
+    if claimed_A is not None:
+        ax.axvline(claimed_A, color="#B04A00", linestyle="--", label=f"claim {claimed_A:g} Å")
+    ax.set_yticks(
+        range(len(cases)), [str(case["name"]).replace(" A", " Å").replace("^2", "²") for case in cases]
+    )
+    ax.set_ylim(len(cases) - 0.4, -0.8)
+    ax.set_xlabel("estimate and its 68 % interval (Å)", fontsize=9)
+    ax.grid(axis="x", alpha=0.3)
+    if named or claimed_A is not None:
+        ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _finish(figure, (ax,), "What the answer hangs on")

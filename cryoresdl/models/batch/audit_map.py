@@ -1,0 +1,134 @@
+"""Audit a map: how class, estimate and verdict move when mask, sharpening, filter, sampling or voxel size change."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from ..maps.density_map import DensityMap
+from .map_variants import variants_of
+
+AS_GIVEN = "as given"
+STEADY = 0.10
+"""Estimates that move by less than this part are said to be steady."""
+GROUP_WORDS = {
+    "mask": "the mask",
+    "sharpening": "sharpening",
+    "low-pass": "a low-pass filter at the claim",
+    "sampling": "the sampling",
+    "voxel size": "2 % of the voxel size",
+}
+
+
+@dataclass(frozen=True)
+class AuditCase:
+    """What is said of the map in one case; resolutions in A."""
+
+    group: str
+    name: str
+    global_class: str
+    resolution_A: Optional[float]
+    low_A: Optional[float]
+    high_A: Optional[float]
+    local_median_A: Optional[float]
+    verdict: Optional[str]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit of one map: its cases, the map as given first, and what they amount to in words."""
+
+    map: Optional[str]
+    claimed_A: Optional[float]
+    cases: List[AuditCase]
+    sentences: List[str] = field(default_factory=list)
+    turned: List[str] = field(default_factory=list)
+
+    def as_json(self) -> Dict[str, Any]:
+        """The content of ``audit.json``."""
+        return asdict(self)
+
+
+def audit(density: DensityMap, mask: Optional[np.ndarray] = None, claimed: Optional[float] = None) -> Audit:
+    """Ask the networks about a map and its variants.
+
+    Args:
+        density: the map.
+        mask: bool (z, y, x); None makes one, which the variants share.
+        claimed: claimed resolution in A, or None.
+
+    Raises:
+        InputError: as in `inference.localres`, for the map itself; a variant that cannot be judged is left out.
+    """
+    from ..base.errors import InputError
+    from ..inference import local_resolution
+
+    local = local_resolution.localres(density, mask=mask)
+    cases = [_case("", AS_GIVEN, density, local, claimed)]
+    for variant in variants_of(density, local.mask, claimed, cases[0].resolution_A):
+        changed, its_mask = variant.make()
+        try:
+            answer = local_resolution.localres(changed, mask=its_mask)
+            cases.append(_case(variant.group, variant.name, changed, answer, claimed))
+        except InputError:  # a mask of too few voxels, a claim beyond the new Nyquist
+            continue
+    sentences, turned = _in_words(cases)
+    return Audit(density.path, claimed, cases, sentences, turned)
+
+
+def as_csv(found: Audit) -> str:
+    """The cases of an audit as a table, one line each."""
+    stream = io.StringIO()
+    rows = csv.DictWriter(stream, [one.name for one in fields(AuditCase)], lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(asdict(case) for case in found.cases)
+    return stream.getvalue()
+
+
+def _case(group: str, name: str, density: DensityMap, local: Any, claimed: Optional[float]) -> AuditCase:
+    from ..inference import global_resolution
+
+    entry = global_resolution.classify(density, claimed=claimed, local=local)
+    low, high = entry.get("interval_A") or (None, None)
+    said = (entry.get("claim") or {}).get("verdict")
+    return AuditCase(
+        group, name, entry["class"], entry["resolution_A"], low, high, local.info.get("median_A"), said
+    )
+
+
+def _answer(case: AuditCase) -> str:
+    return case.verdict or f"class {case.global_class}"
+
+
+def _in_words(cases: List[AuditCase]) -> tuple[List[str], List[str]]:
+    """A sentence per group of changes, and the names of the cases whose answer is another one."""
+    given, sentences = cases[0], []
+    what = "verdict" if given.verdict else "class"
+    turned = [case.name for case in cases[1:] if _answer(case) != _answer(given)]
+    for group, words in GROUP_WORDS.items():
+        among = [case for case in cases if case.group == group]
+        if not among:
+            continue
+        known = [case.resolution_A for case in (given, *among) if case.resolution_A is not None]
+        span = f"estimate {min(known):.2f} to {max(known):.2f} A" if known else "no estimate"
+        others = [case for case in among if case.name in turned]
+        if others:
+            changes = " and ".join(f"to {_answer(case)} when {_done(case.name)}" for case in others)
+            sentences.append(f"The {what} turns from {_answer(given)} {changes} ({span}).")
+        else:
+            moved = (
+                " although the estimate moves" if known and max(known) > (1 + 2 * STEADY) * min(known) else ""
+            )
+            sentences.append(f"The {what} does not hang on {words}{moved} ({span}).")
+    return sentences, turned
+
+
+def _done(name: str) -> str:
+    """The name of a case as what was done: 'the map is blurred by 50 A^2'."""
+    if name.startswith("mask "):
+        return f"the mask is {name[5:]}"
+    return f"the {name} is assumed" if name.startswith("voxel") else f"the map is {name}"

@@ -1,0 +1,59 @@
+"""``cryoresdl audit``: how the answer about a map moves when mask, sharpening, filter, sampling or voxel size change.
+
+Writes audit.json, audit.csv and audit.png, and says in a sentence each what the verdict hangs on. The map is judged alone:
+half maps are not asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "tell what the answer about a map hangs on"
+EXAMPLE = "cryoresdl audit map.mrc --claimed 3.2 --out audit"
+FILES = ("audit.json", "audit.csv", "audit.png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    from ..argument_types import positive
+
+    parser.add_argument("map", metavar="MAP", help="the map")
+    parser.add_argument("--mask", metavar="M", help="mask of the molecule (default: made from the map)")
+    parser.add_argument("--claimed", type=positive, metavar="R", help="claimed resolution in A, to be judged")
+    parser.add_argument(
+        "--voxel-size", type=positive, metavar="A", help="A per voxel, instead of the header's"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Ask about the map and its variants, and write."""
+    from pathlib import Path
+
+    from ...base import atomic_files, output_folder, run_record
+    from ...batch import audit_map
+    from ...maps import density_map, mask_reader, mrc_reader
+    from ...results.figures import comparison_figures, drawing
+
+    out = Path(args.out)
+    inputs = {
+        name: density_map.plain_path(getattr(args, name)) for name in ("map", "mask") if getattr(args, name)
+    }
+    request = {"command": "audit", "claimed": args.claimed, "voxel_size": args.voxel_size}
+    made = run_record.Run(out, request, inputs)
+    if args.resume and made.complete():
+        print(f"{atomic_files.shown(out)} is already complete.")
+        return
+    density = mrc_reader.read(args.map, args.voxel_size)
+    mask = mask_reader.read_mask(args.mask, density) if args.mask else None
+    output_folder.prepare_out(out, FILES, args.overwrite, args.resume, command="audit")
+    found = audit_map.audit(density, mask, args.claimed)
+    told = found.as_json()
+    with made.writing():
+        atomic_files.write_text(out / FILES[1], audit_map.as_csv(found))
+        drawing.save_figure(comparison_figures.audit_figure(told["cases"], args.claimed), out / FILES[2])
+        atomic_files.write_json(out / FILES[0], told)
+    for sentence in found.sentences:
+        print(sentence)
+    for warning in density.warnings:
+        print(f"warning: {warning}")
+    print(f"results: {atomic_files.shown(out)}")

@@ -1,0 +1,96 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from cryoresdl.models.batch import audit_map, map_variants
+from cryoresdl.models.cli import command_line
+from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.results.figures import comparison_figures
+
+VOXEL = 1.5
+
+
+@pytest.fixture(scope="module")
+def blob():
+    """A blob of smooth detail in noise, and its mask."""
+    rng = np.random.default_rng(3)
+    grids = np.meshgrid(*[np.arange(40) - 19.5] * 3, indexing="ij")
+    radius = np.sqrt(sum(g**2 for g in grids))
+    wave = np.sin(grids[0] * 0.7) * np.sin(grids[1] * 0.6) * np.sin(grids[2] * 0.5)
+    data = np.where(radius < 11, 3 + 3 * wave, 0) + 0.3 * rng.standard_normal(radius.shape)
+    return density_map.DensityMap(data.astype(np.float32), VOXEL), radius < 12.5
+
+
+def test_a_resampled_map_is_the_same_density_on_coarser_voxels(blob):
+    density, mask = blob
+    smooth = map_variants.filtered(density, 8.0)
+    small, cut = map_variants.resampled(smooth, mask, (32, 32, 32))
+    assert small.voxel_size == pytest.approx(VOXEL * 40 / 32) and small.data.shape == (32,) * 3
+    assert np.allclose(small.data[::4, ::4, ::4], smooth.data[::5, ::5, ::5], atol=0.02 * smooth.data.std())
+    assert cut.sum() / mask.sum() == pytest.approx(0.8**3, rel=0.1)
+
+
+def test_sharpening_and_blurring_by_the_same_factor_undo_each_other(blob):
+    density, _ = blob
+    there = map_variants.with_b_factor(density, -50.0)
+    assert there.data.std() > 1.02 * density.data.std()
+    assert np.allclose(map_variants.with_b_factor(there, 50.0).data, density.data, atol=1e-3)
+
+
+def test_masks_grow_and_shrink_by_voxels():
+    mask = np.zeros((20, 20, 20), bool)
+    mask[6:14, 6:14, 6:14] = True
+    assert map_variants.grown(mask, 2)[10, 10].sum() == 12 and map_variants.grown(mask, -2)[10, 10].sum() == 4
+
+
+def test_variants_leave_out_what_cannot_be_asked(blob):
+    density, mask = blob
+    groups = {one.group for one in map_variants.variants_of(density, mask, 6.0, 8.0)}
+    assert groups == {"mask", "sharpening", "low-pass", "sampling", "voxel size"}
+    tiny = np.zeros(mask.shape, bool)
+    tiny[18:22, 18:22, 18:22] = True
+    left = map_variants.variants_of(density, tiny, None, 3.2)
+    assert [one.name for one in left if one.group == "mask"] == ["mask grown by 4 A"]
+    assert not {"low-pass", "sampling"} & {one.group for one in left}
+
+
+def case(group, name, resolution, verdict):
+    return audit_map.AuditCase(
+        group, name, "high", resolution, resolution - 1, resolution + 1, resolution, verdict
+    )
+
+
+def test_a_verdict_that_turns_over_is_said_and_one_that_does_not_too():
+    cases = [
+        case("", audit_map.AS_GIVEN, 4.0, "supported"),
+        case("mask", "mask grown by 4 A", 4.2, "supported"),
+        case("mask", "mask shrunk by 4 A", 3.2, "pessimistic"),
+        case("voxel size", "voxel size +2 %", 4.1, "supported"),
+    ]
+    sentences, turned = audit_map._in_words(cases)
+    assert turned == ["mask shrunk by 4 A"]
+    assert (
+        "turns from supported to pessimistic when the mask is shrunk by 4 A (estimate 3.20 to 4.20 A)"
+        in sentences[0]
+    )
+    assert sentences[1].startswith("The verdict does not hang on 2 % of the voxel size")
+    figure = comparison_figures.audit_figure([vars(one) for one in cases], 4.0)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["supported", "pessimistic", "claim 4 Å"]
+
+
+def test_command_writes_json_table_and_picture(blob, tmp_path, capsys):
+    density, mask = blob
+    mrc_writer.write_volume(tmp_path / "map.mrc", density.data, density)
+    mrc_writer.write_volume(tmp_path / "mask.mrc", mask.astype(np.int8), density)
+    words = ["audit", str(tmp_path / "map.mrc"), "--mask", str(tmp_path / "mask.mrc"), "--claimed", "6"]
+    assert command_line.main([*words, "--out", str(tmp_path / "o"), "--quiet"]) == 0
+    told = json.loads((tmp_path / "o" / "audit.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "o" / "audit.csv").open()))
+    assert [row["name"] for row in rows] == [one["name"] for one in told["cases"]]
+    assert told["cases"][0]["name"] == audit_map.AS_GIVEN and len(told["cases"]) >= 7
+    assert told["sentences"] and told["sentences"][0] in capsys.readouterr().out
+    assert (tmp_path / "o" / "audit.png").read_bytes().startswith(b"\x89PNG")
+    assert command_line.main([*words, "--out", str(tmp_path / "o")]) == 2
