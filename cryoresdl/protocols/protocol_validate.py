@@ -171,7 +171,8 @@ class ProtCryoResValidate(ValidatedSets):
                 "The sampling rate of the volume must be above 0 A/voxel; import it again with the right one."
             )
         errors += self._modelErrors()
-        program = madeBy(self._first(volume), self.inputVolumes)
+        first = self._first(volume)
+        program = None if first is None else madeBy(first, self.inputVolumes)
         if program is not None:
             errors.append(
                 "%s is a local resolution of %s (or a map that it filtered), and no density: choose the map that it "
@@ -225,8 +226,9 @@ class ProtCryoResValidate(ValidatedSets):
                 "No map with %.4g A/voxel can show the claimed %.4g A: its limit (Nyquist) is %.4g A. Check both numbers."
                 % (volume.getSamplingRate(), claimed, 2 * volume.getSamplingRate())
             )
-        if volume is not None and self.inputMask.get() is not None:
-            warnings += gridErrors(self._first(volume), self.inputMask.get(), "mask")
+        first = None if volume is None else self._first(volume)
+        if first is not None and self.inputMask.get() is not None:
+            warnings += gridErrors(first, self.inputMask.get(), "mask")
         return warnings
 
     def _summary(self):

@@ -123,6 +123,18 @@ class TestHonestPointers(InputCase):
         self.assertIn("choose the map", error)
         self.assertIsNone(madeBy(self.importVolume(self.write("good.mrc", blob())).outputVolume))
 
+    def test_a_set_that_is_still_empty_may_be_given(self):
+        imported = self.importVolume(self.write("one.mrc", blob()))
+        empty = SetOfVolumes(filename=str(self.files / "empty.sqlite"))
+        empty.setSamplingRate(VOXEL)
+        empty.setStreamState(SetOfVolumes.STREAM_OPEN)
+        empty.write()
+        imported._defineOutputs(growing=empty)
+        protocol = self.protocol(imported, "growing")
+        self.point(protocol.inputMask, self.importMask(self.write("k.mrc", ball())), "outputMask")
+        self.assertEqual(self.errors(protocol), [])
+        self.assertEqual(protocol._warnings(), [])
+
     def test_outputs_of_known_programs_are_known_by_their_run(self):
         values = self.importVolume(self.write("anything.mrc", ball() * 5))
         protocol = self.protocol(values)
