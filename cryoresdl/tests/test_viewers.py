@@ -207,6 +207,8 @@ def test_a_run_that_compared_nothing_says_what_to_give_instead_of_empty_rows(pro
     view = viewer(project, run)
     assert "showAgreement" not in view._getVisualizeDict() and view.getParam("showAgreement") is None
     assert "choose MonoRes" in view.getParam("hintComparison").getLabel()
+    assert "showFsc" not in view._getVisualizeDict()
+    assert "import the volume with them" in view.getParam("hintHalfmaps").getLabel()
     made_results.validation(folder)
     assert "showAgreement" in viewer(project, run)._getVisualizeDict()
 

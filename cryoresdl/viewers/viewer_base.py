@@ -109,7 +109,7 @@ class CryoResViewer(ProtocolViewer):
         for title, rows in self._figures:
             group = form.addGroup(title)
             if self._isEmpty(title, rows):
-                group.addParam("hint" + title, params.LabelParam, label=self._hints[title])
+                group.addParam("hint" + title.replace(" ", ""), params.LabelParam, label=self._hints[title])
                 continue
             if len(self._pairs) > 1 and "difference" in [kind for kind, _, _ in rows]:
                 group.addParam(

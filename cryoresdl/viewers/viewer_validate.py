@@ -55,7 +55,10 @@ class CryoResValidateViewer(CryoResViewer):
 
     _label = "viewer validate resolution"
     _targets = [ProtCryoResValidate]
-    _hints = {"Comparison": "Nothing was compared: choose MonoRes, ResMap or RELION volumes in the form."}
+    _hints = {
+        "Comparison": "Nothing was compared: choose MonoRes, ResMap or RELION volumes in the form.",
+        "Half maps": "No half maps were used: import the volume with them ('Set half maps').",
+    }
     _figures = (
         (
             "Verdict",
@@ -113,6 +116,17 @@ class CryoResValidateViewer(CryoResViewer):
                     "absolute difference in A.",
                 ),
                 ("scatter", "Voxel by voxel", "Every two methods against each other, in A."),
+            ),
+        ),
+        (
+            "Half maps",
+            (
+                (
+                    "fsc",
+                    "FSC",
+                    "Fourier shell correlation of the half maps: as they are, in the mask, with random phases, and "
+                    "corrected.",
+                ),
             ),
         ),
         (
