@@ -15,7 +15,7 @@ in place of estimates.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import scipy.fft as sf
@@ -31,12 +31,11 @@ from .band_energies import (
     WINDOW,
     Region,
     Spectrum,
-    cell_count,
     cells_of_mask,
     smooth_resample,
 )
 from .network_inputs import N_LOCAL, RATIO_BLOCKS, SUMMARY_BLOCKS
-from .spectrum_levelling import drowned, empty_bands, filter_edge, level_spectrum
+from .spectrum_levelling import Levelling, drowned, empty_bands, filter_edge, level_spectrum
 
 REGION_MARGIN = 16
 """Voxels kept around the mask: enough background for the noise level of all but the lowest bands."""
@@ -163,11 +162,29 @@ def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Region:
     return tuple(window)
 
 
+@dataclass
+class _Noise:
+    """Noise of every band where features are taken.
+
+    Attributes:
+        level: mean energy of noise per band; NaN where it cannot be told.
+        everywhere: the same in all of the background; NaN where it does not come from there.
+        inside: mean energy of the map inside the mask per band.
+        quantiles: 10, 50 and 90 % quantiles of that energy, (3, bands).
+    """
+
+    level: np.ndarray
+    everywhere: np.ndarray
+    inside: np.ndarray
+    quantiles: np.ndarray
+
+
 def compute(
     data: np.ndarray,
     mask: np.ndarray,
     voxel_size: float,
     half_difference: Optional[np.ndarray] = None,
+    region: Optional[Region] = None,
 ) -> Features:
     """Features of a map, or of the mean of two half maps with half their difference beside it.
 
@@ -176,9 +193,10 @@ def compute(
         mask: bool (z, y, x).
         voxel_size: angstroms.
         half_difference: (half1 - half2) / 2, same shape: its energy is the noise of ``data``, voxel by voxel.
+        region: what to look at; None takes :func:`region_of` the mask.
 
     Returns:
-        Features on a grid of every second voxel of the mask's region (:func:`region_of`).
+        Features on a grid of every second voxel of the region.
 
     Raises:
         InputError: an empty mask.
@@ -186,62 +204,25 @@ def compute(
     if not mask.any():
         raise InputError("The mask is empty; give one that covers the molecule.")
     data = np.asarray(data, np.float32)
-    region = region_of(mask)
+    region = region_of(mask) if region is None else region
     flat, levelling = level_spectrum(data, region)
     signal = Spectrum(flat)
     noise = signal if half_difference is None else Spectrum(levelling.apply(half_difference, region))
     data, mask = data[region], mask[region]
-    cells = tuple(cell_count(n) for n in data.shape)
     mask_cells = cells_of_mask(mask)
     constant, distance = 0.0, None
     if half_difference is None:
         constant, value = constant_background(data, mask)
         distance = _distance_outside(data, mask_cells, constant, value)
-
-    local = np.empty((N_LOCAL,) + cells, np.float32)
-    raw_inside = np.empty(N_BANDS, np.float32)
-    noise_level, everywhere = (np.full(N_BANDS, np.nan, np.float32) for _ in range(2))
-    quantiles = np.empty((3, N_BANDS), np.float32)
-    for k, centre in enumerate(BAND_CENTRES):
-        energy, point = signal.energy(centre, cells, STRIDE)
-        inside = energy[mask_cells]
-        raw_inside[k] = inside.mean()
-        quantiles[:, k] = np.quantile(inside, (0.1, 0.5, 0.9))
-        local[k] = _log2(energy)
-        if distance is not None:
-            noise_level[k], everywhere[k] = _noise_from_outside(point, distance, centre)
-            continue
-        point = noise.band(centre)
-        point *= point
-        # Noise varies slowly over the box: a wide window tells its level without its speckle.
-        level = smooth_resample(point, data.shape, cells, STRIDE, max(3 * WINDOW / centre, 6.0))
-        noise_level[k] = level[mask_cells].mean()
-        local[k] -= _log2(level / noise_level[k])
-    has_noise = bool(np.isfinite(noise_level[-6:]).all()) and constant < 0.9
-    floor = raw_inside.max() * 1e-9 + 1e-30
-    known = np.isfinite(noise_level) & (noise_level > floor) & has_noise
+    local = np.empty((N_LOCAL, *mask_cells.shape), np.float32)
+    told = _band_energies(local, signal, noise, mask_cells, distance)
+    has_noise = bool(np.isfinite(told.level[-6:]).all()) and constant < 0.9
+    floor = told.inside.max() * 1e-9 + 1e-30
+    known = np.isfinite(told.level) & (told.level > floor) & has_noise
     reference = np.where(
-        known, np.maximum(np.nan_to_num(noise_level), floor), np.maximum(quantiles[0], floor)
+        known, np.maximum(np.nan_to_num(told.level), floor), np.maximum(told.quantiles[0], floor)
     )
-    local[:N_BANDS] -= _log2(reference)[:, None, None, None]
-    np.clip(local[:N_BANDS], -4, 14, out=local[:N_BANDS])
-    local[:N_BANDS] = (local[:N_BANDS] - 2.0) / 4.0
-
-    low = signal.band(0.08)
-    low = smooth_resample(low, data.shape, cells, STRIDE, 1.5)
-    local[N_BANDS] = np.clip(low / (low[mask_cells].std() + 1e-30), -4, 4) / 2
-    local[N_BANDS + 1] = mask_cells
-
-    # The slopes are those of the map as it is; everything else is a ratio in one band.
-    tilt = 2 * np.log2(np.interp(BAND_CENTRES, levelling.frequencies(), levelling.gain))
-    slope, noise_slope = (
-        np.diff(level, prepend=level[:1])
-        for level in (_log2(np.maximum(raw_inside, floor)) - tilt, _log2(reference) - tilt)
-    )
-    relative = _log2(np.maximum(raw_inside, floor)) - _log2(reference)
-    spread = [_log2(np.maximum(q, floor)) - _log2(reference) for q in quantiles]
-    blocks = [np.clip(b, -14, 14) / 4 for b in (relative, *spread)]
-    blocks += [np.clip(slope, -10, 10) / 4, np.clip(noise_slope, -10, 10) / 4]
+    _finish_local(local, reference, signal, mask_cells)
     size = np.cbrt(mask.sum()) * voxel_size
     flags = [
         np.log2(voxel_size),
@@ -250,14 +231,70 @@ def compute(
         constant,
         np.log2(max(size, 1.0)) / 4,
     ]
+    blocks = _profiles(told, reference, floor, levelling)
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
     empty = empty_bands(levelling)
     _blank(local, summary, empty)
     rise = np.zeros(N_BANDS, np.float32)
-    told = known & ~empty & (everywhere > floor)
-    rise[told] = np.clip(_log2(noise_level[told] / everywhere[told]), -2, 4)
+    risen = known & ~empty & (told.everywhere > floor)
+    rise[risen] = np.clip(_log2(told.level[risen] / told.everywhere[risen]), -2, 4)
     edge = filter_edge(levelling)
     finest = 2.0 if edge is None else edge.wavelength
     return Features(
         local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling, empty), rise
     )
+
+
+def _band_energies(
+    local: np.ndarray,
+    signal: Spectrum,
+    noise: Spectrum,
+    mask_cells: np.ndarray,
+    distance: Optional[np.ndarray],
+) -> _Noise:
+    """Energies of the bands in log2, into ``local``, and the noise: outside the mask, or of half maps (no ``distance``)."""
+    shape, cells = signal.shape, mask_cells.shape
+    told = _Noise(
+        *(np.full(N_BANDS, np.nan, np.float32) for _ in range(3)), np.empty((3, N_BANDS), np.float32)
+    )
+    for k, centre in enumerate(BAND_CENTRES):
+        energy, point = signal.energy(centre, cells, STRIDE)
+        inside = energy[mask_cells]
+        told.inside[k] = inside.mean()
+        told.quantiles[:, k] = np.quantile(inside, (0.1, 0.5, 0.9))
+        local[k] = _log2(energy)
+        if distance is not None:
+            told.level[k], told.everywhere[k] = _noise_from_outside(point, distance, centre)
+            continue
+        point = noise.band(centre)
+        point *= point
+        # Noise varies slowly over the box: a wide window tells its level without its speckle.
+        level = smooth_resample(point, shape, cells, STRIDE, max(3 * WINDOW / centre, 6.0))
+        told.level[k] = level[mask_cells].mean()
+        local[k] -= _log2(level / told.level[k])
+    return told
+
+
+def _finish_local(local: np.ndarray, reference: np.ndarray, signal: Spectrum, mask_cells: np.ndarray) -> None:
+    """Ratios to the noise, the signed density of a low band and the mask, in place."""
+    local[:N_BANDS] -= _log2(reference)[:, None, None, None]
+    np.clip(local[:N_BANDS], -4, 14, out=local[:N_BANDS])
+    local[:N_BANDS] = (local[:N_BANDS] - 2.0) / 4.0
+    low = signal.band(0.08)
+    low = smooth_resample(low, signal.shape, mask_cells.shape, STRIDE, 1.5)
+    local[N_BANDS] = np.clip(low / (low[mask_cells].std() + 1e-30), -4, 4) / 2
+    local[N_BANDS + 1] = mask_cells
+
+
+def _profiles(told: _Noise, reference: np.ndarray, floor: float, levelling: Levelling) -> List[np.ndarray]:
+    """The map's profiles over the bands, as they stand in ``Features.summary``."""
+    # The slopes are those of the map as it is; everything else is a ratio in one band.
+    tilt = 2 * np.log2(np.interp(BAND_CENTRES, levelling.frequencies(), levelling.gain))
+    slope, noise_slope = (
+        np.diff(level, prepend=level[:1])
+        for level in (_log2(np.maximum(told.inside, floor)) - tilt, _log2(reference) - tilt)
+    )
+    relative = _log2(np.maximum(told.inside, floor)) - _log2(reference)
+    spread = [_log2(np.maximum(q, floor)) - _log2(reference) for q in told.quantiles]
+    blocks = [np.clip(b, -14, 14) / 4 for b in (relative, *spread)]
+    return blocks + [np.clip(slope, -10, 10) / 4, np.clip(noise_slope, -10, 10) / 4]
