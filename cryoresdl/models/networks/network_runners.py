@@ -71,6 +71,7 @@ class OpenVinoOps:
     def __init__(self, weights: Dict[str, np.ndarray], opset: Any):
         self.weights = weights
         self.opset = opset
+        self.kept: List[Any] = []
 
     def _constant(self, value: Any) -> Any:
         return self.opset.constant(np.ascontiguousarray(value, np.float32))
@@ -83,7 +84,9 @@ class OpenVinoOps:
 
     def dense(self, name: str, x: Any, width: int) -> Any:
         h = self.opset.matmul(x, self._constant(self.weights[name + "/kernel"]), False, False)
-        return self.opset.add(h, self._constant(self.weights[name + "/bias"][None]))
+        h = self.opset.add(h, self._constant(self.weights[name + "/bias"][None]))
+        self.kept.append(h)
+        return h
 
     def relu(self, x: Any) -> Any:
         return self.opset.relu(x)
@@ -148,6 +151,10 @@ def _all_instructions() -> Iterator[None]:
         os.environ.update(held)
 
 
+DENSE_KEPT = 2
+"""The layers that make a code of the map's profile, the first two of the local network."""
+
+
 def _openvino_runner(network: Dict[str, Any], weights: Dict[str, np.ndarray], threads: int) -> Runner:
     ov, opset = import_openvino()
     config = network["config"]
@@ -163,8 +170,11 @@ def _openvino_runner(network: Dict[str, Any], weights: Dict[str, np.ndarray], th
         output = band_networks.forward_global(ops, inputs[0], config)
     precision = os.environ.get(PRECISION_VARIABLE, "f32")
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    # The small dense layers are outputs, too, so that none is fused with what follows: fused ones add up in another order
+    # with another number of threads, and the same map would not give the same bytes on every machine.
+    model = ov.Model([output, *ops.kept[:DENSE_KEPT]], inputs, "cryoresdl")
     with _all_instructions():
-        compiled = ov.Core().compile_model(ov.Model([output], inputs, "cryoresdl"), "CPU", settings)
+        compiled = ov.Core().compile_model(model, "CPU", settings)
     local = network["name"] == band_networks.LOCAL_NETWORK
 
     def run(values: Dict[str, np.ndarray]) -> np.ndarray:

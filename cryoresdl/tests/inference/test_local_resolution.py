@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +30,7 @@ from cryoresdl.models.networks import (
 )
 from cryoresdl.models.results import result_files
 from cryoresdl.models.simulation import imaging_conditions, realistic_map
+from cryoresdl.tests.helpers.places import PACKAGE
 from cryoresdl.tests.helpers.small_maps import (
     ball,
     random_global_weights,
@@ -717,3 +721,27 @@ def test_suspect_inputs_make_the_verdict_cannot_tell(models, simulated):
     )
     assert entry["claim"]["verdict"] == "cannot tell" and not entry["in_distribution"]
     assert sum("alike outside" in warning for warning in entry["warnings"]) == 1
+
+
+_ON_SO_MANY = """
+import hashlib, os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+from cryoresdl.models.inference import local_resolution
+from cryoresdl.models.maps import mrc_reader
+found = local_resolution.localres(mrc_reader.read(sys.argv[2]))
+print(hashlib.sha256(found.resolution.tobytes() + found.halfwidth.tobytes() + found.profile.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two processors"
+)
+def test_the_number_of_processors_does_not_change_a_byte():
+    path = str(PACKAGE / "data" / "sample_map.mrc")
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", _ON_SO_MANY, number, path], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for number in "12"
+    ]
+    assert answers[0] == answers[1] and len(answers[0]) == 64
