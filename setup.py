@@ -59,6 +59,7 @@ setup(
         "Pillow",
         "gemmi",
         "Jinja2",
+        "threadpoolctl",
         "tomli; python_version < '3.11'",
         TENSORFLOW + CAN_HOST_NETWORKS,
         "openvino" + CAN_HOST_NETWORKS,

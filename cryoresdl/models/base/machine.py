@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from typing import Iterator
 
 from .errors import MemoryLimitError
 
@@ -103,3 +105,12 @@ def _field(path: str, name: str) -> int | None:
     except OSError:
         return None
     return None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Matrix products on one thread meanwhile: with more they add up in another order, and bytes depend on the machine."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..base import resolution_terms
+from ..base.machine import one_blas_thread
 from ..features.network_inputs import MEASURED_INPUTS, has_half_maps
 from ..maps.density_map import DensityMap
 from ..networks import band_networks, model_store, network_runners, resolution_bins
@@ -72,6 +73,7 @@ def global_answers(
     )
 
 
+@one_blas_thread()
 def classify(
     density: DensityMap,
     mask: Optional[np.ndarray] = None,

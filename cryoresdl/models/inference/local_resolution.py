@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..base.errors import InputError
+from ..base.machine import one_blas_thread
 from ..maps import automatic_mask
 from ..maps.density_map import DensityMap
 from ..networks import band_networks, model_store
@@ -52,6 +53,7 @@ def _checked_halves(
     return half1, half2
 
 
+@one_blas_thread()
 def localres(
     density: DensityMap,
     half1: Optional[DensityMap] = None,
