@@ -254,6 +254,46 @@ def test_a_folder_of_many_maps_becomes_a_table(tmp_path):
     assert "2 maps" in html and "<td>b.mrc</td><td>low</td>" in html
 
 
+LIST = """map,folder,status,error,class,resolution_A,interval_low_A,interval_high_A,in_distribution,claimed_A,verdict
+/data/a.mrc,a,done,,high,3.1,2.9,3.4,True,3.0,supported
+/data/b.mrc,b,done,,medium,6.0,5.2,7.1,False,3.5,optimistic
+/data/<i>c.mrc,../c,done,,low,12,10,14,True,,
+/data/d.mrc,,failed,The map is truncated; copy it again.,,,,,,4.0,
+"""
+
+
+def test_the_report_of_a_list_opens_with_counts_a_narrow_table_with_links_and_claims_against_estimates(
+    tmp_path,
+):
+    (tmp_path / result_files.RESULTS_CSV).write_text(LIST)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / result_files.REPORT_HTML).write_text("page")
+    (tmp_path / "b").mkdir()
+    page = build_report.content(results_folder.ResultsFolder(tmp_path))
+    assert page.headline == "4 maps: 1 supported, 1 optimistic, 1 without a claim; 1 failed"
+    table = page.tables[0]
+    assert table.columns == [
+        "map",
+        "claim (Å)",
+        "estimate (Å)",
+        "68 % interval (Å)",
+        "verdict",
+        "class",
+        "flag",
+    ]
+    assert table.rows[0] == ["a.mrc", "3.00", "3.10", "2.90 to 3.40", "supported", "high", ""]
+    assert [row[-1] for row in table.rows[1:]] == [
+        "unlike the training maps",
+        "",
+        "failed: The map is truncated; copy it again.",
+    ]
+    assert table.links == ["./a/report.html", "./b/", "", ""]
+    html = build_report.write_report(tmp_path).read_text(encoding="utf-8")
+    assert '<a href="./a/report.html">a.mrc</a>' in html and "<i>c.mrc" not in html
+    claims = next(figure for figure in page.figures if figure.kind == "claims")
+    assert "b.mrc: claim 3.50 Å, estimate 6.00 Å, optimistic" in claims.html and "c.mrc" not in claims.html
+
+
 def test_the_pdf_of_many_maps_stays_short(tmp_path):
     (tmp_path / result_files.RESULTS_CSV).write_text("map,class\n" + "m.mrc,high\n" * 500)
     html = build_report.write_report(tmp_path, pdf=True).read_text(encoding="utf-8")

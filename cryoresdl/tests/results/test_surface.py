@@ -7,7 +7,8 @@ import pytest
 from cryoresdl.models.results import result_files, results_folder, volume_filling
 from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.models.results.figures.surface import molecule_surface, ray_caster
-from cryoresdl.models.results.report import build_report, html_page, surface_view
+from cryoresdl.models.results.report import build_report, html_page
+from cryoresdl.models.results.report.charts import surface_view
 from cryoresdl.tests.helpers import made_results
 
 BOX = 40

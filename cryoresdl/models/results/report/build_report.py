@@ -15,13 +15,14 @@ from ...base.atomic_files import PathLike, remove_result, shown, write_json, wri
 from ...base.errors import InputError
 from .. import result_files, verdict_words
 from ..results_folder import ResultsFolder
+from . import map_list
 from .charts.page_figures import draw_figures
+from .charts.surface_view import surface
 from .html_page import render
 from .methods_text import methods
 from .mixed_results import _expected_problems, _mixed
 from .report_page import MethodsText, ReportPage, ReportTable
 from .report_tables import (
-    _batch_table,
     _cards,
     _class_table,
     _comparison_table,
@@ -30,7 +31,6 @@ from .report_tables import (
     _verdict_table,
 )
 from .slice_browser import browser
-from .surface_view import surface
 
 MIXED = "These results are not of one map or run"
 Section = TypeVar("Section")
@@ -74,7 +74,7 @@ def content(results: ResultsFolder) -> ReportPage:
     Raises:
         InputError: nothing in the folder is a result.
     """
-    batch = _batch_table(results)
+    batch = map_list.read_rows(results)
     problems: List[str] = []
     figures = draw_figures(results, problems)
     entry, summary = results.classification or {}, results.summary or {}
@@ -84,7 +84,11 @@ def content(results: ResultsFolder) -> ReportPage:
         )
     page = _page_of(results, entry, summary, problems)
     page.figures = figures
-    page.tables = ([batch] if batch else []) + page.tables
+    if batch is not None:
+        page.title, page.headline = f"{len(batch)} maps", map_list.counted(batch)
+        page.tables.insert(0, map_list.map_table(batch, results.folder))
+        claims = map_list.claims_figure(batch)
+        page.figures = ([claims] if claims else []) + page.figures
     none: List[str] = []
     mixed = _guarded("the origin of the results", lambda: _mixed(results, entry, summary), none, problems)
     if mixed:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
+from .charts.surface_view import SurfaceData
 from .report_page import ReportPage
-from .surface_view import SurfaceData
 
 TEMPLATES = Path(__file__).parent / "templates"
 SURFACE_SCRIPTS = ("3Dmol-min.js", "surface.js")

@@ -36,7 +36,7 @@ def write_pdf(path: Path, page: ReportPage, results: ResultsFolder) -> None:
 
 def _kinds(page: ReportPage, results: ResultsFolder) -> List[str]:
     """The figures of the page, with the slices, which the page shows in its browser."""
-    kinds = [figure.kind for figure in page.figures]
+    kinds = [figure.kind for figure in page.figures if figure.kind in figure_catalogue.FIGURE_KINDS]
     if "axes" in kinds and figure_catalogue.FIGURE_KINDS["slices"].ready(results):
         kinds.insert(kinds.index("axes"), "slices")
         kinds.insert(kinds.index("slices"), "surface")

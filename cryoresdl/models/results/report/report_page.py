@@ -10,11 +10,12 @@ from .charts.page_figures import DrawnFigure
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table: its heading, its columns and, as text, its rows."""
+    """A table: its heading, its columns and, as text, its rows; ``links`` are of the rows' first cells, "" for none."""
 
     title: str
     columns: List[str]
     rows: List[List[str]]
+    links: List[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from typing import Any, List, Mapping, Sequence, Tuple
 
 from ...base import resolution_terms
 from ...base.errors import InputError
-from .. import compared_results, result_files
+from .. import compared_results
 from ..results_folder import ResultsFolder
 from .report_page import ModelCard, ReportTable
 
@@ -147,21 +146,6 @@ def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> ReportTa
         ("peak memory (MB)", _number(summary.get("peak_memory_mb"), "{:.0f}")),
     ]
     return _table("The run", ("what", "value"), [row for row in rows if row[1] not in (None, "")])
-
-
-def _batch_table(results: ResultsFolder) -> ReportTable | None:
-    path = results.folder / result_files.RESULTS_CSV
-    if not path.is_file():
-        return None
-    try:
-        with open(path, newline="", encoding="utf-8", errors="replace") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, csv.Error):
-        return None
-    if not rows:
-        return None
-    width = len(rows[0])
-    return _table(f"{len(rows) - 1} maps", rows[0], [(row + [""] * width)[:width] for row in rows[1:]])
 
 
 def _cards(entry: Mapping[str, Any], summary: Mapping[str, Any], results: ResultsFolder) -> List[ModelCard]:

@@ -9,11 +9,11 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from ...base.resolution_terms import estimated
-from .. import result_files
-from ..figures import colours
-from ..figures.surface.molecule_surface import MoleculeSurface, surface_of
-from ..results_folder import ResultsFolder
+from ....base.resolution_terms import estimated
+from ... import result_files
+from ...figures import colours
+from ...figures.surface.molecule_surface import MoleculeSurface, surface_of
+from ...results_folder import ResultsFolder
 
 SURFACE_SIDE = 72
 """Longest side of the volumes in the page, in voxels: a surface of more triangles turns slowly without a graphics card."""
