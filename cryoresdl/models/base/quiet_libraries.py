@@ -32,7 +32,7 @@ def confine() -> None:
     # h5py asks for the processor, which Python finds by running uname.
     vars(platform.uname()).setdefault("processor", "")
     wanted = dict(SETTINGS)
-    if not (Path("~").expanduser() / ".config" / "dask").is_dir():  # else users' clusters are described there
+    if not os.path.isdir(os.path.expanduser("~/.config/dask")):  # else users' clusters are described there
         wanted["DASK_CONFIG"] = "dask"
     missing = {name: folder for name, folder in wanted.items() if not os.environ.get(name)}
     if missing:
