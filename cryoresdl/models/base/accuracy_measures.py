@@ -364,17 +364,6 @@ def _constant(truth: np.ndarray, classes: np.ndarray, value: float) -> dict[str,
     }
 
 
-def paper_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float | None:
-    """The paper's metric: share of equal classes over *all* voxels, where background is class "0-2".
-
-    Args:
-        truth: A, any shape; 0 outside the mask.
-        predicted: A, of that shape; 0 outside.
-    """
-    true, said = (np.maximum(class_of(volume), 0) for volume in (truth, predicted))
-    return float(np.mean(true == said)) if true.size else None
-
-
 def combine_local(per_map: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
     """Figures of many maps -> mean over maps with a bootstrap interval, for every number they share."""
     keys = [key for key, value in (per_map[0] if per_map else {}).items() if not isinstance(value, dict)]

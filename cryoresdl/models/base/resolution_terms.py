@@ -19,7 +19,6 @@ LOCAL_EDGES_A = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 LOCAL_CENTRES_A = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 11.0)
 """Angstroms that stand for each local class where one number is wanted; few maps are finer than 1 A, hence 1.5."""
 LOCAL_CLASSES = ("0-2", "2-3", "3-4", "4-5", "5-6", "6-7", "7-8", "8-9", "9-10", "10+")
-NOT_ESTIMATED_A = 0.0
 NOT_ESTIMATED_CLASS = -1
 RESMAP_NOT_ESTIMATED_A = 100.0
 """ResMap writes 100 A where no resolution passed; values at or above it are "not estimated"."""

@@ -19,7 +19,6 @@ from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
 from .tensorflow_import import import_tensorflow
 
 DNN, CNN, UNET, DNN_LOW_RANK = "paper-dnn", "paper-cnn", "paper-unet", "paper-dnn-lowrank"
-PAPER_NETWORKS = (DNN, CNN, UNET, DNN_LOW_RANK)
 MAP_SIDE = 64
 """Side of the global classifiers' input in voxels, whatever the voxel size (paper, section 4.1)."""
 PATCH_SIDE = 16

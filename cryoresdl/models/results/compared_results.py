@@ -41,12 +41,10 @@ def _pair_of(
 
 def compared_volumes(results: ResultsFolder) -> Dict[str, Volume]:
     """The volumes that ``comparison.json`` is about, as far as they are still there and on one grid."""
-    listed = (results.comparison or {}).get("volumes") or {}
-    pairs = listed.items() if isinstance(listed, dict) else ((v.get("name"), v) for v in listed)
     found: Dict[str, Volume] = {}
-    for name, value in pairs:
-        path = value.get("path") or value.get("file") if isinstance(value, dict) else value
-        volume = results.volume(str(path).split(":mrc")[0]) if path else None
+    for value in (results.comparison or {}).get("volumes") or []:
+        name, path = value.get("name"), value.get("path")
+        volume = results.volume(str(path)) if path else None
         if volume is not None and (not found or volume.shape == next(iter(found.values())).shape):
             found[str(name)] = replace(
                 volume, data=only_estimates(volume.data, _mask_of(results, volume.shape))
@@ -132,11 +130,7 @@ def is_number(value: Any) -> bool:
 
 def pair_names(pair: Mapping[str, Any]) -> Tuple[str, str]:
     """The two methods that one entry of ``pairs`` in ``comparison.json`` is about."""
-    names = (
-        pair.get("names")
-        or pair.get("pair")
-        or (pair.get("a", pair.get("first")), pair.get("b", pair.get("second")))
-    )
+    names = pair["names"]
     return str(names[0]), str(names[1])
 
 

@@ -194,11 +194,6 @@ class TestLocal:
         assert accuracy_measures.local_metrics(truth, said, mask)["n_voxels"] == 1
         assert accuracy_measures.local_metrics(truth * 0, said)["coverage"] is None
 
-    def test_the_papers_metric_counts_the_background(self):
-        truth, said = np.zeros(100), np.zeros(100)
-        truth[:10], said[:10] = 5.5, 8.5
-        assert accuracy_measures.paper_accuracy(truth, said) == pytest.approx(0.9)
-
     def test_combination_over_maps(self):
         rows = [accuracy_measures.agreement(np.array([3.0, 4]), np.array([3.0, 4 + d])) for d in (0.0, 1.0)]
         found = accuracy_measures.combine_local(rows)

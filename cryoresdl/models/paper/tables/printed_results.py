@@ -72,9 +72,6 @@ TABLE6 = {
 TABLE7 = {"monores": (9670, 1080, 2694), "resmap": (1400, 159, 393)}
 """Label -> patches for training, validation, evaluation."""
 
-TEST_ACCURACY = {"DNN": 92.73, "CNN": 99.75}
-"""Accuracy on simulated test maps in per cent (section 2.1)."""
-
 PRINTED_CURVES = {
     "fig2": {"val_accuracy": 0.92, "val_loss": 0.19, "epochs": 90},
     "fig3": {"val_accuracy": 1.0, "val_loss": 0.01, "epochs": 1500},
