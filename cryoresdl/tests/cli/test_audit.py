@@ -10,6 +10,7 @@ import pytest
 import cryoresdl
 from cryoresdl.models.cli.command_line import COMMANDS
 from cryoresdl.tests.helpers import pdb_lines
+from cryoresdl.tests.helpers.made_folders import labelled_in, structures_in
 from cryoresdl.tests.helpers.map_sets import global_set
 from cryoresdl.tests.helpers.places import REPOSITORY
 from cryoresdl.tests.helpers.scipion_case import needs_models
@@ -24,6 +25,7 @@ CASES = {
     "localres": [f"localres {MAP} --mask {MASK}"],
     "compare": [f"compare {TRUTH}=a {TRUTH}=b --mask {MASK}"],
     "filter": [f"filter {MAP} --locres {TRUTH}"],
+    "audit": [f"audit {MAP} --mask {MASK} --claimed 3.6"],
     "residues": [f"residues {TRUTH} STRUCTURE"],
     "report": [f"compare {TRUTH}=a {TRUTH}=b", "report OUT --overwrite"],
     "plot": [f"compare {TRUTH}=a {TRUTH}=b", "plot scatter OUT --out OUT/more"],
@@ -31,10 +33,11 @@ CASES = {
     "simulate": ["simulate STRUCTURE --resolution 6 --box 24 --voxel-size 2"],
     "dataset": ["dataset features --labels truth --csv TRIPLES --out OUT/set.h5"],
     "train": [TRAIN],
+    "make": ["make monores --structures STRUCTURES --shared LABELLED --scale 0.0005 --workers 1"],
     "evaluate": [TRAIN, "evaluate --data SET --model OUT/model.cryoresdl --out OUT/measured"],
     "reproduce": [TRAIN, "reproduce fig2 --history OUT --out OUT/figure"],
 }
-"""Command lines of every command; OUT, SET, LIST, TRIPLES and STRUCTURE stand for files of the test's."""
+"""Command lines of every command; words in capitals stand for files of the test's."""
 NO_OUT = ("report", "plot", "models")
 
 
@@ -52,6 +55,8 @@ def given(tmp_path_factory):
         "LIST": str(folder / "list.csv"),
         "TRIPLES": str(folder / "triples.csv"),
         "STRUCTURE": str(pdb_lines.write(folder, *atoms)),
+        "STRUCTURES": str(structures_in(tmp_path_factory.mktemp("structures"))),
+        "LABELLED": str(labelled_in(tmp_path_factory.mktemp("labelled"))),
         "SET": global_set(folder / "set.h5", 30),
     }
 

@@ -1,6 +1,5 @@
 """Recipes of the shipped models: complete, within their budget, run whole at a tiny scale, resumed to the same result."""
 
-import gzip
 import json
 import shutil
 from dataclasses import replace
@@ -12,10 +11,9 @@ from cryoresdl.models.base import output_folder
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.datasets import feature_set_recipes
-from cryoresdl.models.maps import density_map, mrc_writer
 from cryoresdl.models.networks import model_store
 from cryoresdl.models.training.recipes import make_model, recipe_file, set_makers
-from cryoresdl.tests.helpers.small_maps import ball
+from cryoresdl.tests.helpers.made_folders import labelled_in, structures_in
 
 TINY = 0.0005
 SHIPPED = [one.name for one in model_store.available() if one.source == "shipped"]
@@ -24,46 +22,12 @@ LONGEST_S = 12 * 3600.0
 
 @pytest.fixture(scope="module")
 def structures(tmp_path_factory):
-    """Two balls of alanines per split."""
-    folder = tmp_path_factory.mktemp("structures")
-    (folder / "pdb").mkdir()
-    rows = ["id,split,max_extent_A,mw_kda"]
-    for k, split in enumerate(("train", "train", "validation", "validation", "test", "test")):
-        made = ball(300, 12.0, seed=k)
-        lines = [
-            "ATOM  {:5d}  CA  ALA A{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00{:6.2f}           C  ".format(
-                n + 1, n + 1, *xyz, b
-            )
-            for n, (xyz, b) in enumerate(zip(made.xyz, made.b_factor))
-        ]
-        with gzip.open(folder / "pdb" / f"s{k}.pdb.gz", "wt") as handle:
-            handle.write("\n".join([*lines, "END", ""]))
-        rows.append(f"s{k},{split},24.0,9.0")
-    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
-    return folder
+    return structures_in(tmp_path_factory.mktemp("structures"))
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """Two noisy balls per split with a local resolution of every kind."""
-    folder = tmp_path_factory.mktemp("labelled")
-    index = []
-    for k, split in enumerate(("train", "train", "validation", "validation", "test", "test")):
-        rng = np.random.default_rng(k)
-        place = folder / f"m{k}"
-        place.mkdir()
-        axis = np.arange(32) - 15.5
-        mask = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) < 81
-        data = (rng.normal(size=mask.shape) * 0.2 + mask).astype(np.float32)
-        truth = np.where(mask, 5.0 + k, 0).astype(np.float32)
-        grid = density_map.DensityMap(data, 1.5)
-        volumes = {"map": data, "mask": mask.astype(np.float32)}
-        volumes.update({name: truth for name in ("truth", "monores", "resmap")})
-        for name, volume in volumes.items():
-            mrc_writer.write_volume(place / f"{name}.mrc", volume, grid)
-        index.append({"id": f"m{k}", "split": split, "voxel_A": 1.5})
-    (folder / "index.json").write_text(json.dumps(index))
-    return folder
+    return labelled_in(tmp_path_factory.mktemp("labelled"))
 
 
 @pytest.fixture(autouse=True)
