@@ -84,12 +84,7 @@ def _packed(
 
 def crop_window(mask_cells: np.ndarray) -> Tuple[slice, ...]:
     """Bounding box of the mask's cells with a margin."""
-    window = []
-    for axis in range(3):
-        used = np.flatnonzero(mask_cells.any(axis=tuple(a for a in range(3) if a != axis)))
-        low, high = max(int(used[0]) - MARGIN_CELLS, 0), int(used[-1]) + MARGIN_CELLS + 1
-        window.append(slice(low, min(high, mask_cells.shape[axis])))
-    return tuple(window)
+    return density_map.mask_box(mask_cells, MARGIN_CELLS)
 
 
 def make_item(recipe: MapRecipe) -> Dict[str, Any]:

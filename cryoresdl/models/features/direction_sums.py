@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from ..base.resolution_terms import FSC_THRESHOLD
 from ..maps import directional_fsc
+from ..maps.density_map import mask_box
 from .band_energies import _FFT_WORKERS, cells_of_mask
 from .map_features import constant_background
 
@@ -51,10 +52,7 @@ class DirectionSums:
 
 def region_around(mask: np.ndarray, margin: int) -> Tuple[slice, ...]:
     """A cube (or, in a flat box, less) around the mask with a margin, of a length that Fourier transforms quickly."""
-    spans = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        spans.append((max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, mask.shape[axis])))
+    spans = [(edge.start, edge.stop) for edge in mask_box(mask, margin)]
     size = sf.next_fast_len(max(high - low for low, high in spans), real=True)
     window = []
     for (low, high), length in zip(spans, mask.shape):

@@ -23,6 +23,7 @@ from scipy import ndimage
 
 from ..base.errors import InputError
 from ..maps.automatic_mask import commonest_value
+from ..maps.density_map import mask_box
 from .band_energies import (
     BAND_CENTRES,
     N_BANDS,
@@ -151,11 +152,8 @@ def constant_background(data: np.ndarray, mask: np.ndarray) -> Tuple[float, floa
 def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Region:
     """The mask's bounding box with a margin, grown to lengths that Fourier transforms quickly; it begins at a cell."""
     window = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        length = mask.shape[axis]
-        low, high = max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, length)
-        low -= low % STRIDE
+    for edge, length in zip(mask_box(mask, margin), mask.shape):
+        low, high = edge.start - edge.start % STRIDE, edge.stop
         size = min(sf.next_fast_len(high - low, real=True), length)
         low = max(0, min(low - (size - (high - low)) // 2, length - size))
         window.append(slice(low - low % STRIDE, low + size))
@@ -223,14 +221,8 @@ def compute(
         known, np.maximum(np.nan_to_num(told.level), floor), np.maximum(told.quantiles[0], floor)
     )
     _finish_local(local, reference, signal, mask_cells)
-    size = np.cbrt(mask.sum()) * voxel_size
-    flags = [
-        np.log2(voxel_size),
-        1.0 if half_difference is not None else 0.0,
-        1.0 if has_noise else 0.0,
-        constant,
-        np.log2(max(size, 1.0)) / 4,
-    ]
+    size = np.log2(max(np.cbrt(mask.sum()) * voxel_size, 1.0)) / 4
+    flags = [np.log2(voxel_size), float(half_difference is not None), float(has_noise), constant, size]
     blocks = _profiles(told, reference, floor, levelling)
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
     empty = empty_bands(levelling)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .density_map import DensityMap
+from .density_map import DensityMap, mask_box
 
 MASK_LOWPASS_A = 10.0
 """The automatic mask is made from the map low-passed to this, or to four voxels if that is coarser."""
@@ -297,8 +297,7 @@ def _earlier_mask(data: np.ndarray, low_pass: LowPassedMap) -> np.ndarray:
 
 def _roundish(support: np.ndarray) -> bool:
     """Whether a region fills most of the ellipsoid in its bounding box, as a particle-diameter mask does."""
-    spans = [np.flatnonzero(support.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    extent = np.prod([float(span[-1] - span[0] + 1) for span in spans])
+    extent = np.prod([float(edge.stop - edge.start) for edge in mask_box(support)])
     return bool(support.sum() > ROUND_PART * np.pi / 6 * extent)
 
 
@@ -337,8 +336,7 @@ def _grown(mask: np.ndarray, voxel: float) -> np.ndarray:
     if not mask.any():
         return mask
     margin = math.ceil((MASK_CLOSE_A + MASK_GROW_A) / voxel) + 1
-    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    box = tuple(slice(span[0], span[-1] + 1) for span in spans)
+    box = mask_box(mask)
     padded = np.pad(mask[box], margin)
     wide = ndimage.distance_transform_edt(~padded) * voxel <= MASK_CLOSE_A + MASK_GROW_A
     # Shrinking the wide mask by the closing radius alone leaves it grown by the rest.

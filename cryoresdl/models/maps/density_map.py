@@ -50,6 +50,15 @@ class DensityMap:
         return (x, y, z)
 
 
+def mask_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
+    """The bounding box (z, y, x) of what is True in a mask, not empty, with a margin inside the volume."""
+    box = []
+    for axis, length in enumerate(mask.shape):
+        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        box.append(slice(max(int(used[0]) - margin, 0), min(int(used[-1]) + 1 + margin, length)))
+    return tuple(box)
+
+
 def plain_path(path: PathLike) -> str:
     """The path as the file system knows it: Scipion's ``:mrc`` and the like dropped.
 

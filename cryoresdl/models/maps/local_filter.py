@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from ..base.machine import processors
 from ..base.resolution_terms import estimated
+from .density_map import mask_box
 from .fourier_shells import frequency_grid
 
 FILTERS = 12
@@ -121,12 +122,7 @@ def low_pass(frequency: np.ndarray, resolution_A: float) -> np.ndarray:
 def _spread_to_background(resolution: np.ndarray, known: np.ndarray, coarse: float) -> np.ndarray:
     """The resolution that each voxel is filtered at: its own, and beyond the molecule a passage to the coarse end."""
     values = np.where(known, resolution, np.float32(coarse)).astype(np.float32)
-    region = tuple(
-        slice(max(0, int(line[0]) - 8), int(line[-1]) + 9)
-        for line in (
-            np.flatnonzero(known.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)
-        )
-    )
+    region = mask_box(known, 8)
     inside = known[region]
     distance, nearest = ndimage.distance_transform_edt(~inside, return_indices=True)
     part = values[region][tuple(nearest)]

@@ -14,6 +14,7 @@ import scipy.fft as sf
 from scipy import ndimage
 
 from ..features.band_energies import STRIDE, cell_count
+from ..maps.density_map import mask_box
 from ..maps.fourier_shells import frequency_grid, soft_edge
 from .imaging_conditions import Deposition, ImagingConditions
 from .molecule_signal import mask_around
@@ -123,12 +124,7 @@ def part_shown(chain: np.ndarray, xyz: np.ndarray, rng: np.random.Generator) -> 
 
 def window_around(mask: np.ndarray, margin: int) -> Tuple[slice, ...]:
     """The box around a mask with a margin in voxels, from an even voxel on so that cells stay cells."""
-    window = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        low = max(int(used[0]) - margin, 0)
-        window.append(slice(low - low % STRIDE, min(int(used[-1]) + 1 + margin, mask.shape[axis])))
-    return tuple(window)
+    return tuple(slice(edge.start - edge.start % STRIDE, edge.stop) for edge in mask_box(mask, margin))
 
 
 def resample_volume(volume: np.ndarray, factor: float, order: int = 1) -> np.ndarray:

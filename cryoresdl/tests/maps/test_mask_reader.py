@@ -162,3 +162,10 @@ class TestMasksAndValues:
     def test_values_of_another_box(self, tmp_path):
         with pytest.raises(InputError, match="another box"):
             mrc_reader.read_values(mrc(tmp_path / "v.mrc", density((8, 8, 8))), self.like)
+
+
+def test_the_box_of_a_mask_ends_at_the_faces():
+    mask = np.zeros((10, 12, 14), bool)
+    mask[3:5, 0:2, 13] = True
+    assert density_map.mask_box(mask) == (slice(3, 5), slice(0, 2), slice(13, 14))
+    assert density_map.mask_box(mask, 4) == (slice(0, 9), slice(0, 6), slice(9, 14))
