@@ -86,9 +86,10 @@ class TestAfterMonoRes(ChainCase):
 
 @needs_models
 class TestTemplate(ChainCase):
-    def test_monores_validate_runs_with_nothing_but_the_map(self):
-        """As ``scipion3 template cryoresdl-monores_validate --nogui map=...`` does: other fields keep their defaults."""
+    def test_monores_validate_runs_with_nothing_but_the_map_and_its_sampling_rate(self):
+        """As ``scipion3 template cryoresdl-monores_validate --nogui`` does, which opens a window for any field not given."""
         from pyworkflow.template import LocalTemplate
+        from scipion.scripts.kickoff import assignAllParams
 
         try:
             from xmipp3.protocols import XmippProtMonoRes  # noqa: F401
@@ -96,10 +97,9 @@ class TestTemplate(ChainCase):
             self.skipTest("scipion-em-xmipp does not import here: %s" % error)
         template = LocalTemplate("cryoresdl", str(TEMPLATES / "monores_validate.json.template"))
         template.replaceEnvVariables()
-        template.parseContent()
-        template.setParamValue("map", str(self.files / (MAPS[0] + "_map.mrc")))
-        if self.voxel[MAPS[0]] != 1:
-            template.setParamValue("sampling", str(self.voxel[MAPS[0]]))
+        path = str(self.files / (MAPS[0] + "_map.mrc"))
+        given = ["--nogui", "map=" + path, "sampling=%s" % self.voxel[MAPS[0]]]
+        self.assertTrue(assignAllParams(given, template))
         runs = list(self.proj.loadProtocols(template.createTemplateFile()).values())
         for run in sorted(runs, key=lambda run: run.getObjId()):
             self.assertEqual(run.validate(), [], run.getObjLabel())
