@@ -144,9 +144,9 @@ class TestResume:
         write_map(path)
         localres = local_resolution.localres
 
-        def change(*args):
+        def change(*args, **options):
             write_map(path, seed=1)
-            return localres(*args)
+            return localres(*args, **options)
 
         monkeypatch.setattr(local_resolution, "localres", change)
         assert command_line.main(["localres", str(path), "--out", str(out), "--quiet"]) == 2
