@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from cryoresdl.models.base import atomic_files, run_record
 from cryoresdl.models.batch import job_list, results_ledger, run_list
 from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.results import result_files
@@ -62,7 +63,9 @@ class TestResume:
         _, out = run_rows(listed, tmp_path)
         lines = read_lines(out)
         lines[0]["status"] = "crashed"
-        (out / results_ledger.RESULTS_JSONL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        with run_record.guarding(out, run_list.LIST_COMMAND):  # as the list itself writes it
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            atomic_files.write_text(out / results_ledger.RESULTS_JSONL, text)
         rows, _ = run_rows(listed, tmp_path, resume=True)
         assert rows[0]["status"] == "done"
 
