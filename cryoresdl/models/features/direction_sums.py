@@ -29,6 +29,8 @@ LEAST_BACKGROUND = 0.05
 MOST_CONSTANT = 0.5
 """A background of which more voxels hold one value tells nothing of the noise."""
 LEAST_NOISE_FACTOR = 0.05
+HIGHEST_OF_NOISE = 0.3
+"""Shells from this frequency on (cycles per voxel), or from the global resolution's, tell how noise differs by direction."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,8 @@ def sums_of_map(
     counts, total = directional_fsc.direction_sums(lambda z: (_power(inner[z]),), soft.shape)
     outer_counts, noise = directional_fsc.direction_sums(lambda z: (_power(outer[z]),), data.shape)
     squares = [float(np.vdot(weight, weight)) for weight in (soft, outside)]
-    density = _on_shells(outer_counts, noise, len(counts)) * (squares[0] / squares[1])
+    lowest = min(0.9 * voxel_size / global_A, HIGHEST_OF_NOISE) if global_A is not None else HIGHEST_OF_NOISE
+    density = _noise_density(outer_counts, noise, len(counts), lowest) * (squares[0] / squares[1])
     if not density.any():
         return None
     noise = density * counts
@@ -178,18 +181,18 @@ def _background_weight(mask: np.ndarray, clear: float, width: float) -> np.ndarr
     return ndimage.uniform_filter(weight, _COARSE + 1, mode="nearest")
 
 
-def _on_shells(counts: np.ndarray, sums: np.ndarray, shells: int) -> np.ndarray:
-    """Mean energy per coefficient of every patch, at ``shells`` shells up to Nyquist in place of the given ones."""
+def _noise_density(counts: np.ndarray, sums: np.ndarray, shells: int, lowest: float) -> np.ndarray:
+    """Noise per coefficient at ``shells`` shells up to Nyquist: a shell's mean times a factor of the direction.
+
+    Uneven views give noise one and the same factor at all frequencies. It is taken from the shells above ``lowest``:
+    below, what is left of the molecule outside its mask differs between directions, too.
+    """
+    even = sums.sum(1) / np.maximum(counts.sum(1), 1e-9)
+    high = np.arange(len(counts)) / (2.0 * (len(counts) - 1)) >= lowest
+    expected = (counts[high] * even[high, None]).sum(0)
+    factor = np.where(expected > 0, sums[high].sum(0) / np.maximum(expected, 1e-300), 1.0)
     place = np.linspace(0.0, len(counts) - 1.0, shells)
-    low = np.minimum(place.astype(int), len(counts) - 2)
-    share = (place - low)[:, None]
-    cones = np.stack([counts, sums])
-    cones[:, 1:-1] = (
-        cones[:, :-2] + cones[:, 1:-1] + cones[:, 2:]
-    )  # three shells: patches hold few coefficients
-    count, total = (cones[k][low] * (1 - share) + cones[k][low + 1] * share for k in (0, 1))
-    even = total.sum(1, keepdims=True) / np.maximum(count.sum(1, keepdims=True), 1e-9)
-    return np.where(count > 0, total / np.maximum(count, 1e-9), even)
+    return np.interp(place, np.arange(len(counts)), even)[:, None] * factor
 
 
 def _noise_factor(counts: np.ndarray, total: np.ndarray, noise: np.ndarray, frequency: float) -> float:
