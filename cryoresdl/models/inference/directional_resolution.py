@@ -33,7 +33,7 @@ NO_NOISE = (
 )
 _LOG_THRESHOLD = math.log(FSC_THRESHOLD / (1 - FSC_THRESHOLD))
 _LEAST_SLOPE = 1.5
-INTERVAL: Dict[str, Tuple[float, float]] = {HALF_MAPS: (0.045, 0.75), ONE_MAP: (0.09, 0.72)}
+INTERVAL: Dict[str, Tuple[float, float]] = {HALF_MAPS: (0.045, 0.75), ONE_MAP: (0.05, 0.3)}
 """Of the 68 % interval on the natural log scale: what is always in doubt, and the factor of the counted doubt."""
 
 
