@@ -18,6 +18,7 @@ from .result_charts import (
     agreement_tables,
     calibration_chart,
     class_charts,
+    direction_chart,
     fsc_chart,
     scatter_charts,
     verdict_chart,
@@ -74,6 +75,14 @@ def _picture(kind: str) -> Callable[[ResultsFolder], Markup | None]:
     return draw
 
 
+def _direction(results: ResultsFolder) -> Markup | None:
+    """The globe where directions differ; where they do not it has one colour, and the curve of their shares says it."""
+    told = results.json(result_files.DIRECTIONAL_JSON) or {}
+    return (
+        _picture("direction")(results) if told.get("anisotropic") is not False else direction_chart(results)
+    )
+
+
 def _fsc(results: ResultsFolder) -> Markup | None:
     if results.has(FSC_JSON):
         return fsc_chart(results)
@@ -119,7 +128,7 @@ PAGE_FIGURES: Tuple[Tuple[str, str, str, Tuple[str, ...], Callable[[ResultsFolde
         "Resolution by direction",
         "The half sphere of directions seen along z, and the share of the directions that reach a resolution.",
         (result_files.DIRECTIONAL_CSV, result_files.DIRECTIONAL_JSON),
-        _picture("direction"),
+        _direction,
     ),
     (
         "disagreement",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ....base import resolution_terms
 from ....base.accuracy_measures import wilson
-from ... import compared_results
+from ... import compared_results, result_files
 from ...compared_results import is_number
 from ...figures.colours import CURVE_COLORS, SOURCE_COLORS, class_colors, global_colors, shade
 from ...fsc_files import CURVE_NAMES, FSC_JSON
@@ -261,3 +261,20 @@ def fsc_chart(results: ResultsFolder) -> Markup | None:
     return chart.html() + Markup("").join(
         Markup('<p class="hint">{}</p>').format(with_unit(note)) for note in notes
     )
+
+
+def direction_chart(results: ResultsFolder) -> Markup | None:
+    """Share of the directions that reach a resolution, with the claim."""
+    table = results.table(result_files.DIRECTIONAL_CSV)
+    if table is None:
+        return None
+    middle = np.sort(np.array(table["resolution_A"], float))
+    low, high = 0.8 * float(middle[0]), 1.25 * float(middle[-1])
+    x = Axis(low, high, "resolution (Å)", round_ticks(low, high))
+    chart = Chart(x, Axis(0, 100, "directions that reach it (%)", round_ticks(0, 100, 5)), "Directions", 180)
+    chart.line(middle, 100.0 * (np.arange(len(middle)) + 1) / len(middle), _BLUE, "directions")
+    claim: Any = ((results.classification or {}).get("claim") or {}).get("claimed_A")
+    if is_number(claim) and low < claim < high:
+        chart.upright(claim, _RED, f"claim {claim:g} Å", 88)
+    said = with_unit(str((results.json(result_files.DIRECTIONAL_JSON) or {}).get("sentence", "")))
+    return chart.html() + Markup('<p class="hint">{}</p>').format(said)
