@@ -68,7 +68,13 @@ def validate_local(
             found.setdefault(f"val_{variant}_log2", []).append(
                 float(np.abs(np.log2(estimate / truth)).mean())
             )
-    return {k: float(np.nanmean(v)) for k, v in found.items()}
+    return {k: _mean_of_known(v) for k, v in found.items()}
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    """Mean without NaN; NaN where nothing else is there, as rank correlations of constant maps are."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def inference_model(weights: Dict[str, np.ndarray], channels: Sequence[int]) -> Any:
