@@ -107,6 +107,7 @@ def words_for(name, structures, labelled, out):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_recipe_runs_whole_at_a_tiny_scale(name, structures, labelled, tmp_path):
     pytest.importorskip("tensorflow")
@@ -124,6 +125,7 @@ def test_a_recipe_runs_whole_at_a_tiny_scale(name, structures, labelled, tmp_pat
     assert json.loads((tmp_path / "card.json").read_text())["recipe"] == made
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_model(structures, labelled, tmp_path, monkeypatch, capsys):
     """Killed in the middle of the sets and again after the training."""
     pytest.importorskip("tensorflow")
