@@ -246,9 +246,8 @@ def _band_energies(
 ) -> _Noise:
     """Energies of the bands in log2, into ``local``, and the noise: outside the mask, or of half maps (no ``distance``)."""
     shape, cells = signal.shape, mask_cells.shape
-    told = _Noise(
-        *(np.full(N_BANDS, np.nan, np.float32) for _ in range(3)), np.empty((3, N_BANDS), np.float32)
-    )
+    level, everywhere, inside = (np.full(N_BANDS, np.nan, np.float32) for _ in range(3))
+    told = _Noise(level, everywhere, inside, np.empty((3, N_BANDS), np.float32))
     for k, centre in enumerate(BAND_CENTRES):
         energy, point = signal.energy(centre, cells, STRIDE)
         inside = energy[mask_cells]

@@ -125,7 +125,9 @@ def volumes_agreement(comparison: Mapping[str, Any], measure: str) -> Tuple[List
 
 def is_number(value: Any) -> bool:
     """Whether a value from a JSON file is a finite number."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and abs(value) < 1e300
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        return False
+    return bool(abs(float(value)) < 1e300)
 
 
 def pair_names(pair: Mapping[str, Any]) -> Tuple[str, str]:

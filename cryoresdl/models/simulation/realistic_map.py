@@ -309,7 +309,11 @@ def _finished(
         if options.deposition.local_filter:
             final = deposited_map.locally_filtered(final, truth)
     final = deposited_map.masked(final, mask, xyz, voxel_size, options, later)
-    volumes = (final, made.halves[0].astype(np.float32), made.halves[1].astype(np.float32))
+    volumes: Tuple[np.ndarray, ...] = (
+        final,
+        made.halves[0].astype(np.float32),
+        made.halves[1].astype(np.float32),
+    )
     if truth is not None and deposited_map.changes_grid(options):
         volumes, mask, truth = deposited_map.cut_and_resampled(volumes, mask, truth, options)
     if options.auto_mask:
@@ -318,7 +322,8 @@ def _finished(
     keep = cells_of_mask(mask, stride)
     truth = (made.truth(stride, finest, keep) if truth is None else truth) * np.float32(voxel_size)
     truth[~keep] = 0
-    return RealisticMap(*volumes, mask, truth)
+    final, half1, half2 = volumes
+    return RealisticMap(final, half1, half2, mask, truth)
 
 
 def _facts(

@@ -91,13 +91,13 @@ def make_model(
     card = {**model.card, "name": recipe.name, "recipe": recipe_entry(recipe, made)}
     path = model_archive.save_model(out / name, card, dict(model.weights))
     write_json(out / CARD, card)
-    for one in recipe.evaluation.sets:
-        folder = out / "evaluation" / one
+    for measured in recipe.evaluation.sets:
+        folder = out / "evaluation" / measured
         stages.run(
-            f"evaluation-{one}",
+            f"evaluation-{measured}",
             recipe.evaluation.seconds / len(recipe.evaluation.sets),
             [folder / "metrics.json"],
-            lambda one=one, folder=folder: _evaluate(others, files[one], path, folder),  # type: ignore[misc]
+            lambda one=measured, folder=folder: _evaluate(others, files[one], path, folder),  # type: ignore[misc]
         )
     return path
 
@@ -216,9 +216,8 @@ def _train(
 def _train_local(recipe: TrainingRecipe, data: List[Path], out: Path, name: str) -> Path:
     from ..local_network import train_local
 
-    options = LocalNetworkRecipe(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in recipe.options.items()}
-    )
+    chosen: Dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.options.items()}
+    options = LocalNetworkRecipe(**chosen)
     if recipe.start != "none":
         # A network that is tuned has the width of its start.
         config = model_store.read_card(recipe.start)["network"]["config"]
@@ -229,7 +228,7 @@ def _train_local(recipe: TrainingRecipe, data: List[Path], out: Path, name: str)
 def _train_global(recipe: TrainingRecipe, data: List[Path], out: Path, name: str) -> Path:
     from ..global_network import GlobalNetworkRecipe, train_global
 
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.options.items()}
+    options: Dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.options.items()}
     members = int(options.pop("members"))
     return train_global(
         data,

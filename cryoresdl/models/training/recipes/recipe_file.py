@@ -115,13 +115,8 @@ class ModelRecipe:
     @property
     def seconds(self) -> float:
         """How long all of it is expected to take on two cores."""
-        parts = [
-            *self.sets,
-            self.training,
-            self.evaluation,
-            *([self.calibration] if self.calibration else []),
-        ]
-        return sum(part.seconds for part in parts)
+        total = sum(one.seconds for one in self.sets) + self.training.seconds + self.evaluation.seconds
+        return total + (self.calibration.seconds if self.calibration else 0.0)
 
     def scaled(self, scale: float) -> ModelRecipe:
         """The same with ``scale`` times as many maps and steps; what is left is enough for every stage to run."""
