@@ -24,7 +24,7 @@ from cryoresdl.models.base.accuracy_measures import bootstrap, wilson
 from cryoresdl.models.base.accuracy_measures import calibration as reliability
 from cryoresdl.models.base.resolution_terms import GLOBAL_CLASSES
 from cryoresdl.models.inference import claim_verdict, global_resolution
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.networks import model_archive, network_runners
 from cryoresdl.models.training import global_calibration, global_network, profile_table
 
@@ -87,7 +87,7 @@ def known_maps(shared: Path) -> None:
     for entry in entries:
         place, truth = folder / entry["id"], entry["global_fsc0143_A"]
         density = mrc_reader.read(str(place / "map.mrc.gz"))
-        mask = mrc_reader.read_mask(str(place / "mask.mrc.gz"), density)
+        mask = mask_reader.read_mask(str(place / "mask.mrc.gz"), density)
         answers = {"one map": global_resolution.classify(density, mask=mask)}
         if entry["has_half_maps"]:
             halves = [mrc_reader.read(str(place / f"half{k}.mrc.gz")) for k in (1, 2)]

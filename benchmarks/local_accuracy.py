@@ -24,7 +24,7 @@ from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.datasets import input_lists
 from cryoresdl.models.datasets.feature_set_file import load_split
 from cryoresdl.models.inference import answers, local_resolution
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
 from cryoresdl.models.simulation import realistic_map
 from cryoresdl.models.structures.structure_reader import read_structure
@@ -168,7 +168,7 @@ def beta_galactosidase(shared: Path, model: str) -> None:
     """Rank correlation with RELION's own volume of the real map, as it is and smoothed by one voxel, and the medians."""
     folder = shared / "maps"
     density = mrc_reader.read(folder / "relion_betagal.map.gz")
-    mask = mrc_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
+    mask = mask_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
     relion = mrc_reader.read_values(folder / "relion_betagal_locres.map.gz").data
     ours = local_resolution.localres(density, mask=mask, model=model).resolution[mask]
     weight = ndimage.gaussian_filter(mask.astype(np.float32), 1)

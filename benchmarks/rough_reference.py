@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 from cryoresdl.models.datasets import input_lists
 from cryoresdl.models.features import band_energies
 from cryoresdl.models.inference import local_resolution
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
 from cryoresdl.models.maps.fourier_shells import frequency_grid
 from cryoresdl.models.simulation import imaging_conditions, realistic_map
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--maps", type=int, default=20)
     args = parser.parse_args()
     density = mrc_reader.read(args.shared / "maps" / "relion_betagal.map.gz")
-    mask = mrc_reader.read_mask(args.shared / "maps" / "relion_betagal_mask.mrc.gz", density)
+    mask = mask_reader.read_mask(args.shared / "maps" / "relion_betagal_mask.mrc.gz", density)
     relion = mrc_reader.read_values(args.shared / "maps" / "relion_betagal_locres.map.gz").data
     print(f"RELION's volume: neighbours {[round(neighbours(relion, mask, k), 2) for k in (1, 2)]}")
     listed = input_lists.read_manifest(args.shared / "structures", "validation")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cryoresdl.models.features import band_energies
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.simulation import known_local_resolution
 
 
@@ -22,7 +22,7 @@ def energies(folder, windows):
     """For every window: (cross energy, noise energy, voxels) of each band at the voxels whose truth is that band."""
     half1, half2 = (mrc_reader.read(folder / f"half{k}.mrc.gz") for k in (1, 2))
     truth = mrc_reader.read_values(folder / "truth.mrc.gz", half1).data / half1.voxel_size
-    mask = mrc_reader.read_mask(folder / "mask.mrc.gz", half1)
+    mask = mask_reader.read_mask(folder / "mask.mrc.gz", half1)
     mean = band_energies.Spectrum((half1.data + half2.data) / 2)
     gap = band_energies.Spectrum((half1.data - half2.data) / 2)
     found = {window: [] for window in windows}

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import ndimage
 
 from cryoresdl.models.inference import global_resolution, local_resolution
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
 
 DATA = Path(mrc_reader.__file__).resolve().parents[2] / "data"
@@ -154,7 +154,7 @@ VARIANTS: dict[str, Callable[[Case], Case]] = {
 def sample() -> Case:
     """The bundled map."""
     density = mrc_reader.read(DATA / "sample_map.mrc")
-    mask = mrc_reader.read_mask(DATA / "sample_mask.mrc", density)
+    mask = mask_reader.read_mask(DATA / "sample_mask.mrc", density)
     return Case("sample", density, mask, mrc_reader.read_values(DATA / "sample_truth.mrc", density).data)
 
 

@@ -79,7 +79,7 @@ class Request:
             InputError: as the engine's readers.
         """
         from cryoresdl.models.base.errors import InputError
-        from cryoresdl.models.maps import mrc_reader
+        from cryoresdl.models.maps import mask_reader, mrc_reader
 
         if self.map is None:
             raise InputError(
@@ -87,7 +87,7 @@ class Request:
             )
         self.density = mrc_reader.read(self.map, self.voxel_size)
         if self.mask:
-            mrc_reader.read_mask(self.mask, self.density)
+            mask_reader.read_mask(self.mask, self.density)
 
 
 def _number(name, text):

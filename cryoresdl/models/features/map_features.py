@@ -14,7 +14,7 @@ in place of estimates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -149,6 +149,38 @@ def constant_background(data: np.ndarray, mask: np.ndarray) -> Tuple[float, floa
     return share, value
 
 
+FILLED_FACE = 0.9
+"""Share of a face that noise must fill for what lies beyond to be padding; a masked or cut-out map's is emptier."""
+
+
+def filled_box(data: np.ndarray, mask: np.ndarray) -> Region:
+    """The box that a map had before it was padded with one value; ``WHOLE`` where it was not.
+
+    A padded map jumps at the faces of its former box, and the jump leaks into every band as if it were noise there.
+
+    Args:
+        data: float32 (z, y, x).
+        mask: bool (z, y, x); nothing is taken for padding that it covers.
+
+    Returns:
+        slices that begin at a cell.
+    """
+    outer = (data.take(end, axis) for axis in range(3) for end in (0, -1))
+    value = next((face.flat[0] for face in outer if (face == face.flat[0]).all()), None)
+    if value is None:
+        return WHOLE
+    used = data != value
+    if not used.any():
+        return WHOLE
+    box = mask_box(used, 0)
+    inner = used[box]
+    faces = [inner.take(end, axis) for axis in range(3) for end in (0, -1)]
+    if min(float(face.mean()) for face in faces) < FILLED_FACE:
+        return WHOLE
+    box = tuple(slice(edge.start + edge.start % STRIDE, edge.stop) for edge in box)
+    return box if mask[box].sum() == mask.sum() else WHOLE
+
+
 def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Region:
     """The mask's bounding box with a margin, grown to lengths that Fourier transforms quickly; it begins at a cell."""
     window = []
@@ -202,6 +234,12 @@ def compute(
     if not mask.any():
         raise InputError("The mask is empty; give one that covers the molecule.")
     data = np.asarray(data, np.float32)
+    filled = filled_box(data, mask) if region is None else WHOLE
+    if filled != WHOLE:
+        half_difference = None if half_difference is None else half_difference[filled]
+        found = compute(data[filled], mask[filled], voxel_size, half_difference, region_of(mask[filled]))
+        pairs = zip(found.region, filled)
+        return replace(found, region=tuple(slice(r.start + f.start, r.stop + f.start) for r, f in pairs))
     region = region_of(mask) if region is None else region
     flat, levelling = level_spectrum(data, region)
     signal = Spectrum(flat)

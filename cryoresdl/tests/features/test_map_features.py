@@ -31,6 +31,22 @@ def sphere(shape, radius):
     return sum((g - n / 2) ** 2 for g, n in zip(grid, shape)) < radius**2
 
 
+@pytest.mark.parametrize("value", [0.0, 0.7])
+@pytest.mark.parametrize("before", [(16, 16, 16), (4, 0, 10)])
+def test_padding_with_one_value_changes_nothing(noisy, found, value, before):
+    """A padded box jumps at its former faces, and the jump leaks into every band."""
+    pads = [(low, 12) for low in before]
+    padded = np.pad(noisy.map, pads, constant_values=value)
+    again = map_features.compute(padded, np.pad(noisy.mask, pads), 1.0)
+    assert np.array_equal(again.local, found.local) and np.array_equal(again.summary, found.summary)
+    assert [edge.start - low for edge, low in zip(again.region, before)] == [e.start for e in found.region]
+
+
+def test_a_map_cut_out_along_a_sphere_is_not_taken_for_a_padded_one(noisy):
+    masked = np.where(sphere(noisy.map.shape, 20), noisy.map, 0)
+    assert map_features.filled_box(masked, noisy.mask) == band_energies.WHOLE
+
+
 # --- invariance -----------------------------------------------------------------------------------------------------
 
 
