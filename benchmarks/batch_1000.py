@@ -29,7 +29,8 @@ import psutil
 
 from cryoresdl import __version__
 from cryoresdl.models.batch import jobs, results_ledger
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.quick_engine import PROGRAM
 

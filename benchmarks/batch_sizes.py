@@ -22,7 +22,8 @@ from scipy import ndimage
 
 from cryoresdl import __version__
 from cryoresdl.models.batch import jobs, results_ledger
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 
 
 def main():

@@ -115,7 +115,8 @@ def noise_map(
     folder: Path, box: int, mask: np.ndarray, name: str = "map", seed: int = 0
 ) -> tuple[Path, Path]:
     """White noise, three times louder in the mask, and the mask: the peers' table was made with such maps."""
-    from cryoresdl.models.maps import density_map, mrc_writer
+    from cryoresdl.models.maps import density_map
+    from cryoresdl.models.maps.mrc import mrc_writer
 
     data = np.random.default_rng([box, seed]).standard_normal((box,) * 3, dtype=np.float32)
     data[mask] *= 3

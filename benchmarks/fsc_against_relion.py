@@ -16,7 +16,8 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 
-from cryoresdl.models.maps import half_map_fsc, mask_reader, mrc_reader
+from cryoresdl.models.maps.fsc import half_map_fsc
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 
 LABELS = {
     "unmasked": "FourierShellCorrelationUnmaskedMaps",

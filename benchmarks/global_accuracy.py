@@ -24,9 +24,11 @@ from cryoresdl.models.base.accuracy_measures import bootstrap, wilson
 from cryoresdl.models.base.accuracy_measures import calibration as reliability
 from cryoresdl.models.base.resolution_terms import GLOBAL_CLASSES
 from cryoresdl.models.inference import claim_verdict, global_resolution
-from cryoresdl.models.maps import mask_reader, mrc_reader
-from cryoresdl.models.networks import model_archive, network_runners
-from cryoresdl.models.training import global_calibration, global_network, profile_table
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
+from cryoresdl.models.networks import network_runners
+from cryoresdl.models.networks.model_files import model_archive
+from cryoresdl.models.training import global_network, profile_table
+from cryoresdl.models.training.calibration import global_calibration
 
 
 def share(good: np.ndarray) -> str:

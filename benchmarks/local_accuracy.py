@@ -22,10 +22,10 @@ from scipy.stats import spearmanr
 
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.datasets import input_lists
-from cryoresdl.models.datasets.feature_set_file import load_split
+from cryoresdl.models.datasets.feature_sets.feature_set_file import load_split
 from cryoresdl.models.inference import answers, local_resolution
-from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 from cryoresdl.models.simulation import realistic_map
 from cryoresdl.models.structures.structure_reader import read_structure
 
@@ -196,8 +196,8 @@ def groups(info: dict) -> list:
 def own(paths: list, model: str, limit: int | None) -> dict:
     """Test splits of feature sets: features and truth on the cell grid."""
     from cryoresdl.models.features import map_features
-    from cryoresdl.models.inference import map_corrections
-    from cryoresdl.models.inference.cell_estimates import cell_estimates
+    from cryoresdl.models.inference.bands import map_corrections
+    from cryoresdl.models.inference.bands.cell_estimates import cell_estimates
     from cryoresdl.models.networks.network_runners import load_model
 
     loaded = load_model(model, "local")

@@ -16,7 +16,7 @@ import scipy.fft as sf
 
 from cryoresdl.models.inference import local_resolution
 from cryoresdl.models.maps import density_map, local_filter
-from cryoresdl.models.maps.fourier_shells import frequency_grid
+from cryoresdl.models.maps.fsc.fourier_shells import frequency_grid
 from cryoresdl.models.simulation import realistic_map
 from cryoresdl.models.structures import structure_reader
 

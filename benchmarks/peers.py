@@ -22,7 +22,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from cryoresdl.models.base import resolution_terms
-from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 
 MASKED = {64: 18_000, 128: 183_000, 256: 733_000}
 

@@ -17,7 +17,8 @@ import common
 import numpy as np
 
 from cryoresdl.models.inference import answers, global_resolution, local_resolution
-from cryoresdl.models.maps import density_map, mrc_reader
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.networks import network_runners
 
 PRECISIONS = ("f32", "bf16")

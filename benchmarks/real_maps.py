@@ -25,9 +25,10 @@ from common import heading
 from cryoresdl.models.base.accuracy_measures import bootstrap, wilson
 from cryoresdl.models.base.resolution_terms import CANNOT_TELL, OPTIMISTIC, PESSIMISTIC, global_class
 from cryoresdl.models.inference import global_resolution, local_resolution
-from cryoresdl.models.maps import automatic_mask, mrc_reader
+from cryoresdl.models.maps import automatic_mask
 from cryoresdl.models.maps.density_map import DensityMap
-from cryoresdl.models.maps.fourier_shells import frequency_grid, soft_edge
+from cryoresdl.models.maps.fsc.fourier_shells import frequency_grid, soft_edge
+from cryoresdl.models.maps.mrc import mrc_reader
 
 NAIVE_VOXELS = 3.0
 TOO_MUCH = 1.5

@@ -120,7 +120,7 @@ def accuracy_figures(repeats: int) -> dict:
     row = unlike_inputs.answer(case, "truth")
     halves = unlike_inputs.DATA
     from cryoresdl.models.inference import local_resolution
-    from cryoresdl.models.maps import mrc_reader
+    from cryoresdl.models.maps.mrc import mrc_reader
 
     a, b = (mrc_reader.read(halves / f"sample_half{k}.mrc") for k in (1, 2))
     both = local_resolution.localres(case.density, a, b, case.mask)

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from cryoresdl.models.base import resolution_terms
-from cryoresdl.models.datasets.feature_set_file import FeatureItem, read_items
+from cryoresdl.models.datasets.feature_sets.feature_set_file import FeatureItem, read_items
 
 
 def rows_of(item: FeatureItem, inside: np.ndarray) -> np.ndarray:

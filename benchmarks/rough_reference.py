@@ -24,9 +24,9 @@ from scipy.stats import spearmanr
 from cryoresdl.models.datasets import input_lists
 from cryoresdl.models.features import band_energies
 from cryoresdl.models.inference import local_resolution
-from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
-from cryoresdl.models.maps.fourier_shells import frequency_grid
+from cryoresdl.models.maps.fsc.fourier_shells import frequency_grid
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 from cryoresdl.models.simulation import imaging_conditions, realistic_map
 from cryoresdl.models.structures.structure_reader import read_structure
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import common
 
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.mrc import mrc_reader
 
-SAMPLE = Path(mrc_reader.__file__).resolve().parents[2] / "data" / "sample_map.mrc"
+SAMPLE = Path(mrc_reader.__file__).resolve().parents[3] / "data" / "sample_map.mrc"
 
 
 def jobs(folder: str) -> dict[str, list]:

@@ -18,8 +18,8 @@ import numpy as np
 from common import machine
 
 from cryoresdl.models.inference import global_resolution, local_resolution
-from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 
 Change = Callable[[np.ndarray], np.ndarray]
 PAD = 16

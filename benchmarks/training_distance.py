@@ -26,7 +26,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cryoresdl.models.features import map_features
-from cryoresdl.models.maps import automatic_mask, mrc_reader
+from cryoresdl.models.maps import automatic_mask
+from cryoresdl.models.maps.mrc import mrc_reader
 
 FOLDS = 10
 NEIGHBOUR = 5

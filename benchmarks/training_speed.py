@@ -18,7 +18,7 @@ from unittest import mock
 import common
 import numpy as np
 
-from cryoresdl.models.datasets import feature_set_file
+from cryoresdl.models.datasets.feature_sets import feature_set_file
 from cryoresdl.models.features import network_inputs
 from cryoresdl.models.networks import band_networks, paper_networks, tensorflow_import
 from cryoresdl.models.paper import epoch_loop, examples, keras_stepper

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from cryoresdl.models.features import band_energies
-from cryoresdl.models.maps import mask_reader, mrc_reader
-from cryoresdl.models.simulation import known_local_resolution
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
+from cryoresdl.models.simulation.truth import known_local_resolution
 
 
 def energies(folder, windows):

@@ -22,10 +22,10 @@ import numpy as np
 from scipy import ndimage
 
 from cryoresdl.models.inference import global_resolution, local_resolution
-from cryoresdl.models.maps import mask_reader, mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 
-DATA = Path(mrc_reader.__file__).resolve().parents[2] / "data"
+DATA = Path(mrc_reader.__file__).resolve().parents[3] / "data"
 
 
 @dataclass(frozen=True)

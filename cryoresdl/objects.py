@@ -88,7 +88,7 @@ class ResolutionModel(EMObject):
         Raises:
             InputError: the file is not a model that this version reads.
         """
-        from .models.networks import model_store
+        from .models.networks.model_files import model_store
 
         card = model_store.read_card(path)
         network = card.get("network") or {}

@@ -11,7 +11,7 @@ from pyworkflow.constants import RUN_JOB_GPU_PARAM_SEARCH
 from pyworkflow.utils import Environ
 
 from . import __version__
-from .models.networks.model_store import MODELS_VARIABLE
+from .models.networks.model_files.model_store import MODELS_VARIABLE
 
 PYTHON_VARIABLE = "CRYORESDL_PYTHON"
 HOME_VARIABLE = "CRYORESDL_HOME"

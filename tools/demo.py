@@ -79,7 +79,7 @@ class Request:
             InputError: as the engine's readers.
         """
         from cryoresdl.models.base.errors import InputError
-        from cryoresdl.models.maps import mask_reader, mrc_reader
+        from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 
         if self.map is None:
             raise InputError(
@@ -134,7 +134,7 @@ def importable(path, density, folder):
     Scipion reads neither compressed maps nor half-precision ones, takes the axes as x, y, z whatever the header
     says, and treats a path as a pattern.
     """
-    from cryoresdl.models.maps import mrc_writer
+    from cryoresdl.models.maps.mrc import mrc_writer
 
     path = os.path.abspath(path)
     if PLAIN_NAME.match(path) and path.lower().endswith((".mrc", ".map")):
@@ -155,7 +155,7 @@ def validate(project, request):
     """Import and validate; returns the validation run."""
     from pwem.protocols import ProtImportMask, ProtImportVolumes
 
-    from cryoresdl.models.maps import mrc_reader
+    from cryoresdl.models.maps.mrc import mrc_reader
     from cryoresdl.protocols import ProtCryoResValidate
 
     density, size = request.density, request.density.voxel_size

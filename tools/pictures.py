@@ -150,7 +150,7 @@ class Builder:
 
     def plain(self, path):
         """An uncompressed copy of a map, as Scipion's imports want it."""
-        from cryoresdl.models.maps import mrc_reader, mrc_writer
+        from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 
         target = self.uploads / (path.name.split(".")[0] + ".mrc")
         if not target.exists():

@@ -212,7 +212,7 @@ class Studio:
 
     def maskWizard(self):
         """The mask over the map."""
-        from cryoresdl.models.maps import mrc_reader
+        from cryoresdl.models.maps.mrc import mrc_reader
         from cryoresdl.wizards import wizards
 
         run = self.run("validate")
@@ -227,7 +227,7 @@ class Studio:
 
     def modelWizard(self):
         """The cards of the local networks."""
-        from cryoresdl.models.networks import model_store
+        from cryoresdl.models.networks.model_files import model_store
         from cryoresdl.wizards import wizards
 
         models = [model for model in model_store.available() if model.kind == "local"]

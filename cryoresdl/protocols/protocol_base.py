@@ -11,8 +11,8 @@ from pwem.constants import NO_INDEX
 from pwem.objects import SetOfVolumes, Transform
 from pwem.protocols import EMProtocol
 
-from ..models.base.atomic_files import read_json
-from ..models.networks.model_store import BACKEND_VARIABLE
+from ..models.base.runs.atomic_files import read_json
+from ..models.networks.model_files.model_store import BACKEND_VARIABLE
 from ..models.results import result_files
 from ..plugin import Plugin, quote
 

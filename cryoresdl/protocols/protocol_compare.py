@@ -5,7 +5,7 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import Volume
 
-from ..models.maps import header_check
+from ..models.maps.mrc import header_check
 from ..models.results import result_files
 from .protocol_base import (
     CryoResProtocol,

@@ -9,7 +9,7 @@ import pyworkflow.protocol.params as params
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import ProtImportBase
 
-from ..models.base.atomic_files import atomic_path
+from ..models.base.runs.atomic_files import atomic_path
 from ..objects import ResolutionModel
 from .protocol_base import inputErrors
 
@@ -48,7 +48,7 @@ class ProtCryoResImportModel(EMProtocol, ProtImportBase):
 
     # --------------------------- STEPS functions -----------------------------
     def importStep(self, path):
-        from ..models.networks import model_store
+        from ..models.networks.model_files import model_store
 
         target = self._getExtraPath(os.path.basename(path))
         with atomic_path(target) as partial:
@@ -59,7 +59,7 @@ class ProtCryoResImportModel(EMProtocol, ProtImportBase):
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        from ..models.networks import model_store
+        from ..models.networks.model_files import model_store
 
         path = self.modelFile.get()
         if not path:

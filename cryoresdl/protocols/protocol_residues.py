@@ -84,7 +84,7 @@ class ProtCryoResResidues(CryoResProtocol):
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        from ..models.maps import header_check
+        from ..models.maps.mrc import header_check
 
         volume, structure = self.inputResolution.get(), self.inputStructure.get()
         errors = []

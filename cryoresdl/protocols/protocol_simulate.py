@@ -7,7 +7,7 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfAtomStructs, SetOfVolumes, Volume, VolumeMask
 from pyworkflow.object import Float, String
 
-from ..models.base.atomic_files import write_json
+from ..models.base.runs.atomic_files import write_json
 from .protocol_base import ABOVE_ZERO, CryoResProtocol, EngineError
 
 OUTPUT_VOLUMES, OUTPUT_MASKS, OUTPUT_TRUTH = "outputVolumes", "outputMasks", "outputTruth"

@@ -4,9 +4,9 @@ import os
 
 from pwem.objects import FSC, SetOfFSCs, SetOfVolumes, Volume, VolumeMask
 
-from ..models.base.atomic_files import shown
-from ..models.base.run_record import changed_inputs
-from ..models.maps import header_check
+from ..models.base.runs.atomic_files import shown
+from ..models.base.runs.run_record import changed_inputs
+from ..models.maps.mrc import header_check
 from ..models.results import fsc_files, result_files
 from ..objects import LocalResolutionVolume, ResolutionClassVolume, getVerdict, setVerdict
 from .protocol_base import (

@@ -8,7 +8,7 @@ import time
 from pwem.objects import SetOfVolumes
 from pyworkflow.protocol.constants import STATUS_NEW
 
-from ..models.base.atomic_files import atomic_path, write_json
+from ..models.base.runs.atomic_files import atomic_path, write_json
 from ..models.results import result_files
 from ..objects import LocalResolutionVolume, getVerdict, setVerdict
 from .protocol_base import EngineError, placeLike, readableFile, resultsIn

@@ -5,8 +5,8 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
 
-from ..models.maps import header_check
-from ..models.networks import model_store
+from ..models.maps.mrc import header_check
+from ..models.networks.model_files import model_store
 from .protocol_base import (
     EMPTY_OR_ABOVE_ZERO,
     SAME_SAMPLING,

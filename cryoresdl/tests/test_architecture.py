@@ -46,7 +46,7 @@ def test_importing_the_package_is_light():
 
 def test_the_engine_runs_where_scipion_is_not_installed():
     modules = modules_after(
-        "import cryoresdl.models.cli, cryoresdl.models.maps.mrc_reader, cryoresdl.models.inference.claim_verdict"
+        "import cryoresdl.models.cli, cryoresdl.models.maps.mrc.mrc_reader, cryoresdl.models.inference.claim_verdict"
     )
     assert not modules & (SCIPION | HEAVY)
 

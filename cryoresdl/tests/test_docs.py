@@ -80,7 +80,7 @@ def test_the_guide_builds_without_a_warning(tmp_path):
     ]
     built = subprocess.run(words, capture_output=True, text=True, cwd=str(REPOSITORY))
     assert built.returncode == 0, built.stderr[-3000:]
-    assert (tmp_path / "reference" / "api" / "maps.mrc_reader.html").is_file()
+    assert (tmp_path / "reference" / "api" / "maps.mrc.mrc_reader.html").is_file()
 
 
 def test_the_reference_has_every_command_and_every_column_of_the_results():

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.batch import job_list
 from cryoresdl.models.batch.jobs import ValidationOptions
-from cryoresdl.models.maps import mrc_reader
-from cryoresdl.models.networks import model_store
+from cryoresdl.models.maps.mrc import mrc_reader
+from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.models.structures import structure_reader
 from cryoresdl.tests.fuzz import __main__ as fuzz
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from cryoresdl.models.base import errors
-from cryoresdl.models.networks import model_archive, model_store
+from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results import result_files, results_folder
 from cryoresdl.models.results.report import build_report, chimerax_script, html_page
 from cryoresdl.models.structures import structure_download

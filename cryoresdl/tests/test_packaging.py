@@ -82,7 +82,7 @@ def test_peers_that_are_not_there_are_named_and_those_that_are_get_their_files(
     """With a stand-in on PATH: the command arrives whole, and its volume is what is read."""
     import numpy as np
 
-    from cryoresdl.models.maps import mrc_reader
+    from cryoresdl.models.maps.mrc import mrc_reader
 
     peers = benchmark("peers")
     fake = tmp_path / "bin" / "xmipp_resolution_monogenic_signal"

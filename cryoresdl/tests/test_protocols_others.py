@@ -14,8 +14,8 @@ from pwem.objects import AtomStruct, SetOfAtomStructs
 from pwem.protocols import ProtImportPdb
 from pyworkflow.object import PointerList
 
-from cryoresdl.models.maps import mrc_reader
-from cryoresdl.models.networks import model_archive, model_store
+from cryoresdl.models.maps.mrc import mrc_reader
+from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.objects import ResolutionModel

@@ -19,7 +19,7 @@ from pyworkflow.project import Manager
 from pyworkflow.protocol import MODE_RESUME
 
 from cryoresdl.models.base import resolution_terms
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.objects import VERDICT, getVerdict
 from cryoresdl.plugin import PYTHON_VARIABLE, Plugin, engine_requirements, find_python, quote
@@ -410,7 +410,7 @@ class TestFormErrors(ScipionCase):
         self.only(protocol.validate(), "no-such-network")
 
     def test_a_network_of_the_wrong_kind(self):
-        from cryoresdl.models.networks import model_archive
+        from cryoresdl.models.networks.model_files import model_archive
 
         card = {"name": "whole", "kind": "global", "network": {"name": "x"}}
         path = model_archive.save_model(self.files / "whole.cryoresdl", card, {"w": np.zeros(3, np.float32)})

@@ -18,12 +18,13 @@ from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.maps import mrc_reader, mrc_writer
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import accuracy_figures, colours, figure_catalogue
 from cryoresdl.models.results.figures.slices import slice_figure
-from cryoresdl.models.results.report import chimerax_script  # noqa: E402
+from cryoresdl.models.results.report import chimerax_script
 
+# noqa: E402
 # noqa: E402
 from cryoresdl.tests.helpers import made_results, virtual_screen  # noqa: E402
 from cryoresdl.tests.helpers.virtual_screen import settle  # noqa: E402

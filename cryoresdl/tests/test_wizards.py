@@ -13,10 +13,15 @@ from pyworkflow.project import Manager  # noqa: E402
 from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
-from cryoresdl.models.base.errors import CryoResError  # noqa: E402
-from cryoresdl.models.maps import automatic_mask, density_map, mask_reader, mrc_writer  # noqa: E402
-from cryoresdl.models.networks import paper_networks  # noqa: E402
+from cryoresdl.models.base.errors import CryoResError
+from cryoresdl.models.maps import automatic_mask, density_map
+from cryoresdl.models.maps.mrc import mask_reader, mrc_writer
+from cryoresdl.models.networks import paper_networks
 from cryoresdl.models.results.figures.slices import slice_figure  # noqa: E402
+
+# noqa: E402
+# noqa: E402
+# noqa: E402
 from cryoresdl.tests.helpers import virtual_screen  # noqa: E402
 from cryoresdl.tests.helpers.virtual_screen import settle  # noqa: E402
 from cryoresdl.wizards import tools, wizards  # noqa: E402
@@ -216,7 +221,7 @@ def test_batch_of_each_training_protocol():
 
 
 def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, monkeypatch):
-    from cryoresdl.models.networks import model_archive, model_store
+    from cryoresdl.models.networks.model_files import model_archive, model_store
 
     for name, value in (("first", 0.5), ("second", 0.75)):
         card = {"name": name, "kind": "local", "network": {"name": "u-net"}, "metrics": {"mae_A": value}}
@@ -237,7 +242,7 @@ def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, m
 
 
 def test_cards_of_the_shipped_networks_read_as_sentences():
-    from cryoresdl.models.networks import model_card, model_store
+    from cryoresdl.models.networks.model_files import model_card, model_store
 
     for model in model_store.available():
         lines = model_card.in_words(model_store.read_card(model.path))
@@ -248,7 +253,7 @@ def test_cards_of_the_shipped_networks_read_as_sentences():
 
 
 def test_cards_say_the_measured_numbers_and_never_fail():
-    from cryoresdl.models.networks import model_card
+    from cryoresdl.models.networks.model_files import model_card
 
     card = {
         "kind": "local",

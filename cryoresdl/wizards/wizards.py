@@ -13,8 +13,10 @@ from pyworkflow.viewer import DESKTOP_TKINTER
 from pyworkflow.wizard import Wizard
 
 from ..models.base.errors import CryoResError
-from ..models.maps import automatic_mask, mrc_reader, mrc_writer
-from ..models.networks import model_card, model_store, paper_networks
+from ..models.maps import automatic_mask
+from ..models.maps.mrc import mrc_reader, mrc_writer
+from ..models.networks import paper_networks
+from ..models.networks.model_files import model_card, model_store
 from ..models.results.figures.slices import slice_figure
 from ..protocols import ProtCryoResTrainGlobal, ProtCryoResTrainLocal, ProtCryoResValidate
 from ..protocols.protocol_base import fileOf

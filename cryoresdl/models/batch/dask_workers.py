@@ -14,8 +14,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Generator, Sequence
 
-from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
+from ..base.runs.atomic_files import PathLike, shown
 from .jobs import CRASHED, Job, ValidationOptions, failed_row
 from .validate_map import run_job
 

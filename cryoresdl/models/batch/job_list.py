@@ -13,8 +13,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from ..base.atomic_files import PathLike, require_regular_file, shown
 from ..base.errors import InputError
+from ..base.runs.atomic_files import PathLike, require_regular_file, shown
 from .jobs import LIST_COLUMNS, Job, ValidationOptions
 
 PIECE = "piece-"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..base import run_record
-from ..networks import model_store
+from ..base.runs import run_record
+from ..networks.model_files import model_store
 
 LIST_COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap", "relion")
 """Columns of a list; only ``map`` is needed, and others are carried into the results."""

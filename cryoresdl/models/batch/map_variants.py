@@ -10,7 +10,7 @@ import scipy.fft as sf
 from scipy import ndimage
 
 from ..maps.density_map import DensityMap
-from ..maps.fourier_shells import frequency_grid
+from ..maps.fsc.fourier_shells import frequency_grid
 from ..maps.local_filter import low_pass
 
 MASK_STEP_A = 4.0

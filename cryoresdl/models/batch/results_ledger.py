@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator, Sequence
 
-from ..base import atomic_files
-from ..base.atomic_files import csv_cell, shown
 from ..base.errors import InputError, OutputError
+from ..base.runs import atomic_files
+from ..base.runs.atomic_files import csv_cell, shown
 from ..results import result_files
 from .job_list import PIECE
 from .jobs import CRASHED, DONE, FIELDS, Job, empty_row, same_inputs

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generator, Sequence
 
-from ..base.atomic_files import PathLike
 from ..base.errors import OutputError
 from ..base.progress import Progress
-from ..base.run_record import guarding
+from ..base.runs.atomic_files import PathLike
+from ..base.runs.run_record import guarding
 from ..base.worker_processes import outcomes
 from ..results import result_files
 from .jobs import CRASHED, DONE, STOP, Job, ValidationOptions, failed_row

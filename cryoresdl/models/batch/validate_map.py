@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..base import atomic_files
-from ..base.atomic_files import PathLike, shown
 from ..base.errors import (
     CryoResError,
     ForeignFileError,
@@ -21,7 +19,9 @@ from ..base.errors import (
     OutputError,
     is_out_of_memory,
 )
-from ..base.run_record import Run, guarding
+from ..base.runs import atomic_files
+from ..base.runs.atomic_files import PathLike, shown
+from ..base.runs.run_record import Run, guarding
 from ..results import fsc_files, result_files
 from .directions import direction_columns, judged_directions
 from .jobs import (
@@ -134,7 +134,9 @@ class _Inputs:
 
 
 def _read(job: Job) -> _Inputs:
-    from ..maps import foreign_volumes, half_map_fsc, mask_reader, mrc_reader
+    from ..maps import foreign_volumes
+    from ..maps.fsc import half_map_fsc
+    from ..maps.mrc import mask_reader, mrc_reader
 
     density = mrc_reader.read(job.map, job.voxel_size)
     halves = [
@@ -192,7 +194,7 @@ def _stale(name: str) -> bool:
 
 def _write_fsc(fsc: Any, halves: list[Any], folder: Path) -> None:
     """The curves of the half maps that the estimate rests on, with the unmasked one of the whole box."""
-    from ..maps import half_map_fsc
+    from ..maps.fsc import half_map_fsc
 
     one, two = halves
     fsc_files.write_fsc(half_map_fsc.with_whole_box(fsc, one.data, two.data, one.voxel_size), folder)

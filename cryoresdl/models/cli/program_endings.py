@@ -107,7 +107,7 @@ def _catch_signals() -> Callable[[], None]:
 
 
 def _release() -> None:
-    folders = sys.modules.get("cryoresdl.models.base.output_folder")
+    folders = sys.modules.get("cryoresdl.models.base.runs.output_folder")
     if folders is not None:
         folders.unlock_folders()
 

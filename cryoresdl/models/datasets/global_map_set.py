@@ -16,9 +16,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from ..base import progress
-from ..base.atomic_files import PathLike, sha256
 from ..base.errors import InputError
 from ..base.resolution_terms import GLOBAL_CLASSES, global_class
+from ..base.runs.atomic_files import PathLike, sha256
 from ..base.worker_processes import results_of
 from ..networks.paper_predictors import scale01
 from ..simulation import atom_density

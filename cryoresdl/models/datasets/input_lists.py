@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
+from ..base.runs.atomic_files import PathLike, shown
 from .splits import SPLITS
 
 _SUFFIX = re.compile(r"\.(pdb|ent|cif|mmcif)(\.gz|\.bz2)?$", re.IGNORECASE)
@@ -260,7 +260,7 @@ def shared_layout(folder: PathLike, labels: str) -> List[Triple]:
     Raises:
         InputError: no index, or no map with such labels.
     """
-    from ..base.atomic_files import read_json
+    from ..base.runs.atomic_files import read_json
 
     triples = []
     for row in read_json(Path(folder) / "index.json"):

@@ -9,8 +9,8 @@ from typing import Any, Dict, List
 import numpy as np
 
 from ..base import quiet_libraries
-from ..base.atomic_files import PathLike, atomic_path, sha256, write_json
 from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
+from ..base.runs.atomic_files import PathLike, atomic_path, sha256, write_json
 from .map_set_file import DatasetFile
 from .splits import SPLITS
 

@@ -30,8 +30,8 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
+from ..base.runs.atomic_files import PathLike, shown
 from .set_parts import SetParts, open_hdf5
 from .splits import SPLITS
 

@@ -10,11 +10,12 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from ..base import progress
-from ..base.atomic_files import PathLike, sha256
 from ..base.errors import InputError
 from ..base.resolution_terms import LOCAL_EDGES_A, class_of, estimated
+from ..base.runs.atomic_files import PathLike, sha256
 from ..base.worker_processes import results_of
-from ..maps import foreign_volumes, mask_reader, mrc_reader
+from ..maps import foreign_volumes
+from ..maps.mrc import mask_reader, mrc_reader
 from ..networks.paper_predictors import scale01
 from .input_lists import Triple
 from .map_set_file import Parts, _header

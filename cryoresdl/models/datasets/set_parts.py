@@ -15,9 +15,9 @@ from typing import Any, Callable, Dict, Iterable, Iterator
 
 import h5py
 
-from ..base.atomic_files import PathLike, atomic_path, read_json, shown, write_json
 from ..base.errors import ForeignFileError, InputError
-from ..base.output_folder import lock_folder
+from ..base.runs.atomic_files import PathLike, atomic_path, read_json, shown, write_json
+from ..base.runs.output_folder import lock_folder
 
 _RECIPE = "recipe.json"
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from ..base import accuracy_measures, resolution_terms
-from ..base.atomic_files import atomic_path
+from ..base.runs.atomic_files import atomic_path
 
 METRICS, TABLE, PER_MAP = "metrics.json", "metrics.csv", "per_map.csv"
 CONFUSION_TABLE, RELIABILITY = "confusion.png", "reliability.png"

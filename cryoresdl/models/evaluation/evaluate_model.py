@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List
 
-from ..base.atomic_files import write_json
-from ..datasets import feature_set_file
+from ..base.runs.atomic_files import write_json
+from ..datasets.feature_sets import feature_set_file
 from ..datasets.map_set_file import DatasetFile
-from ..networks import model_store
+from ..networks.model_files import model_store
 from ..results.figures import accuracy_figures, drawing
 from ..results.figures.accuracy_figures import TRUE_CLASS
 from . import class_measures

@@ -7,15 +7,16 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from ..base import accuracy_measures, progress, resolution_terms
-from ..base.atomic_files import shown
 from ..base.errors import InputError
-from ..networks import band_networks, model_store
+from ..base.runs.atomic_files import shown
+from ..networks import band_networks
+from ..networks.model_files import model_store
 from .class_measures import PER_MAP, TABLE, class_table, classification_metrics
 
 
 def is_feature_set(path: str) -> bool:
     """Whether a file is a set of features (made for the default networks) rather than of maps."""
-    from ..datasets.feature_set_file import FEATURE_SET_FORMAT
+    from ..datasets.feature_sets.feature_set_file import FEATURE_SET_FORMAT
     from ..datasets.set_parts import open_hdf5
 
     try:
@@ -43,7 +44,8 @@ def _global_features(
     model: Any, path: str, split: str, limit: int | None
 ) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     from ..networks import network_runners
-    from ..training import global_calibration, global_network, profile_table
+    from ..training import global_network, profile_table
+    from ..training.calibration import global_calibration
 
     local = network_runners.load_model(model_store.DEFAULT_LOCAL_MODEL, "local")
     rows = profile_table.make_table([path], split, local, limit, progress.note)
@@ -52,7 +54,7 @@ def _global_features(
     three = global_calibration.calibrated(network, rows, calibration).probabilities
     metrics = classification_metrics(three, global_calibration.true_classes(rows))
     metrics.update(
-        {f"estimate_{k}": v for k, v in global_calibration.measure(network, rows, calibration).items()}
+        {f"estimate_{k}": v for k, v in global_calibration.measure_global(network, rows, calibration).items()}
     )
     return metrics, {TABLE: class_table(metrics)}
 
@@ -60,8 +62,8 @@ def _global_features(
 def _local_features(
     model: Any, path: str, split: str, limit: int | None
 ) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-    from ..datasets import feature_set_file
-    from ..inference import map_corrections
+    from ..datasets.feature_sets import feature_set_file
+    from ..inference.bands import map_corrections
     from ..networks.resolution_bins import quantile
     from ..training import held_out_answers
 

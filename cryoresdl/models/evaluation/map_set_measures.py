@@ -7,8 +7,8 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from ..base import accuracy_measures, progress, resolution_terms
-from ..base.atomic_files import shown
 from ..base.errors import InputError
+from ..base.runs.atomic_files import shown
 from ..networks import band_networks, paper_networks, paper_predictors
 from . import patch_measures
 from .class_measures import PER_MAP, TABLE, class_table, classification_metrics

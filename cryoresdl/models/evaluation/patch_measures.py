@@ -8,9 +8,10 @@ from typing import Any, Dict
 import numpy as np
 
 from ..base import accuracy_measures, resolution_terms
-from ..base.atomic_files import shown
 from ..base.errors import InputError
-from ..networks import model_archive, paper_networks, paper_predictors
+from ..base.runs.atomic_files import shown
+from ..networks import paper_networks, paper_predictors
+from ..networks.model_files import model_archive
 from .class_measures import _percent, _round
 
 

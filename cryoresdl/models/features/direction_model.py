@@ -18,13 +18,13 @@ from typing import Tuple
 import numpy as np
 from scipy import special
 
-from ..maps import directional_fsc
+from ..maps.fsc import directional_fsc
 from .direction_sums import DirectionSums
 
 DEGREES = (2, 4, 6)
 GROUP_RINGS, GROUP_SECTORS = 6, 12
 """Patches are fitted in groups of 4 x 4."""
-BAND_RATIO = 1.12
+DIRECTION_BAND_RATIO = 1.12
 LOWEST_WAVES = 3.0
 """Waves per edge of the region in the lowest band: below, the shape of the molecule is what differs."""
 LEAST_FSC, MOST_FSC = 0.05, 0.98
@@ -82,7 +82,7 @@ def _grouped(sums: np.ndarray, extent: int) -> np.ndarray:
     frequency = np.arange(shells) / (2.0 * (shells - 1))
     edges = [LOWEST_WAVES / extent]
     while edges[-1] < 0.5:
-        edges.append(max(edges[-1] * BAND_RATIO, edges[-1] + 1.0 / extent))
+        edges.append(max(edges[-1] * DIRECTION_BAND_RATIO, edges[-1] + 1.0 / extent))
     band = np.digitize(frequency, edges) - 1
     found = [groups[:, band == k].sum(axis=1) for k in range(len(edges) - 1) if (band == k).any()]
     return np.stack(found, axis=1)

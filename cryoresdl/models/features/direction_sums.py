@@ -1,7 +1,7 @@
 """Signal and noise of a map by direction: of two half maps, or of one map and its background.
 
-Both come as the same two sums over every shell and patch of directions (``maps.directional_fsc``): *common*, the signal's
-energy, and *whole*, the signal's with that of one half map's noise, so that common / whole is the FSC of half maps.
+Both come as the same two sums over every shell and patch of directions (``maps.fsc.directional_fsc``): *common*, the
+signal's energy, and *whole*, the signal's with that of one half map's noise, so that common / whole is the FSC of half maps.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import scipy.fft as sf
 from scipy import ndimage
 
 from ..base.resolution_terms import FSC_THRESHOLD
-from ..maps import directional_fsc
 from ..maps.density_map import mask_box
+from ..maps.fsc import directional_fsc
 from .band_energies import _FFT_WORKERS, cells_of_mask
 from .map_features import constant_background
 
 EDGE = 3.0
 """Width of the mask's soft edge in voxels, or in angstroms where that is more voxels; the simulator's own."""
-CLEAR_OF_MASK = 4.0
+DIRECTION_CLEAR_OF_MASK = 4.0
 """Voxels between the soft edge and the background."""
 _COARSE = 4
-LEAST_BACKGROUND = 0.05
+DIRECTION_LEAST_BACKGROUND = 0.05
 """Share of the box that the background needs."""
 MOST_CONSTANT = 0.5
 """A background of which more voxels hold one value tells nothing of the noise."""
@@ -144,8 +144,8 @@ def sums_of_map(
     if constant_background(data[sampled], mask[sampled])[0] > MOST_CONSTANT:
         return None
     width = _edge(voxel_size)
-    outside = _background_weight(mask, width + CLEAR_OF_MASK, 2 * _COARSE)
-    if float(outside.mean()) < LEAST_BACKGROUND:
+    outside = _background_weight(mask, width + DIRECTION_CLEAR_OF_MASK, 2 * _COARSE)
+    if float(outside.mean()) < DIRECTION_LEAST_BACKGROUND:
         return None
     region = region_around(mask, int(np.ceil(width)) + 1)
     soft = _soft(mask[region], width)

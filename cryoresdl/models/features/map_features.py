@@ -8,7 +8,7 @@ maps too, a spectrum that rises is levelled before the region is cut out of the 
 bands would otherwise leak into the weak low ones through the region's faces. Bands are spaced in cycles per voxel, so the
 same bank serves every voxel size.
 
-The same bank gives the truth of the simulator (``simulation.known_local_resolution``), with the exact signal and noise
+The same bank gives the truth of the simulator (``simulation.truth.known_local_resolution``), with the exact signal and noise
 in place of estimates.
 """
 
@@ -209,6 +209,20 @@ class _Noise:
     quantiles: np.ndarray
 
 
+def _of_filled(
+    data: np.ndarray,
+    mask: np.ndarray,
+    voxel_size: float,
+    half_difference: Optional[np.ndarray],
+    filled: Region,
+) -> Features:
+    """Features of the part of a padded box that is filled, placed in the whole box."""
+    difference = None if half_difference is None else half_difference[filled]
+    found = compute(data[filled], mask[filled], voxel_size, difference, region_of(mask[filled]))
+    pairs = zip(found.region, filled)
+    return replace(found, region=tuple(slice(r.start + f.start, r.stop + f.start) for r, f in pairs))
+
+
 def compute(
     data: np.ndarray,
     mask: np.ndarray,
@@ -236,10 +250,7 @@ def compute(
     data = np.asarray(data, np.float32)
     filled = filled_box(data, mask) if region is None else WHOLE
     if filled != WHOLE:
-        half_difference = None if half_difference is None else half_difference[filled]
-        found = compute(data[filled], mask[filled], voxel_size, half_difference, region_of(mask[filled]))
-        pairs = zip(found.region, filled)
-        return replace(found, region=tuple(slice(r.start + f.start, r.stop + f.start) for r, f in pairs))
+        return _of_filled(data, mask, voxel_size, half_difference, filled)
     region = region_of(mask) if region is None else region
     flat, levelling = level_spectrum(data, region)
     signal = Spectrum(flat)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..base import resolution_terms
 from ..maps.density_map import DensityMap
-from ..maps.half_map_fsc import HalfMapFsc
-from ..networks import model_store
+from ..maps.fsc.half_map_fsc import HalfMapFsc
+from ..networks.model_files import model_store
 
 
 @dataclass

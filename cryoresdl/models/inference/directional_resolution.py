@@ -15,7 +15,7 @@ import numpy as np
 
 from ..base.resolution_terms import FSC_THRESHOLD
 from ..features import direction_model, direction_sums
-from ..maps import directional_fsc
+from ..maps.fsc import directional_fsc
 
 FILL = 100.0
 """Independent coefficients of the shared curve that every cone is filled up with."""
@@ -26,14 +26,14 @@ ANISOTROPIC = 1.3
 CLUSTER_DEGREES = 45.0
 ACROSS_DEGREES = 70.0
 """Two axes with at least so much between them lie across each other."""
-HALF_MAPS, ONE_MAP = "half maps", "one map"
+FROM_HALF_MAPS, ONE_MAP = "half maps", "one map"
 NO_NOISE = (
     "The resolution by direction cannot be told: the background holds no noise to measure by. Give two half maps, or the "
     "map before masking."
 )
 _LOG_THRESHOLD = math.log(FSC_THRESHOLD / (1 - FSC_THRESHOLD))
 _LEAST_SLOPE = 1.5
-INTERVAL: Dict[str, Tuple[float, float]] = {HALF_MAPS: (0.045, 0.75), ONE_MAP: (0.05, 0.3)}
+INTERVAL: Dict[str, Tuple[float, float]] = {FROM_HALF_MAPS: (0.045, 0.75), ONE_MAP: (0.05, 0.3)}
 """Of the 68 % interval on the natural log scale: what is always in doubt, and the factor of the counted doubt."""
 
 
@@ -96,7 +96,7 @@ def resolution_by_direction(
         global_interval: its 68 % interval, whose width every direction shares.
         claimed: a claimed resolution in angstroms.
     """
-    source = ONE_MAP if halves is None else HALF_MAPS
+    source = ONE_MAP if halves is None else FROM_HALF_MAPS
     sums = (
         direction_sums.sums_of_map(data, mask, voxel_size, global_A)
         if halves is None
@@ -107,7 +107,7 @@ def resolution_by_direction(
     fit = direction_model.fit_directions(sums)
     differs = fit.evidence > LEAST_EVIDENCE
     curves = _curves(sums, fit, differs)
-    resolution = voxel_size / directional_fsc.crossings(curves.centres, curves.filled)
+    resolution = voxel_size / directional_fsc.cone_crossings(curves.centres, curves.filled)
     shared = 0.0
     if global_interval is not None and halves is None:
         shared = 0.5 * math.log(global_interval[1] / global_interval[0])
@@ -202,7 +202,7 @@ def _summary(
         worst_axis_zyx=[round(float(v), 4) for v in extreme_axis(np.log(resolution))],
         best_axis_zyx=[round(float(v), 4) for v in extreme_axis(-np.log(resolution))],
         cfar=directional_fsc.conical_area_ratio(curves.centres, curves.measured)
-        if source == HALF_MAPS
+        if source == FROM_HALF_MAPS
         else None,
     )
     if claimed is not None:

@@ -10,12 +10,13 @@ from ..base import resolution_terms
 from ..base.machine import one_blas_thread
 from ..features.network_inputs import MEASURED_INPUTS, has_half_maps
 from ..maps.density_map import DensityMap
-from ..networks import band_networks, model_store, network_runners, resolution_bins
+from ..networks import band_networks, network_runners, resolution_bins
+from ..networks.model_files import model_store
 from ..networks.network_runners import load_model
 from ..networks.resolution_bins import _not_finer_than
 from . import claim_verdict
 from .answers import GlobalAnswers, LocalResult, _entry
-from .band_estimates import FILTER_MARGIN
+from .bands.band_estimates import FILTER_MARGIN
 from .input_doubts import _at_its_end, _contradiction, _disagreement, _unlike_training
 from .local_resolution import localres
 from .paper_estimates import _paper_classify

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..maps import automatic_mask
 from ..maps.density_map import DensityMap
-from ..maps.half_maps import inverted
+from ..maps.fsc.half_maps import inverted
 from .answers import LocalResult
 
 LARGEST_MASK = 0.95

@@ -17,10 +17,11 @@ from ..base.errors import InputError
 from ..base.machine import one_blas_thread
 from ..maps import automatic_mask
 from ..maps.density_map import DensityMap
-from ..networks import band_networks, model_store
+from ..networks import band_networks
+from ..networks.model_files import model_store
 from ..networks.network_runners import load_model
 from .answers import LocalResult, _peak_memory_mb
-from .band_estimates import _band_localres
+from .bands.band_estimates import _band_localres
 from .input_doubts import _mask_misses, _weak_signal
 from .paper_estimates import _paper_localres
 

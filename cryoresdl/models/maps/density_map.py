@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..base.atomic_files import PathLike
+from ..base.runs.atomic_files import PathLike
 
 
 @dataclass

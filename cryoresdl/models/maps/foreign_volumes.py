@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, shown
 from ..base.errors import InputError
 from ..base.resolution_terms import RESMAP_NOT_ESTIMATED_A, estimated
-from . import mrc_reader
+from ..base.runs.atomic_files import PathLike, shown
 from .density_map import DensityMap, plain_path
+from .mrc import mrc_reader
 
 BEYOND_FACES = 0.5
 """A value that fills this part of the box's faces, which no molecule reaches, is background."""

@@ -16,7 +16,7 @@ from scipy import ndimage
 from ..base.machine import processors
 from ..base.resolution_terms import estimated
 from .density_map import mask_box
-from .fourier_shells import frequency_grid
+from .fsc.fourier_shells import frequency_grid
 
 FILTERS = 12
 """Filters of the bank at most; between two of them, voxels are interpolated."""
@@ -26,7 +26,7 @@ GAIN_AT_CUTOFF = 0.25
 """What a filter leaves at its own resolution: Wiener's gain where half maps correlate by 0.143, a quarter of the power
 of their mean being signal there (2 FSC / (1 + FSC))."""
 STEEPNESS = 8
-OUTSIDE = 95
+OUTSIDE_FILTER = 95
 """Percentile of the local resolution that the background, where nothing is estimated, is low-passed at."""
 BLEND_VOXELS = 3.0
 """Width of the transition from the molecule to the background."""
@@ -79,7 +79,7 @@ def filter_locally(
     known = estimated(resolution)
     if not known.any():
         raise ValueError("nothing is estimated")
-    finest, coarse = (float(v) for v in np.percentile(resolution[known], (0.5, OUTSIDE)))
+    finest, coarse = (float(v) for v in np.percentile(resolution[known], (0.5, OUTSIDE_FILTER)))
     wanted = _spread_to_background(resolution, known, coarse)
     places = np.log2(np.clip(wanted, max(finest, 2 * voxel_size), None))
     low, high = float(places.min()), float(places.max())

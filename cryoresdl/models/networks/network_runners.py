@@ -17,8 +17,9 @@ import numpy as np
 
 from ..base import machine, progress
 from ..base.errors import InputError
-from . import band_networks, model_archive, model_check, model_store
-from .model_store import BACKEND_VARIABLE
+from . import band_networks
+from .model_files import model_archive, model_check, model_store
+from .model_files.model_store import BACKEND_VARIABLE
 from .resolution_bins import softmax
 
 PRECISION_VARIABLE = "CRYORESDL_PRECISION"

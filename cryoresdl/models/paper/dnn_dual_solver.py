@@ -21,8 +21,8 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from ..base import progress
-from ..base.atomic_files import atomic_path
 from ..base.errors import InputError
+from ..base.runs.atomic_files import atomic_path
 from ..networks import paper_networks, resolution_bins
 from .epoch_loop import EpochRecipe
 from .examples import ExampleSource, blocks, epoch_order, example_batches, example_labels

@@ -17,8 +17,8 @@ from typing import Any, Callable, Dict, Protocol, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import atomic_path
 from ..base.errors import InputError
+from ..base.runs.atomic_files import atomic_path
 from ..networks import paper_networks
 from ..training.run_files import CHECKPOINT, HISTORY, HISTORY_COLUMNS, History, write_history
 
@@ -110,14 +110,12 @@ def run_epochs(
         epoch = len(history.rows) + 1
         loss, accuracy = stepper.train_epoch(epoch)
         val_loss, val_accuracy = stepper.validate()
-        row = dict(
-            zip(HISTORY_COLUMNS, (epoch, float(loss), float(accuracy), float(val_loss), float(val_accuracy)))
-        )
         if not np.isfinite([loss, val_loss]).all():
             raise InputError(
                 f"The loss is not a finite number in epoch {epoch}; lower the learning rate and start again."
             )
-        history.rows.append(row)
+        measured = (epoch, float(loss), float(accuracy), float(val_loss), float(val_accuracy))
+        history.rows.append(dict(zip(HISTORY_COLUMNS, measured)))
         if val_loss < history.best_loss:
             history.best_epoch, best = epoch, stepper.state()
         done = _finished(history, recipe)

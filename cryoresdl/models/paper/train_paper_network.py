@@ -11,12 +11,13 @@ from typing import Any, Dict
 import numpy as np
 
 from ..base import accuracy_measures, machine, progress
-from ..base.atomic_files import remove_result, shown, write_json
 from ..base.errors import InputError
-from ..base.output_folder import prepare_out
 from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
+from ..base.runs.atomic_files import remove_result, shown, write_json
+from ..base.runs.output_folder import prepare_out
 from ..datasets.map_set_file import DatasetFile
-from ..networks import model_archive, paper_networks, paper_predictors, tensorflow_import
+from ..networks import paper_networks, paper_predictors, tensorflow_import
+from ..networks.model_files import model_archive
 from ..training import run_files
 from ..training.run_files import CARD, CONFUSION_FIGURE, CURVES_FIGURE, MODEL, SMALL_MODEL
 from . import dnn_compression, dnn_dual_solver, epoch_loop, keras_stepper, several_workers

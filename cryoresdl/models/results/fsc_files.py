@@ -8,8 +8,8 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, write_json, write_text
-from ..maps.half_map_fsc import HalfMapFsc, mask_doubts
+from ..base.runs.atomic_files import PathLike, write_json, write_text
+from ..maps.fsc.half_map_fsc import HalfMapFsc, mask_doubts
 
 FSC_JSON, FSC_CSV, FSC_STAR, FSC_XML = "fsc.json", "fsc.csv", "fsc.star", "fsc.xml"
 FSC_FILES = (FSC_JSON, FSC_CSV, FSC_STAR, FSC_XML)

@@ -32,7 +32,7 @@ def _metrics(results: ResultsFolder) -> Any:
 
 
 def _card_of(model: Any) -> Dict[str, Any]:
-    from ..networks import model_store  # only here: most figures need no model
+    from ..networks.model_files import model_store  # only here: most figures need no model
 
     return model_store.read_card(model["name"] if isinstance(model, dict) else str(model))
 

@@ -10,9 +10,9 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, atomic_path, shown
 from ..base.errors import InputError
 from ..base.resolution_terms import class_of, estimated
+from ..base.runs.atomic_files import PathLike, atomic_path, shown
 from ..maps.density_map import DensityMap
 
 ATTRIBUTE = "local_resolution"

@@ -8,10 +8,10 @@ from typing import Any, Dict, List, Mapping, Protocol
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, atomic_path, write_json
-from ..maps import mrc_writer
+from ..base.runs.atomic_files import PathLike, atomic_path, write_json
 from ..maps.density_map import DensityMap
 from ..maps.local_filter import LocallyFiltered
+from ..maps.mrc import mrc_writer
 
 CLASSIFICATION_JSON = "classification.json"
 LOCAL_RESOLUTION = "local_resolution.mrc"

@@ -15,9 +15,9 @@ from typing import Any, Callable, Dict, List, Tuple
 import mrcfile
 import numpy as np
 
-from ..base.atomic_files import PathLike, read_json
 from ..base.errors import InputError
-from ..maps import mrc_reader
+from ..base.runs.atomic_files import PathLike, read_json
+from ..maps.mrc import mrc_reader
 from . import result_files
 
 HISTORY_CSV = "history.csv"

@@ -11,11 +11,12 @@ from typing import Any, Sequence
 import numpy as np
 
 from ..base.accuracy_measures import agreement
-from ..base.atomic_files import PathLike, shown, write_json
 from ..base.errors import InputError
 from ..base.resolution_terms import estimated, summarize
-from ..maps import density_map, foreign_volumes, mrc_writer
+from ..base.runs.atomic_files import PathLike, shown, write_json
+from ..maps import density_map, foreign_volumes
 from ..maps.density_map import DensityMap
+from ..maps.mrc import mrc_writer
 from . import result_files
 
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from ..features.band_energies import STRIDE, cell_count
 from ..maps.density_map import mask_box
-from ..maps.fourier_shells import frequency_grid, soft_edge
+from ..maps.fsc.fourier_shells import frequency_grid, soft_edge
 from .imaging_conditions import Deposition, ImagingConditions
 from .molecule_signal import mask_around
 

@@ -9,7 +9,7 @@ import scipy.fft as sf
 from scipy import ndimage
 
 from ..base.errors import InputError
-from ..maps.fourier_shells import frequency_grid
+from ..maps.fsc.fourier_shells import frequency_grid
 from ..structures.atoms import Atoms, random_rotation
 from . import assemblies
 from .imaging_conditions import ImagingConditions

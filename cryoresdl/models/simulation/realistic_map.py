@@ -25,13 +25,11 @@ from ..base.errors import InputError
 from ..base.resolution_terms import FSC_THRESHOLD
 from ..features.band_energies import cells_of_mask
 from ..maps import automatic_mask, density_map
-from ..maps.fourier_shells import first_crossing, frequency_grid, half_map_fsc, shell_power, soft_edge
+from ..maps.fsc.fourier_shells import first_crossing, frequency_grid, half_map_fsc, shell_power, soft_edge
 from ..structures.atoms import Atoms
 from . import deposited_map
 from .assemblies import HELIX
 from .imaging_conditions import ImagingConditions, plain_options
-from .known_directional_resolution import directional_truth
-from .known_local_resolution import TRUTH_TOP, local_truth
 from .molecule_signal import _molecule, flexibility, mask_around, signal_volume, smooth_noise
 from .reconstruction_noise import (
     _masked_noise_power,
@@ -41,6 +39,8 @@ from .reconstruction_noise import (
     band_limit_filter,
     noise_spectrum,
 )
+from .truth.known_directional_resolution import directional_truth
+from .truth.known_local_resolution import TRUTH_TOP, local_truth
 from .view_distribution import UNIFORM, views_of
 
 COARSE_VOXEL_A, MANY_ATOMS = 2.5, 60000
@@ -66,6 +66,27 @@ class RealisticMap:
     mask: np.ndarray
     truth: np.ndarray
     info: Dict[str, Any] = field(default_factory=dict)
+
+
+def _thinned(molecule: Tuple[np.ndarray, ...], voxel_size: float) -> Tuple[np.ndarray, ...]:
+    """Fewer and heavier atoms where a coarse voxel holds many of them: positions, weights, B-factors, chains."""
+    xyz, weights, b_file, chain = molecule
+    if voxel_size < COARSE_VOXEL_A or len(xyz) <= MANY_ATOMS:
+        return molecule
+    every = -(-len(xyz) // MANY_ATOMS)
+    return tuple(values[::every] for values in (xyz, weights * every, b_file, chain))
+
+
+def _box_edge(box: Optional[int], need: int, crop: bool, path: Optional[str], voxel_size: float) -> int:
+    """The box that was asked for, or one that holds ``need`` voxels and transforms quickly."""
+    if box is None:
+        return int(sf.next_fast_len(max(need + need % 2, 32), real=True))
+    if need > box and not crop:
+        raise InputError(
+            f"{path or 'The structure'} needs a box of {need} voxels of {voxel_size:g} A; "
+            f"give --box {need + need % 2}."
+        )
+    return box
 
 
 def simulate(
@@ -103,19 +124,10 @@ def simulate(
     options = options or plain_options(resolution)
     rng = np.random.default_rng(seed)
     _check_sampling(resolution, voxel_size)
-    xyz, weights, b_file, chain = _molecule(atoms, options, rng)
-    if voxel_size >= COARSE_VOXEL_A and len(xyz) > MANY_ATOMS:
-        every = -(-len(xyz) // MANY_ATOMS)
-        xyz, weights, b_file, chain = (values[::every] for values in (xyz, weights * every, b_file, chain))
+    xyz, weights, b_file, chain = _thinned(_molecule(atoms, options, rng), voxel_size)
     margin = options.mask_margin + max(2 * voxel_size, 3.0)
     need = int(np.ceil((np.ptp(xyz, axis=0).max() + 2 * margin) / voxel_size))
-    if box is None:
-        box = sf.next_fast_len(max(need + need % 2, 32), real=True)
-    if need > box and not crop:
-        raise InputError(
-            f"{atoms.path or 'The structure'} needs a box of {need} voxels of {voxel_size:g} A; "
-            f"give --box {need + need % 2}."
-        )
+    box = _box_edge(box, need, crop, atoms.path, voxel_size)
     shape = (box,) * 3
     xyz = xyz + (box // 2) * voxel_size + rng.uniform(-0.5, 0.5, 3) * voxel_size
     if crop and need > box:
@@ -125,16 +137,11 @@ def simulate(
     signal = signal_volume(xyz, weights, b_values, shape, voxel_size, options.solvent)
     mask = mask_around(xyz, shape, voxel_size, options.mask_margin)
     later = np.random.default_rng((seed, 5))
-    shown = xyz
-    if options.deposition.part:
-        shown = xyz[deposited_map.part_shown(chain, xyz, later)]
+    shown = xyz[deposited_map.part_shown(chain, xyz, later)] if options.deposition.part else xyz
     made = _reconstruct(signal, mask, resolution, voxel_size, options, rng)
     result = _finished(made, mask, shown, voxel_size, options, truth_stride, later)
-    result.info = {
-        "seed": int(seed),
-        "target_A": float(resolution),
-        **_facts(made, result, voxel_size, options),
-    }
+    facts = _facts(made, result, voxel_size, options)
+    result.info = {"seed": int(seed), "target_A": float(resolution), **facts}
     if directional:
         result.info["directional_truth"] = directional_truth(
             made.masked_transform, made.masked_noise, shape, voxel_size

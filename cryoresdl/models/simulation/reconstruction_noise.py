@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft as sf
 
 from .imaging_conditions import ImagingConditions
-from .known_local_resolution import SSNR_THRESHOLD
+from .truth.known_local_resolution import SSNR_THRESHOLD
 
 
 def noise_spectrum(f: np.ndarray, options: ImagingConditions) -> np.ndarray:

@@ -21,14 +21,14 @@ import scipy.fft as sf
 from scipy import special
 
 from ..base.errors import InputError
-from ..maps.directional_fsc import sphere_points
+from ..maps.fsc.directional_fsc import sphere_points
 
 UNIFORM = "uniform"
 BLOB_DEGREES = 15.0
 """Standard deviation of preferred views about their axis."""
 TILT_SPREAD = 5.0
 """Views of a tilted grid lie within so many degrees of the tilt."""
-LIMITS = {"axis": (0.0, 100.0), "two": (0.0, 100.0), "cone": (1.0, 80.0), "tilt": (10.0, 80.0)}
+VIEW_LIMITS = {"axis": (0.0, 100.0), "two": (0.0, 100.0), "cone": (1.0, 80.0), "tilt": (10.0, 80.0)}
 """Smallest and largest number that each kind takes: percent of the views, or degrees."""
 
 
@@ -126,7 +126,7 @@ def views_of(text: str, axis: Sequence[float] = (1.0, 0.0, 0.0), floor: float = 
         return Views(UNIFORM, 0.0, unit, floor)
     try:
         amount = float(number)
-        low, high = LIMITS[kind]
+        low, high = VIEW_LIMITS[kind]
     except (KeyError, ValueError):
         raise InputError(
             f"The views {text!r} are none of uniform, axis:P, two:P, cone:N and tilt:T; give one of them."

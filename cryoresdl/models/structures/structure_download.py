@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from ..base import progress
-from ..base.atomic_files import PathLike, read_json, sha256, shown, write_json
 from ..base.errors import InputError
-from ..base.output_folder import lock_folder
+from ..base.runs.atomic_files import PathLike, read_json, sha256, shown, write_json
+from ..base.runs.output_folder import lock_folder
 
 DEFAULT_URL = "https://files.rcsb.org/download/{id}.cif.gz"
 CHECKSUMS = "checksums.json"
@@ -54,6 +54,16 @@ def read_ids(path: PathLike) -> List[Tuple[str, str]]:
     return list(dict(found).items())
 
 
+def _locked_cache(cache: PathLike) -> Path:
+    folder = Path(cache)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot create the cache folder {shown(folder)}: {error.strerror}.") from error
+    lock_folder(folder)
+    return folder
+
+
 def fetch_all(
     ids: Sequence[Tuple[str, str]],
     cache: PathLike,
@@ -84,12 +94,7 @@ def fetch_all(
     """
     if "{id}" not in url:
         raise InputError(f"The address {url!r} has no {{id}} where the PDB id goes.")
-    folder = Path(cache)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"Cannot create the cache folder {shown(folder)}: {error.strerror}.") from error
-    lock_folder(folder)
+    folder = _locked_cache(cache)
     known = read_json(folder / CHECKSUMS) if (folder / CHECKSUMS).exists() else {}
     failed: Dict[str, str] = {}
     had_answer = False

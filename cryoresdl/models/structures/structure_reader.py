@@ -26,8 +26,8 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import PathLike
 from ..base.errors import InputError
+from ..base.runs.atomic_files import PathLike
 from .atoms import _PER_ATOM, Atoms
 
 WATER_NAMES = frozenset(("HOH", "DOD", "WAT", "H2O", "SOL", "TIP", "TIP3", "OH2"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Mapping, Tuple
 
-from ..base.atomic_files import PathLike, atomic_path
+from ..base.runs.atomic_files import PathLike, atomic_path
 from .structure_reader import _parse
 
 NO_VALUE = 0.0

@@ -7,7 +7,7 @@ from typing import Any, Sequence, Tuple
 
 import numpy as np
 
-from ..datasets.feature_set_file import FeatureItem
+from ..datasets.feature_sets.feature_set_file import FeatureItem
 
 
 @dataclass

@@ -9,14 +9,22 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from ..base.accuracy_measures import calibration as reliability
-from ..base.atomic_files import PathLike, remove_result
 from ..base.errors import InputError
-from ..datasets.feature_set_file import _as_list, _set_facts
+from ..base.runs.atomic_files import PathLike, remove_result
+from ..datasets.feature_sets.feature_set_file import _as_list, _set_facts
 from ..features import network_inputs
-from ..networks import band_networks, model_archive, model_store, network_runners
-from ..networks.model_archive import MODEL_SUFFIX
+from ..networks import band_networks, network_runners
+from ..networks.model_files import model_archive, model_store
+from ..networks.model_files.model_archive import MODEL_SUFFIX
 from ..networks.tensorflow_import import import_tensorflow
-from .global_calibration import _kept_apart, calibrate_global, calibrated, measure, rows_of, true_classes
+from .calibration.global_calibration import (
+    _kept_apart,
+    calibrate_global,
+    calibrated,
+    measure_global,
+    rows_of,
+    true_classes,
+)
 from .probability_score import _loss_of
 from .profile_table import ProfileTable
 from .run_files import CARD, CURVES_FIGURE, HISTORY, MODEL, _append_history, _leave_card, _run_name
@@ -88,7 +96,8 @@ def train_global(
     Returns:
         path of the model file.
     """
-    from ..base import output_folder, progress
+    from ..base import progress
+    from ..base.runs import output_folder
     from ..networks import network_runners
     from . import profile_table
 
@@ -247,10 +256,10 @@ def save_global(
     """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
     calibration: Dict[str, Any] = dict(calibrate_global(model, check))
     metrics: Dict[str, Any] = {"split": _kept_apart(test, data)}
-    metrics["all"] = measure(model, test, calibration)
+    metrics["all"] = measure_global(model, test, calibration)
     for kind in sorted(set(test.kind)):
         chosen = np.asarray([k == kind for k in test.kind])
-        metrics[kind] = measure(model, rows_of(test, chosen), calibration)
+        metrics[kind] = measure_global(model, rows_of(test, chosen), calibration)
     three = calibrated(model, test, calibration).probabilities
     calibration["reliability"] = reliability(three / three.sum(1, keepdims=True), true_classes(test))
     card = {

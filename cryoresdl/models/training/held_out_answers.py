@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 
 from ..base import quiet_libraries
-from ..datasets.feature_set_file import VARIANTS, FeatureItem
-from ..inference import map_corrections
+from ..datasets.feature_sets.feature_set_file import VARIANTS, FeatureItem
+from ..inference.bands import map_corrections
 from ..networks import band_networks
 
 

@@ -15,9 +15,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..base import progress
-from ..base.atomic_files import PathLike, remove_result
 from ..base.errors import InputError
-from ..datasets.feature_set_file import (
+from ..base.runs.atomic_files import PathLike, remove_result
+from ..datasets.feature_sets.feature_set_file import (
     KNOWN,
     TRUTH,
     EmptySplitError,
@@ -29,9 +29,9 @@ from ..datasets.feature_set_file import (
     kept_apart,
     load_split,
 )
-from ..inference import map_corrections
+from ..inference.bands import map_corrections
 from ..networks import band_networks
-from ..networks.model_archive import MODEL_SUFFIX
+from ..networks.model_files.model_archive import MODEL_SUFFIX
 from ..networks.tensorflow_import import import_tensorflow
 from .crop_batches import LocalNetworkRecipe, crop_dataset
 from .held_out_answers import inference_model, validate_local
@@ -216,7 +216,7 @@ def save_local(
     Returns:
         the card.
     """
-    from ..networks import model_archive
+    from ..networks.model_files import model_archive
 
     known, metrics = _held_out(inference_model(weights, recipe.channels), data, limit)
     card = {
@@ -243,7 +243,7 @@ def _held_out(
         limit: at most so many validation and test maps of each set.
         **how: of ``correction_training.calibrate``.
     """
-    from . import correction_networks
+    from .calibration import correction_networks
 
     known = correction_networks.calibrate_corrections(model, data, limit, **how)
     try:
@@ -272,8 +272,8 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
     Raises:
         InputError: another kind of model, or a set without a validation split.
     """
-    from ..base import output_folder
-    from ..networks import model_archive
+    from ..base.runs import output_folder
+    from ..networks.model_files import model_archive
 
     model = _local_start(start)
     output_folder.prepare_out(Path(out), [MODEL], overwrite, command="train", may_remain=[CARD])
@@ -299,7 +299,7 @@ def calibrate_again(data: Any, start: str, out: PathLike, overwrite: bool = Fals
 
 def _local_start(start: str) -> Any:
     """The default local model of that name or file, to go on from."""
-    from ..networks import model_store
+    from ..networks.model_files import model_store
 
     model = model_store.load_named(start)
     if model.card["network"]["name"] != band_networks.LOCAL_NETWORK:
@@ -315,6 +315,19 @@ def _json_figures(figures: Dict[str, float]) -> Dict[str, Optional[float]]:
 
 CROPS_PER_MAP = 6
 """Crops of every map in what ``--epochs`` counts as one epoch."""
+
+
+def _prepare(out: Path, resume: bool, overwrite: bool) -> None:
+    """Make and lock the run's folder; ``overwrite`` removes what an earlier run would go on from."""
+    from ..base.runs import output_folder
+
+    kept = (BEST, CHECKPOINT, HISTORY)
+    output_folder.prepare_out(
+        out, [MODEL], overwrite, resume, command="train", may_remain=(*kept, CARD, CURVES_FIGURE)
+    )
+    if overwrite and not resume:
+        for stale in kept:
+            remove_result(out / stale)
 
 
 def train_local(
@@ -354,18 +367,10 @@ def train_local(
     Raises:
         InputError: labels that the sets contradict or do not agree on, or a run begun on others.
     """
-    from ..base import output_folder
-
     out = Path(out)
     report = report or progress.note
     labels = agreed_labels(data, labels)
-    kept = (BEST, CHECKPOINT, HISTORY)
-    output_folder.prepare_out(
-        out, [MODEL], overwrite, resume, command="train", may_remain=(*kept, CARD, CURVES_FIGURE)
-    )
-    if overwrite and not resume:
-        for stale in kept:
-            remove_result(out / stale)
+    _prepare(out, resume, overwrite)
     if start is None:
         start = "none" if labels == TRUTH else "truth"
     first = None if start == "none" else _local_start(start)

@@ -9,16 +9,22 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import PathLike, atomic_path
 from ..base.errors import InputError
-from ..base.run_record import stamp
+from ..base.runs.atomic_files import PathLike, atomic_path
+from ..base.runs.run_record import stamp
 from ..datasets import map_set_file
-from ..datasets.feature_set_file import VARIANTS, EmptySplitError, FeatureItem, _as_list, load_split
+from ..datasets.feature_sets.feature_set_file import (
+    VARIANTS,
+    EmptySplitError,
+    FeatureItem,
+    _as_list,
+    load_split,
+)
 from ..datasets.set_parts import open_hdf5
 from ..features import map_features, network_inputs
-from ..inference import cell_estimates, map_corrections
+from ..inference.bands import cell_estimates, map_corrections
 from ..maps import automatic_mask, density_map
-from ..networks import model_store
+from ..networks.model_files import model_store
 
 
 @dataclass

@@ -12,10 +12,10 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ..base.atomic_files import atomic_path, remove_result
 from ..base.errors import InputError
-from ..datasets.feature_set_file import _as_list, _set_facts
-from ..networks.model_archive import MODEL_SUFFIX
+from ..base.runs.atomic_files import atomic_path, remove_result
+from ..datasets.feature_sets.feature_set_file import _as_list, _set_facts
+from ..networks.model_files.model_archive import MODEL_SUFFIX
 
 
 def _save_arrays(path: Path, arrays: Dict[str, np.ndarray]) -> None:
@@ -155,7 +155,7 @@ def _write_rows(path: Path, rows: List[Dict[str, Any]]) -> None:
 
 def _leave_card(folder: Path, card: Dict[str, Any]) -> None:
     """The card and the training curves beside the model, under the names that the paper's networks leave them."""
-    from ..base import atomic_files
+    from ..base.runs import atomic_files
     from ..results.figures import drawing, figure_catalogue
 
     atomic_files.write_json(folder / CARD, card)
@@ -165,7 +165,7 @@ def _leave_card(folder: Path, card: Dict[str, Any]) -> None:
 
 def _run_name(out: Path, otherwise: str) -> str:
     """A model's name where the user gave none: its folder's, by which users tell their trainings apart."""
-    from ..networks import model_archive
+    from ..networks.model_files import model_archive
 
     name = out.resolve().name
     return name if model_archive.is_name(name) else otherwise

@@ -7,7 +7,7 @@ import shutil
 
 import pyworkflow.protocol.params as params
 
-from ...models.base.atomic_files import atomic_path
+from ...models.base.runs.atomic_files import atomic_path
 from ...objects import ResolutionModel
 from ..protocol_base import (
     EMPTY_OR_ABOVE_ZERO,

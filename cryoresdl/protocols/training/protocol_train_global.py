@@ -6,7 +6,7 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfAtomStructs
 
-from ...models.base.atomic_files import atomic_path
+from ...models.base.runs.atomic_files import atomic_path
 from ..protocol_base import fileOf, readableFile, volumesOf
 from ..protocol_simulate import SIMULATED
 from ..resolution_volumes import VOLUMES_PICKED_BY_HAND

@@ -2,7 +2,7 @@
 
 import pyworkflow.protocol.params as params
 
-from ...models.networks import model_store
+from ...models.networks.model_files import model_store
 from ..protocol_base import EMPTY_OR_ABOVE_ZERO, inputErrors
 from .protocol_train_base import ProtCryoResTrainBase
 

@@ -204,7 +204,7 @@ class TestLocal:
         """The figures of the shared index were made by another program, with a slightly other mask."""
         import json
 
-        from cryoresdl.models.maps import mrc_reader
+        from cryoresdl.models.maps.mrc import mrc_reader
 
         folder = shared / "local_resolution"
         for entry in json.loads((folder / "index.json").read_text())[:4]:

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from cryoresdl.models.base import atomic_files, machine, output_folder, progress
+from cryoresdl.models.base import machine, progress
 from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.base.runs import atomic_files, output_folder
 
 
 class TestAtomic:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryoresdl.models.base import atomic_files, output_folder, run_record
 from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.base.runs import atomic_files, output_folder, run_record
 
 NAMES = ["a.json", "b.json", "figures/a.png", "run.json", "notes.txt", ".part-cryoresdl-x.json"]
 

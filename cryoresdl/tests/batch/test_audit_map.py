@@ -6,7 +6,8 @@ import pytest
 
 from cryoresdl.models.batch import audit_map, map_variants
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results.figures import comparison_figures
 
 VOXEL = 1.5

@@ -6,13 +6,12 @@ import sys
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.batch import job_list, run_list
-from cryoresdl.models.batch import jobs as validation_jobs
+from cryoresdl.models.batch import job_list, jobs, run_list
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.written_maps import write_map
 
 pytestmark = pytest.mark.usefixtures("instant_engine")
-OPTIONS = validation_jobs.ValidationOptions(report=False)
+OPTIONS = jobs.ValidationOptions(report=False)
 
 
 def test_without_dask_the_remedy_is_named(monkeypatch, tmp_path):

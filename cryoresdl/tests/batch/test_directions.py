@@ -8,8 +8,8 @@ import pytest
 import scipy.fft as sf
 
 from cryoresdl.models.batch import directions, jobs
-from cryoresdl.models.maps import fourier_shells
 from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.maps.fsc import fourier_shells
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.models.results.report.report_tables import _direction_table

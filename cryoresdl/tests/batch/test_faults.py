@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryoresdl.models.base import output_folder
+from cryoresdl.models.base.runs import output_folder
 from cryoresdl.models.batch import jobs, results_ledger
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import mrc_reader
-from cryoresdl.models.networks import model_store
+from cryoresdl.models.maps.mrc import mrc_reader
+from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.quick_engine import PROGRAM
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models

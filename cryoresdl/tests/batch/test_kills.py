@@ -15,9 +15,9 @@ import time
 import numpy as np
 import pytest
 
-from cryoresdl.models.base import run_record
+from cryoresdl.models.base.runs import run_record
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
 from cryoresdl.tests.helpers.written_maps import check_whole, write_map

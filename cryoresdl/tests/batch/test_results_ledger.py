@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from cryoresdl.models.base import atomic_files, run_record
-from cryoresdl.models.batch import job_list, results_ledger, run_list
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.base.runs import atomic_files, run_record
+from cryoresdl.models.batch import job_list, results_ledger, run_list, validate_map
+from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.run_lists import OPTIONS, read_lines, read_rows, run_rows, write_list
 from cryoresdl.tests.helpers.written_maps import write_map
@@ -63,7 +63,7 @@ class TestResume:
         _, out = run_rows(listed, tmp_path)
         lines = read_lines(out)
         lines[0]["status"] = "crashed"
-        with run_record.guarding(out, run_list.LIST_COMMAND):  # as the list itself writes it
+        with run_record.guarding(out, validate_map.LIST_COMMAND):  # as the list itself writes it
             text = "".join(json.dumps(line) + "\n" for line in lines)
             atomic_files.write_text(out / results_ledger.RESULTS_JSONL, text)
         rows, _ = run_rows(listed, tmp_path, resume=True)

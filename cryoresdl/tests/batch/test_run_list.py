@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.batch import job_list, jobs, results_ledger, validate_map
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.run_lists import OPTIONS, read_lines, read_rows, run_rows
 from cryoresdl.tests.helpers.scipion_free import needs_shipped_models
@@ -122,7 +123,8 @@ class TestScale:
     @needs_shipped_models
     def test_models_are_loaded_once_per_process(self, tmp_path, monkeypatch):
         """`run_job` is what a worker does for every map."""
-        from cryoresdl.models.networks import model_store, network_runners
+        from cryoresdl.models.networks import network_runners
+        from cryoresdl.models.networks.model_files import model_store
 
         loaded, built = [], []
         load, runner = model_store.load_named, network_runners.runner

@@ -11,7 +11,8 @@ import pytest
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.batch import job_list, validate_map
 from cryoresdl.models.inference import global_resolution, local_resolution
-from cryoresdl.models.maps import automatic_mask, density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import automatic_mask, density_map
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers import fake_engine
 from cryoresdl.tests.helpers.run_lists import OPTIONS

@@ -6,7 +6,8 @@ import pytest
 
 from cryoresdl.models.batch import job_list
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.run_lists import OPTIONS, read_rows, run_rows, write_list
 from cryoresdl.tests.helpers.written_maps import write_map

@@ -10,8 +10,9 @@ import pytest
 from cryoresdl.models.base import errors
 from cryoresdl.models.cli import command_line, program_endings
 from cryoresdl.models.inference import global_resolution, local_resolution
-from cryoresdl.models.maps import mask_reader, mrc_reader
-from cryoresdl.models.networks import model_archive, model_store, network_runners
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
+from cryoresdl.models.networks import network_runners
+from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results import result_files
 from cryoresdl.models.training import global_network
 from cryoresdl.tests.helpers.places import PACKAGE

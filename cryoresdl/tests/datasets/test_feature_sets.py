@@ -11,14 +11,15 @@ import h5py
 import numpy as np
 import pytest
 
-from cryoresdl.models.base import output_folder
 from cryoresdl.models.base.errors import CryoResError, InputError
+from cryoresdl.models.base.runs import output_folder
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.datasets import feature_set_builder, feature_set_file, feature_set_recipes, input_lists
+from cryoresdl.models.datasets import input_lists
+from cryoresdl.models.datasets.feature_sets import feature_set_builder, feature_set_file, feature_set_recipes
 from cryoresdl.models.datasets.input_lists import Triple
 from cryoresdl.models.features import band_energies, network_inputs
-from cryoresdl.models.maps import mrc_reader, mrc_writer
 from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.models.simulation import imaging_conditions, realistic_map
 from cryoresdl.tests.helpers.small_maps import ball
 

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.datasets import (
-    input_lists,
-    patch_set,
-)
+from cryoresdl.models.datasets import input_lists, patch_set
 from cryoresdl.models.datasets.map_set_file import DatasetFile
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.tests.helpers.set_inputs import write_triple
 
 
@@ -81,7 +79,7 @@ def test_bad_rows_of_known_maps_are_refused(tmp_path, row):
 
 
 def test_known_maps_become_items_that_only_the_global_model_may_learn_from(tmp_path):
-    from cryoresdl.models.datasets import feature_set_builder, feature_set_file
+    from cryoresdl.models.datasets.feature_sets import feature_set_builder, feature_set_file
     from cryoresdl.models.training import local_network
 
     rows = []

@@ -15,12 +15,7 @@ import pytest
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.datasets import (
-    global_map_set,
-    input_lists,
-    map_set_card,
-    map_set_file,
-)
+from cryoresdl.models.datasets import global_map_set, input_lists, map_set_card, map_set_file
 from cryoresdl.models.datasets.map_set_file import DatasetFile
 from cryoresdl.models.structures import structure_reader
 from cryoresdl.models.structures.atoms import molecular_weight_kda, protein_chains

@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.datasets import (
-    input_lists,
-    patch_set,
-    splits,
-)
+from cryoresdl.models.datasets import input_lists, patch_set, splits
 from cryoresdl.models.datasets.map_set_file import DatasetFile
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.tests.helpers.set_inputs import triple_volumes, write_triple
 
 

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from cryoresdl.models.datasets import (
-    splits,
-)
+from cryoresdl.models.datasets import splits
 from cryoresdl.models.datasets.splits import paper_patch_counts, paper_patch_split
 
 TABLE_7 = {

@@ -7,7 +7,8 @@ import pytest
 
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.evaluation import map_set_measures
-from cryoresdl.models.networks import model_archive, model_store, paper_networks
+from cryoresdl.models.networks import paper_networks
+from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results.figures import drawing
 from cryoresdl.tests.helpers.map_sets import global_set
 from cryoresdl.tests.helpers.small_maps import make_item, save_local_model, write_items

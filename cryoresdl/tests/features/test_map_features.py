@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import band_energies, map_features, network_inputs, spectrum_levelling
-from cryoresdl.models.maps import fourier_shells
-from cryoresdl.models.simulation import imaging_conditions, known_local_resolution, realistic_map
+from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.simulation import imaging_conditions, realistic_map
+from cryoresdl.models.simulation.truth import known_local_resolution
 from cryoresdl.tests.helpers.small_maps import ball
 
 

@@ -57,7 +57,7 @@ def seeds_ledger():
 
 def seeds_model():
     """A small model file."""
-    from cryoresdl.models.networks import model_archive
+    from cryoresdl.models.networks.model_files import model_archive
 
     card = {"format": 1, "kind": "local", "name": "x", "network": {"name": "n", "config": {}}}
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +139,8 @@ def seeds_results():
 
 def run_map(path):
     """Read, and hold what was read to its promises."""
-    from cryoresdl.models.maps import automatic_mask, mrc_reader
+    from cryoresdl.models.maps import automatic_mask
+    from cryoresdl.models.maps.mrc import mrc_reader
 
     read = mrc_reader.read(path)
     if not (np.isfinite(read.data).all() and 0 < read.voxel_size < 1e3 and read.data.min() < read.data.max()):
@@ -168,7 +169,8 @@ def seeds_mask():
 
 def run_mask(path):
     """As a mask on the grid of a small map."""
-    from cryoresdl.models.maps import density_map, mask_reader
+    from cryoresdl.models.maps import density_map
+    from cryoresdl.models.maps.mrc import mask_reader
 
     like = density_map.DensityMap(np.zeros((4, 5, 6), np.float32), 1.5)
     found = mask_reader.read_mask(path, like)
@@ -197,7 +199,8 @@ def seeds_resolution():
 def run_resolution(path):
     """As a local-resolution volume, with its map and without, and as figures and the comparison count it."""
     from cryoresdl.models.base.resolution_terms import estimated
-    from cryoresdl.models.maps import density_map, foreign_volumes, mrc_reader
+    from cryoresdl.models.maps import density_map, foreign_volumes
+    from cryoresdl.models.maps.mrc import mrc_reader
 
     raw = mrc_reader.read_values(path)
     if not np.isfinite(raw.data).all():
@@ -244,7 +247,7 @@ def run_ledger(path):
 
 def run_model(path):
     """Load a model."""
-    from cryoresdl.models.networks import model_store
+    from cryoresdl.models.networks.model_files import model_store
 
     model_store.load_named(path)
 
@@ -296,17 +299,17 @@ def run_results(path):
 
 
 READERS = (
-    "maps.mrc_reader",
-    "maps.mask_reader",
+    "maps.mrc.mrc_reader",
+    "maps.mrc.mask_reader",
     "maps.foreign_volumes",
     "batch.job_list",
     "batch.results_ledger",
-    "networks.model_archive",
+    "networks.model_files.model_archive",
     "structures.structure_reader",
     "results.results_folder",
     "results.report.build_report",
     "results.figures.figure_catalogue",
-    "base.atomic_files",
+    "base.runs.atomic_files",
 )
 TARGETS = {
     name: (globals()[f"seeds_{name}"], globals()[f"run_{name}"])

@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.tests.helpers.small_maps import ball
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.inference import claim_verdict
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results import result_files
 
 BOX = (20, 24, 28)

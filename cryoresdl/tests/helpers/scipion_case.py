@@ -12,7 +12,7 @@ from pwem.protocols import ProtImportMask, ProtImportVolumes
 from pyworkflow.protocol.protocol import runProtocolMain
 from pyworkflow.tests import BaseTest, setupTestProject
 
-from cryoresdl.models.networks import model_store
+from cryoresdl.models.networks.model_files import model_store
 
 BOX = (36, 40, 44)
 """(z, y, x): unequal, so that swapped axes show."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cryoresdl.models.networks import model_store
+from cryoresdl.models.networks.model_files import model_store
 
 _SHIPPED = {model.name for model in model_store.available()}
 needs_shipped_models = pytest.mark.skipif(

@@ -4,7 +4,8 @@ import gzip
 
 import numpy as np
 
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.tests.helpers.pdb_lines import atom
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from cryoresdl.models.datasets import feature_set_file
-from cryoresdl.models.datasets.feature_set_file import FeatureItem
+from cryoresdl.models.datasets.feature_sets import feature_set_file
+from cryoresdl.models.datasets.feature_sets.feature_set_file import FeatureItem
 from cryoresdl.models.features import band_energies, network_inputs
-from cryoresdl.models.networks import band_networks, model_archive, resolution_bins
+from cryoresdl.models.networks import band_networks, resolution_bins
+from cryoresdl.models.networks.model_files import model_archive
 from cryoresdl.models.simulation import realistic_map
 from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
 from cryoresdl.models.structures.atoms import Atoms

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 
 
 def write_map(path, seed=0, box=24):

@@ -8,7 +8,7 @@ import scipy.fft as sf
 
 from cryoresdl.models.features import direction_model, direction_sums
 from cryoresdl.models.inference import directional_resolution
-from cryoresdl.models.maps import directional_fsc, fourier_shells
+from cryoresdl.models.maps.fsc import directional_fsc, fourier_shells
 from cryoresdl.models.simulation import realistic_map, view_distribution
 from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
 from cryoresdl.tests.helpers.small_maps import ball

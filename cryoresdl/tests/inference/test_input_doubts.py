@@ -7,8 +7,8 @@ import pytest
 
 from cryoresdl.models.inference import global_resolution, input_doubts, local_resolution
 from cryoresdl.models.inference.claim_verdict import verdict
-from cryoresdl.models.maps import mrc_reader
 from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.maps.mrc import mrc_reader
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 

@@ -12,22 +12,14 @@ import pytest
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import band_energies, map_features, network_inputs
-from cryoresdl.models.inference import (
-    band_estimates,
-    cell_estimates,
-    global_resolution,
-    input_doubts,
-    local_resolution,
-)
-from cryoresdl.models.maps import automatic_mask, fourier_shells, mrc_reader
+from cryoresdl.models.inference import global_resolution, input_doubts, local_resolution
+from cryoresdl.models.inference.bands import band_estimates, cell_estimates
+from cryoresdl.models.maps import automatic_mask
 from cryoresdl.models.maps.density_map import DensityMap
-from cryoresdl.models.networks import (
-    band_networks,
-    model_archive,
-    model_store,
-    network_runners,
-    resolution_bins,
-)
+from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.maps.mrc import mrc_reader
+from cryoresdl.models.networks import band_networks, network_runners, resolution_bins
+from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results import result_files
 from cryoresdl.models.simulation import imaging_conditions, realistic_map
 from cryoresdl.tests.helpers.places import PACKAGE
@@ -116,7 +108,7 @@ def test_conventions(result, simulated):
 
 
 def test_half_maps_tell_their_fsc(simulated, models):
-    from cryoresdl.models.maps import fourier_shells
+    from cryoresdl.models.maps.fsc import fourier_shells
 
     one, two = density(simulated.half1), density(simulated.half2)
     found = local_resolution.localres(density(simulated.map), one, two, simulated.mask, models["local"])
@@ -190,7 +182,7 @@ def test_an_oblong_odd_box_with_the_molecule_at_its_edge(simulated, models):
 def test_time_goes_to_the_mask_not_to_the_box(simulated, models, monkeypatch):
     seen = []
     original = band_energies.Spectrum
-    monkeypatch.setattr(map_features, "Spectrum", lambda data: seen.append(data.shape) or original(data))
+    monkeypatch.setattr(band_energies, "Spectrum", lambda data: seen.append(data.shape) or original(data))
     data = np.random.default_rng(1).standard_normal((96, 96, 96)).astype(np.float32)
     mask = np.zeros(data.shape, bool)
     mask[40:50, 40:50, 40:50] = True
@@ -325,7 +317,7 @@ def test_a_constant_network_shows_no_seams(models, monkeypatch):
     model = network_runners.load_model(models["local"], "local")
     logits = np.random.default_rng(3).normal(size=resolution_bins.N_BINS).astype(np.float32)
     monkeypatch.setattr(
-        cell_estimates,
+        network_runners,
         "_run",
         lambda _: lambda v: np.broadcast_to(logits, v["x"].shape[:4] + (resolution_bins.N_BINS,)).copy(),
     )
@@ -616,7 +608,7 @@ def test_overlaps_of_tiles_count_once_in_the_mean_distribution(monkeypatch):
             20.0 * (np.arange(resolution_bins.N_BINS) == 4),
         )[None][0]
 
-    monkeypatch.setattr(cell_estimates, "_run", lambda model: run)
+    monkeypatch.setattr(network_runners, "_run", lambda model: run)
     _, _, mean = cell_estimates.cell_estimates(None, feats)
     assert mean[4] == pytest.approx(0.5, abs=0.01) and mean[9] == pytest.approx(0.5, abs=0.01)
 
@@ -631,7 +623,7 @@ def test_tiles_of_a_large_map_are_counted_where_someone_watches(monkeypatch, cap
         0.0,
     )
     monkeypatch.setattr(
-        cell_estimates,
+        network_runners,
         "_run",
         lambda model: lambda inputs: np.zeros((1, *inputs["x"].shape[1:4], resolution_bins.N_BINS)),
     )

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.datasets import feature_set_file
+from cryoresdl.models.datasets.feature_sets import feature_set_file
 from cryoresdl.models.features import band_energies, network_inputs
-from cryoresdl.models.inference import local_resolution, map_corrections
+from cryoresdl.models.inference import local_resolution
+from cryoresdl.models.inference.bands import map_corrections
 from cryoresdl.models.maps.density_map import DensityMap
-from cryoresdl.models.networks import model_archive, model_store, resolution_bins
-from cryoresdl.models.training import correction_networks, held_out_answers, local_network, width_calibration
-from cryoresdl.models.training.correction_networks import Residuals
+from cryoresdl.models.networks import resolution_bins
+from cryoresdl.models.networks.model_files import model_archive, model_store
+from cryoresdl.models.training import held_out_answers, local_network
+from cryoresdl.models.training.calibration import correction_networks, width_calibration
+from cryoresdl.models.training.calibration.correction_networks import Residuals
 from cryoresdl.tests.helpers.small_maps import make_item, save_local_model, write_items
 
 

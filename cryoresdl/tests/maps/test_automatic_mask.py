@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cryoresdl.models.maps import automatic_mask, density_map, mask_reader, mrc_reader
+from cryoresdl.models.maps import automatic_mask, density_map
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 from cryoresdl.tests.helpers.raw_mrc import density
 
 

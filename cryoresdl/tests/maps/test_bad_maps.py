@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.tests.helpers.raw_mrc import density, mrc
 
 PROPERTY = settings(

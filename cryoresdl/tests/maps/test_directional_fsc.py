@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.fft as sf
 
-from cryoresdl.models.maps import directional_fsc, fourier_shells
+from cryoresdl.models.maps.fsc import directional_fsc, fourier_shells
 
 
 def test_every_coefficient_falls_into_one_patch_and_the_sums_are_those_of_the_shells():
@@ -54,7 +54,7 @@ def test_a_value_of_one_direction_is_found_in_the_cones_about_it():
 def test_crossings_are_interpolated_and_the_first_one_counts():
     centres = np.array([0.1, 0.2, 0.3, 0.4])
     fsc = np.array([[0.9, 0.5, 0.1, 0.0], [0.9, 0.9, 0.9, 0.9], [0.1, 0.9, 0.9, 0.9], [0.9, 0.1, 0.9, 0.0]]).T
-    found = directional_fsc.crossings(centres, fsc)
+    found = directional_fsc.cone_crossings(centres, fsc)
     assert found == pytest.approx(
         [0.2 + 0.1 * (0.5 - 0.143) / 0.4, 0.4, 0.1, 0.1 + 0.1 * (0.9 - 0.143) / 0.8]
     )

@@ -7,7 +7,8 @@ import pytest
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.base.resolution_terms import estimated
-from cryoresdl.models.maps import density_map, foreign_volumes, mrc_reader, mrc_writer
+from cryoresdl.models.maps import density_map, foreign_volumes
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 
 SIDE, VOXEL = 24, 1.25
 

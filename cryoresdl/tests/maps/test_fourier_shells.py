@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cryoresdl.models.maps import fourier_shells
+from cryoresdl.models.maps.fsc import fourier_shells
 
 
 def test_half_map_fsc_of_known_maps():

@@ -3,7 +3,9 @@ import pytest
 import scipy.fft as sf
 from scipy import ndimage
 
-from cryoresdl.models.maps import density_map, half_map_fsc, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.fsc import half_map_fsc
+from cryoresdl.models.maps.mrc import mrc_writer
 
 BOX, VOXEL = 64, 1.5
 EVERYTHING = (slice(None),) * 3
@@ -30,7 +32,9 @@ def grown(blob, by):
 
 def test_the_particles_figure_stays_where_it_is_when_the_mask_grows(halves):
     (one, two), blob = halves
-    found = [half_map_fsc.measure(one.data, two.data, VOXEL, grown(blob, by), EVERYTHING) for by in (3, 6, 9)]
+    found = [
+        half_map_fsc.measure_fsc(one.data, two.data, VOXEL, grown(blob, by), EVERYTHING) for by in (3, 6, 9)
+    ]
     particle = [fsc.crossing("particle") for fsc in found]
     masked = [fsc.crossing("masked") for fsc in found]
     assert max(particle) < 1.04 * min(particle)
@@ -55,7 +59,7 @@ def test_a_mask_that_cuts_the_molecule_is_said_to(halves):
     (one, two), blob = halves
     half = blob.copy()
     half[: BOX // 2 - 2] = False
-    doubts = half_map_fsc.mask_doubts(half_map_fsc.measure(one.data, two.data, VOXEL, half, EVERYTHING))
+    doubts = half_map_fsc.mask_doubts(half_map_fsc.measure_fsc(one.data, two.data, VOXEL, half, EVERYTHING))
     assert any("cuts density" in doubt for doubt in doubts)
 
 

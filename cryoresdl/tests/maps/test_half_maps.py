@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cryoresdl.models.maps import fourier_shells
-from cryoresdl.models.maps.half_maps import inverted, matched_half_maps
+from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.maps.fsc.half_maps import inverted, matched_half_maps
 
 SHAPE, VOXEL = (48, 48, 48), 1.5
 WHOLE = (slice(None),) * 3

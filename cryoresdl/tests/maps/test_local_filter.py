@@ -3,8 +3,9 @@ import pytest
 import scipy.fft as sf
 
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, local_filter, mrc_reader, mrc_writer
-from cryoresdl.models.maps.fourier_shells import frequency_grid
+from cryoresdl.models.maps import density_map, local_filter
+from cryoresdl.models.maps.fsc.fourier_shells import frequency_grid
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers import made_results
 

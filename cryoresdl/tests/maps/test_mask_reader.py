@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.maps import density_map, mask_reader, mrc_reader
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
 from cryoresdl.tests.helpers.raw_mrc import density, mrc
 
 SHAPE = (24, 26, 28)

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.tests.helpers.raw_mrc import density, mrc, patch
 
 PROPERTY = settings(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.maps import density_map, mrc_reader, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.tests.helpers.raw_mrc import density
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.networks import model_archive, model_store
+from cryoresdl.models.networks.model_files import model_archive, model_store
 
 CARD = {
     "name": "tiny",

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.features import network_inputs
-from cryoresdl.models.inference import global_resolution, map_corrections
-from cryoresdl.models.networks import model_store, network_runners, paper_networks, paper_predictors
+from cryoresdl.models.features import band_energies, network_inputs
+from cryoresdl.models.inference import global_resolution
+from cryoresdl.models.inference.bands import map_corrections
+from cryoresdl.models.networks import network_runners, paper_networks, paper_predictors
+from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.tests.helpers.small_maps import save_global_model, save_local_model
 
 
@@ -130,7 +132,7 @@ def answer(path, kind):
         summary = random.normal(size=107).astype(np.float32)
         summary[[network_inputs.HALF_MAPS_FLAG, network_inputs.NOISE_FLAG]] = flags
         median, spread = np.full(5, 2.0, np.float32), np.full(5, 0.15, np.float32)
-        rise = np.zeros(network_inputs.N_BANDS, np.float32)
+        rise = np.zeros(band_energies.N_BANDS, np.float32)
         parts += map_corrections.corrected(known, summary, rise, median, spread)
     return np.concatenate(parts + [map_corrections.calibrated_spread(spread, known.calibration, "profile")])
 

@@ -11,6 +11,7 @@ from cryoresdl.models.base import machine
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import network_inputs
 from cryoresdl.models.networks import band_networks, network_runners, resolution_bins
+from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.models.networks.tensorflow_import import import_tensorflow
 from cryoresdl.tests.helpers.small_maps import random_global_weights, random_local_weights, save_local_model
 
@@ -123,9 +124,9 @@ def test_float16_weights_are_run_in_float32(local):
 
 def test_the_variable_chooses_and_a_wrong_one_is_refused(profile, monkeypatch):
     network, weights, _ = profile
-    monkeypatch.setenv(network_runners.BACKEND_VARIABLE, "numpy")
+    monkeypatch.setenv(model_store.BACKEND_VARIABLE, "numpy")
     assert network_runners.runner(network, weights)[1] == "numpy"
-    monkeypatch.setenv(network_runners.BACKEND_VARIABLE, "abacus")
+    monkeypatch.setenv(model_store.BACKEND_VARIABLE, "abacus")
     with pytest.raises(InputError, match="abacus is not a backend"):
         network_runners.runner(network, weights)
 
@@ -135,7 +136,7 @@ def test_without_openvino_numpy_takes_over(profile, monkeypatch):
         raise ImportError("no openvino here")
 
     network, weights, _ = profile
-    monkeypatch.delenv(network_runners.BACKEND_VARIABLE, raising=False)
+    monkeypatch.delenv(model_store.BACKEND_VARIABLE, raising=False)
     monkeypatch.setitem(network_runners._BACKENDS, "openvino", missing)
     assert network_runners.runner(network, weights)[1] == "numpy"
     with pytest.raises(InputError, match="openvino cannot be used"):
@@ -175,7 +176,7 @@ def old_processor(tmp_path, monkeypatch):
     listed = tmp_path / "cpuinfo"
     listed.write_text("model name\t: Core 2\nflags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2\n")
     monkeypatch.setattr(machine, "_CPUINFO", str(listed))
-    monkeypatch.delenv(network_runners.BACKEND_VARIABLE, raising=False)
+    monkeypatch.delenv(model_store.BACKEND_VARIABLE, raising=False)
 
 
 def test_a_processor_without_avx_computes_with_numpy_and_says_so(profile, old_processor, capsys):

@@ -10,7 +10,7 @@ from scipy.fft import dct
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.networks import paper_networks, paper_predictors, resolution_bins, tensorflow_import
-from cryoresdl.models.networks.model_archive import Model
+from cryoresdl.models.networks.model_files.model_archive import Model
 
 
 def model_of(network, weights):

@@ -233,7 +233,7 @@ def test_compressed_dnn_answers_like_the_full_one():
     network = paper_networks.describe_network(paper_networks.DNN, 0.1, 8)
     weights = dnn_dual_solver.initial_dnn(network, 1)
     small, arrays = dnn_compression.compress_dnn(weights, source, 8, rank=27, cosines=8)
-    from cryoresdl.models.networks.model_archive import Model
+    from cryoresdl.models.networks.model_files.model_archive import Model
 
     full = Model({"name": "f", "kind": "global", "network": network}, weights)
     short = Model({"name": "s", "kind": "global", "network": small}, arrays)

@@ -9,7 +9,8 @@ import pytest
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.evaluation import class_measures
-from cryoresdl.models.networks import model_archive, paper_networks
+from cryoresdl.models.networks import paper_networks
+from cryoresdl.models.networks.model_files import model_archive
 from cryoresdl.models.paper.tables import (
     all_tables,
     context,
@@ -116,7 +117,8 @@ def test_table2_without_a_network_says_so(tmp_path, monkeypatch, capsys):
 
 
 def test_table2_and_3_use_maps_at_hand(tmp_path):
-    from cryoresdl.models.maps import density_map, mrc_writer
+    from cryoresdl.models.maps import density_map
+    from cryoresdl.models.maps.mrc import mrc_writer
 
     folder = tmp_path / "maps"
     folder.mkdir()
@@ -150,7 +152,8 @@ def test_table1_on_test_proteins(tmp_path, shared):
 def patches(tmp_path):
     """A paper-mode data set of two small maps, made by the project's own builder."""
     from cryoresdl.models.datasets import input_lists, patch_set
-    from cryoresdl.models.maps import density_map, mrc_writer
+    from cryoresdl.models.maps import density_map
+    from cryoresdl.models.maps.mrc import mrc_writer
 
     triples, random = [], np.random.default_rng(0)
     for number in range(2):

@@ -9,13 +9,9 @@ from matplotlib.figure import Figure
 
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, foreign_volumes, mrc_writer
-from cryoresdl.models.results import (
-    compared_results,
-    result_files,
-    results_folder,
-    verdict_words,
-)
+from cryoresdl.models.maps import density_map, foreign_volumes
+from cryoresdl.models.maps.mrc import mrc_writer
+from cryoresdl.models.results import compared_results, result_files, results_folder, verdict_words
 from cryoresdl.models.results.figures import (
     accuracy_figures,
     class_histogram,
@@ -23,9 +19,9 @@ from cryoresdl.models.results.figures import (
     comparison_figures,
     drawing,
     figure_catalogue,
-    fsc_figure,
     verdict_panel,
 )
+from cryoresdl.models.results.figures.fsc import fsc_figure
 from cryoresdl.models.results.figures.slices import slice_figure, slice_layers, volume_slices
 from cryoresdl.tests.helpers import made_results
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import half_map_fsc
+from cryoresdl.models.maps.fsc import half_map_fsc
 from cryoresdl.models.results import fsc_files, result_files, results_folder
 from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.models.results.report import build_report

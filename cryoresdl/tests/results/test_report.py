@@ -15,8 +15,8 @@ from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results import result_files, results_folder
 from cryoresdl.models.results.figures import colours
-from cryoresdl.models.results.report import build_report, html_page, mixed_results, pdf_pages, slice_browser
-from cryoresdl.models.results.report.charts import chart
+from cryoresdl.models.results.report import build_report, html_page, mixed_results, pdf_pages
+from cryoresdl.models.results.report.charts import chart, slice_browser
 from cryoresdl.tests.helpers import made_results
 from cryoresdl.tests.helpers.browser import CHROMIUM, Browser
 from cryoresdl.tests.helpers.needs import missing

@@ -8,7 +8,8 @@ import pytest
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results import residue_resolution
 from cryoresdl.models.structures import structure_reader
 

@@ -98,7 +98,7 @@ def test_page_holds_the_volumes_as_bytes_with_x_slowest(tmp_path):
     codes = np.frombuffer(base64.b64decode(data.density), np.uint8).reshape(data.size)
     layer = data.layers[0]
     values = np.frombuffer(base64.b64decode(layer.codes), np.uint8).reshape(data.size)
-    bottom, top = surface_view.CODE_RANGE_A
+    bottom, top = surface_view.SURFACE_CODE_RANGE_A
     read = bottom * (top / bottom) ** ((values.astype(float) - 1) / 254)
     middle = tuple(n // 2 for n in data.size)
     assert codes[middle] > data.level > codes[0, 0, 0]

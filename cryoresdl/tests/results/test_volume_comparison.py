@@ -7,7 +7,8 @@ import pytest
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map, mask_reader, mrc_reader, mrc_writer
+from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps.mrc import mask_reader, mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files, volume_comparison
 
 SHAPE = (6, 7, 8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.fft as sf
 
-from cryoresdl.models.maps import fourier_shells
+from cryoresdl.models.maps.fsc import fourier_shells
 from cryoresdl.models.simulation import assemblies, deposited_map, imaging_conditions, realistic_map
 from cryoresdl.models.simulation.imaging_conditions import Deposition, ImagingConditions
 from cryoresdl.tests.helpers.small_maps import ball

@@ -5,10 +5,7 @@ import json
 
 import numpy as np
 
-from cryoresdl.models.simulation import (
-    imaging_conditions,
-    realistic_map,
-)
+from cryoresdl.models.simulation import imaging_conditions, realistic_map
 from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
 from cryoresdl.tests.helpers.small_maps import ball
 

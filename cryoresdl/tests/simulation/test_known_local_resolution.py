@@ -7,13 +7,10 @@ from scipy import ndimage
 from scipy.integrate import trapezoid
 
 from cryoresdl.models.features import band_energies
-from cryoresdl.models.maps import fourier_shells
-from cryoresdl.models.simulation import (
-    known_local_resolution,
-    molecule_signal,
-    realistic_map,
-)
+from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.simulation import molecule_signal, realistic_map
 from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
+from cryoresdl.models.simulation.truth import known_local_resolution
 from cryoresdl.tests.helpers.small_maps import ball, quick_map
 
 BAND = known_local_resolution.TRUTH_RATIO
@@ -227,7 +224,7 @@ def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monke
         found += band_energies.Spectrum(noise).energy(centre, cells, 2)[0] / runs
     assumed = []
     monkeypatch.setattr(
-        known_local_resolution,
+        band_energies,
         "smooth_resample",
         lambda *a: assumed.append(band_energies.smooth_resample(*a)) or assumed[-1],
     )

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import scipy.fft as sf
 
-from cryoresdl.models.maps import fourier_shells
-from cryoresdl.models.simulation import (
-    molecule_signal,
-)
+from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.simulation import molecule_signal
 from cryoresdl.models.structures import atoms
 from cryoresdl.tests.helpers.small_maps import ball
 

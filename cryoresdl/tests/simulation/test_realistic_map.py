@@ -9,11 +9,8 @@ from scipy import ndimage
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import band_energies
-from cryoresdl.models.maps import fourier_shells
-from cryoresdl.models.simulation import (
-    molecule_signal,
-    realistic_map,
-)
+from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.simulation import molecule_signal, realistic_map
 from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
 from cryoresdl.tests.helpers.small_maps import atoms_at, ball, quick_map
 

@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import scipy.fft as sf
 
-from cryoresdl.models.maps import fourier_shells
-from cryoresdl.models.simulation import (
-    realistic_map,
-    reconstruction_noise,
-)
+from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.simulation import realistic_map, reconstruction_noise
 from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
 from cryoresdl.tests.helpers.small_maps import ball, quick_map
 

@@ -6,16 +6,15 @@ import scipy.fft as sf
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import band_energies
-from cryoresdl.models.maps import directional_fsc, fourier_shells
+from cryoresdl.models.maps.fsc import directional_fsc, fourier_shells
 from cryoresdl.models.simulation import (
     imaging_conditions,
-    known_directional_resolution,
-    known_local_resolution,
     realistic_map,
     reconstruction_noise,
     view_distribution,
 )
 from cryoresdl.models.simulation.imaging_conditions import ImagingConditions
+from cryoresdl.models.simulation.truth import known_directional_resolution, known_local_resolution
 from cryoresdl.tests.helpers.small_maps import ball
 
 UNEVEN = ("axis:80", "two:70", "cone:30", "tilt:45")
@@ -169,7 +168,9 @@ def test_uneven_views_leave_the_global_resolution_as_asked_and_even_ones_change_
     )
     assert uneven.info["global_fsc0143_A"] == pytest.approx(4.0, rel=0.03)
     found = uneven.info["directional_truth"]
-    assert found["worst_A"] > 1.25 * found["best_A"] and len(found["resolution_A"]) == directional_fsc.AXES
+    assert (
+        found["worst_A"] > 1.25 * found["best_A"] and len(found["resolution_A"]) == directional_fsc.CONE_AXES
+    )
     assert "directional_truth" not in plain.info
 
 
@@ -180,7 +181,7 @@ def test_drawn_views_are_valid_and_of_every_kind():
         views = view_distribution.views_of(options.views, options.view_axis, options.view_floor)
         kinds.add(views.kind)
         assert np.linalg.norm(views.axis) == pytest.approx(1.0)
-    assert kinds == {"uniform", *view_distribution.LIMITS}
+    assert kinds == {"uniform", *view_distribution.VIEW_LIMITS}
 
 
 @pytest.mark.parametrize(

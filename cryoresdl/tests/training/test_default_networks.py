@@ -10,19 +10,13 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.datasets import feature_set_file
+from cryoresdl.models.datasets.feature_sets import feature_set_file
 from cryoresdl.models.features import network_inputs
-from cryoresdl.models.inference import map_corrections
-from cryoresdl.models.networks import (
-    band_networks,
-    model_archive,
-    model_store,
-    network_runners,
-    resolution_bins,
-)
+from cryoresdl.models.inference.bands import map_corrections
+from cryoresdl.models.networks import band_networks, network_runners, resolution_bins
+from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.training import (
     crop_batches,
-    global_calibration,
     global_network,
     held_out_answers,
     local_network,
@@ -30,6 +24,7 @@ from cryoresdl.models.training import (
     profile_table,
     run_files,
 )
+from cryoresdl.models.training.calibration import global_calibration
 from cryoresdl.models.training.crop_batches import LocalNetworkRecipe
 from cryoresdl.tests.helpers.small_maps import (
     make_item,
@@ -101,7 +96,7 @@ def test_half_maps_are_calibrated_apart_from_single_maps():
     found = global_calibration.calibrate_global(model, rows)
     assert found["half_maps"]["spread"] < found["spread"] / 2
     for kind in (halves, ~halves):
-        measured = global_calibration.measure(model, global_calibration.rows_of(rows, kind), found)
+        measured = global_calibration.measure_global(model, global_calibration.rows_of(rows, kind), found)
         assert measured["coverage68"] == pytest.approx(0.683, abs=0.02)
     few = global_calibration.calibrate_global(model, global_calibration.rows_of(rows, np.arange(200) < 40))
     assert "half_maps" not in few and few["spread"] > 0
@@ -367,10 +362,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
         raise Killed
 
     lines = []
-    monkeypatch.setattr(local_network, "_checkpoint", kill_after)
+    monkeypatch.setattr(run_files, "_checkpoint", kill_after)
     with pytest.raises(Killed):
         local_network.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
-    monkeypatch.setattr(local_network, "_checkpoint", original)
+    monkeypatch.setattr(run_files, "_checkpoint", original)
     weights = local_network.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
     assert lines[0] == "resumed at step 2"
     whole, resumed = (np.load(folder / "checkpoint.npz") for folder in (uninterrupted[0], tmp_path))
@@ -494,7 +489,7 @@ def test_the_saved_model_answers_as_the_trained_one(uninterrupted, data, tmp_pat
 
 
 def test_calibrating_again_keeps_the_weights(tf, uninterrupted, data, tmp_path):
-    from cryoresdl.models.networks import model_store
+    from cryoresdl.models.networks.model_files import model_store
 
     _, weights = uninterrupted
     first = tmp_path / "first.cryoresdl"

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cryoresdl.models.base import output_folder
 from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.base.runs import output_folder
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.datasets import feature_set_recipes
-from cryoresdl.models.networks import model_store
+from cryoresdl.models.datasets.feature_sets import feature_set_recipes
+from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.models.training.recipes import make_model, recipe_file, set_makers
 from cryoresdl.tests.helpers.made_folders import labelled_in, structures_in
 

@@ -10,7 +10,7 @@ import argparse
 
 HELP = "tell what the answer about a map hangs on"
 EXAMPLE = "cryoresdl audit map.mrc --claimed 3.2 --out audit"
-FILES = ("audit.json", "audit.csv", "audit.png")
+AUDIT_FILES = ("audit.json", "audit.csv", "audit.png")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,10 @@ def run(args: argparse.Namespace) -> None:
     """Ask about the map and its variants, and write."""
     from pathlib import Path
 
-    from ...base import atomic_files, output_folder, run_record
+    from ...base.runs import atomic_files, output_folder, run_record
     from ...batch import audit_map
-    from ...maps import density_map, mask_reader, mrc_reader
+    from ...maps import density_map
+    from ...maps.mrc import mask_reader, mrc_reader
     from ...results.figures import comparison_figures, drawing
 
     out = Path(args.out)
@@ -45,13 +46,15 @@ def run(args: argparse.Namespace) -> None:
         return
     density = mrc_reader.read(args.map, args.voxel_size)
     mask = mask_reader.read_mask(args.mask, density) if args.mask else None
-    output_folder.prepare_out(out, FILES, args.overwrite, args.resume, command="audit")
+    output_folder.prepare_out(out, AUDIT_FILES, args.overwrite, args.resume, command="audit")
     found = audit_map.audit(density, mask, args.claimed)
     told = found.as_json()
     with made.writing():
-        atomic_files.write_text(out / FILES[1], audit_map.as_csv(found))
-        drawing.save_figure(comparison_figures.audit_figure(told["cases"], args.claimed), out / FILES[2])
-        atomic_files.write_json(out / FILES[0], told)
+        atomic_files.write_text(out / AUDIT_FILES[1], audit_map.as_csv(found))
+        drawing.save_figure(
+            comparison_figures.audit_figure(told["cases"], args.claimed), out / AUDIT_FILES[2]
+        )
+        atomic_files.write_json(out / AUDIT_FILES[0], told)
     for sentence in found.sentences:
         print(sentence)
     for warning in density.warnings:

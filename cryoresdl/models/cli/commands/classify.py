@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Dict, List, Optional
 
-from ...networks import model_store
+from ...networks.model_files import model_store
 from ...results import result_files
 
 HELP = "tell whether maps are of high, medium or low resolution, and check claims"
@@ -36,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Classify every map and write one list, which grows by every map that is finished."""
-    from ...base import atomic_files, output_folder, run_record
     from ...base.errors import InputError
+    from ...base.runs import atomic_files, output_folder, run_record
     from ...maps import density_map
-    from ...networks import model_store, network_runners
+    from ...networks import network_runners
+    from ...networks.model_files import model_store
 
     given = {name: getattr(args, name) for name in ("mask", "half1", "half2")}
     given.update({f"map {number}": path for number, path in enumerate(args.maps, 1)})
@@ -79,7 +80,7 @@ def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     """The entry of one map; of several, a bad one is named on stderr, and the result is None."""
     from ...base.errors import InputError
     from ...inference import global_resolution
-    from ...maps import mask_reader, mrc_reader
+    from ...maps.mrc import mask_reader, mrc_reader
     from ..program_endings import EXIT_BAD_INPUT, say
 
     try:
@@ -106,7 +107,7 @@ def _lines(entry: Dict[str, Any]) -> List[str]:
 
 
 def _line(entry: Dict[str, Any]) -> str:
-    from ...base.atomic_files import shown
+    from ...base.runs.atomic_files import shown
 
     shares = ", ".join(f"{k} {v:.2f}" for k, v in entry["probabilities"].items())
     text = f"{shown(entry['map'] or '')}: {entry['class']} ({shares})"

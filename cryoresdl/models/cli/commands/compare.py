@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare, write and draw."""
-    from ...base import atomic_files, output_folder
-    from ...maps import foreign_volumes, mask_reader, mrc_reader
+    from ...base.runs import atomic_files, output_folder
+    from ...maps import foreign_volumes
+    from ...maps.mrc import mask_reader, mrc_reader
     from ...results import volume_comparison
 
     out = Path(args.out)
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _made(args: argparse.Namespace) -> Any:
     """What is compared, for ``--resume``."""
-    from ...base import run_record
+    from ...base.runs import run_record
     from ...maps import density_map
     from ...results import volume_comparison
 

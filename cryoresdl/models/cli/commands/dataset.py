@@ -131,7 +131,8 @@ def _refuse_foreign(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build the data set and its card."""
-    from ...base import atomic_files, output_folder, progress
+    from ...base import progress
+    from ...base.runs import atomic_files, output_folder
     from ...datasets import map_set_card
 
     _refuse_foreign(args)
@@ -232,8 +233,9 @@ def _local(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
 
 def _features(args: argparse.Namespace, out: Path) -> None:
     """A feature set of simulated maps or of triples; a stopped run goes on where it was with --resume."""
-    from ...base import atomic_files, progress
-    from ...datasets import feature_set_builder, feature_set_file
+    from ...base import progress
+    from ...base.runs import atomic_files
+    from ...datasets.feature_sets import feature_set_builder, feature_set_file
 
     sources = [name for name in ("csv", "shared_layout", "structures") if getattr(args, name) is not None]
     if len(sources) != 1:
@@ -270,7 +272,8 @@ def _features(args: argparse.Namespace, out: Path) -> None:
 
 def _users_maps(args: argparse.Namespace) -> Tuple[List[Any], str]:
     """Rows of --csv or --shared-layout, and what their labels are."""
-    from ...datasets import feature_set_file, input_lists
+    from ...datasets import input_lists
+    from ...datasets.feature_sets import feature_set_file
 
     labels = args.labels or "monores"
     if args.csv is None:

@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the metrics and print the paths."""
-    from ...base import atomic_files, output_folder, run_record
+    from ...base.runs import atomic_files, output_folder, run_record
     from ...evaluation import class_measures, evaluate_model
-    from ...networks import model_store
+    from ...networks.model_files import model_store
 
     request = {"command": "evaluate", "split": args.split, "limit": args.limit}
     inputs = {"data": args.data, "model": str(model_store.resolve(args.model))}

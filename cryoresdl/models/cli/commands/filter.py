@@ -37,10 +37,11 @@ def run(args: argparse.Namespace) -> None:
     """Filter and write."""
     from pathlib import Path
 
-    from ...base import atomic_files, output_folder, run_record
     from ...base.errors import InputError
     from ...base.resolution_terms import estimated
-    from ...maps import density_map, foreign_volumes, local_filter, mrc_reader
+    from ...base.runs import atomic_files, output_folder, run_record
+    from ...maps import density_map, foreign_volumes, local_filter
+    from ...maps.mrc import mrc_reader
 
     if not -1000 <= args.b_factor <= 1000:
         raise InputError(f"--b-factor {args.b_factor:g} is not between -1000 and 1000 A^2.")

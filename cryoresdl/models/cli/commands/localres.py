@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...networks import model_store
+from ...networks.model_files import model_store
 
 HELP = "estimate the local resolution of a map"
 EXAMPLE = "cryoresdl localres map.mrc --half1 half1.mrc --half2 half2.mrc --out results"
@@ -36,10 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Estimate and write."""
-    from ...base import atomic_files, output_folder, run_record
+    from ...base.runs import atomic_files, output_folder, run_record
     from ...inference import local_resolution
-    from ...maps import density_map, half_map_fsc, mask_reader, mrc_reader
-    from ...networks import model_store
+    from ...maps import density_map
+    from ...maps.fsc import half_map_fsc
+    from ...maps.mrc import mask_reader, mrc_reader
+    from ...networks.model_files import model_store
     from ...results import result_files
 
     out = Path(args.out)

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the list, or a card."""
-    from ...networks import model_store
+    from ...networks.model_files import model_store
 
     if args.overwrite and not args.install:
         raise InputError("--overwrite belongs to --install; leave it out.")
@@ -75,7 +75,7 @@ def headline(card: Dict[str, Any]) -> str:
 
 def describe_models(name: str, card: Dict[str, Any]) -> str:
     """A card as indented text; long lists are summed up."""
-    from ...networks import model_store
+    from ...networks.model_files import model_store
 
     path = model_store.resolve(name)
     lines = [f"file: {path} ({path.stat().st_size / 1e6:.1f} MB)", f"digest: {model_store.digest(path)}"]

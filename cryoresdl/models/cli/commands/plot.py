@@ -14,7 +14,10 @@ EXAMPLE = "cryoresdl plot slices results --axis y --format svg"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    from ...results.figures import drawing, figure_catalogue  # half a second: only when this command runs
+    from ...results.figures import (
+        drawing,
+        figure_catalogue,  # half a second: only when this command runs
+    )
     from ...results.figures.slices import volume_slices
 
     kinds = "\n".join(f"  {name:14s} {kind.help}" for name, kind in figure_catalogue.FIGURE_KINDS.items())
@@ -45,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw and write the figures; a figure whose files are missing says so."""
-    from ...base import atomic_files, output_folder
+    from ...base.runs import atomic_files, output_folder
     from ...results import results_folder
     from ...results.figures import drawing, figure_catalogue
 
@@ -100,7 +103,7 @@ def _refuse_slice(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -
 
 def _refuse_pair(kinds: Sequence[str], opened: Any, args: argparse.Namespace) -> None:
     """A name that is not there must not become a picture that says so."""
-    from ...base import atomic_files
+    from ...base.runs import atomic_files
     from ...results import compared_results
 
     if args.pair is None or not {"difference", "scatter"} & set(kinds):

@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write report.html and report.json (and report.pdf) into the folder and print the page's path."""
-    from ...base import atomic_files, output_folder
     from ...base.errors import InputError
+    from ...base.runs import atomic_files, output_folder
     from ...results import result_files
     from ...results.report import build_report
 

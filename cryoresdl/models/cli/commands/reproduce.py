@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write CSV and PNG and print their paths."""
-    from ...base import output_folder
     from ...base.errors import InputError
+    from ...base.runs import output_folder
     from ...paper.tables import all_tables
     from ...paper.tables.context import Context
 

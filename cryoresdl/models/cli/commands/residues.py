@@ -14,7 +14,7 @@ from ..argument_types import positive
 
 HELP = "list the local resolution of every residue of an atomic model"
 EXAMPLE = "cryoresdl residues results/local_resolution.mrc model.cif --out residues"
-FILES = ("residues.csv", "chains.csv", "residues.defattr", "model_resolution.cif")
+RESIDUE_FILES = ("residues.csv", "chains.csv", "residues.defattr", "model_resolution.cif")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +47,9 @@ def run(args: argparse.Namespace) -> None:
     """Sample, average and write."""
     from pathlib import Path
 
-    from ...base import atomic_files, output_folder, run_record
-    from ...maps import density_map, foreign_volumes, mrc_reader
+    from ...base.runs import atomic_files, output_folder, run_record
+    from ...maps import density_map, foreign_volumes
+    from ...maps.mrc import mrc_reader
     from ...results import residue_resolution
     from ...structures import structure_reader, structure_writer
 
@@ -71,15 +72,15 @@ def run(args: argparse.Namespace) -> None:
     atoms = structure_reader.read_structure(args.structure, hydrogens=False)
     rows, warnings = residue_resolution.residue_table(atoms, volume, interval)
     warnings = volume.warnings + warnings
-    output_folder.prepare_out(out, FILES, args.overwrite, args.resume, command="residues")
+    output_folder.prepare_out(out, RESIDUE_FILES, args.overwrite, args.resume, command="residues")
     with made.writing():
-        residue_resolution.write_residues(out / FILES[0], rows)
-        residue_resolution.write_chains(out / FILES[1], rows)
-        residue_resolution.write_attributes(out / FILES[2], rows)
+        residue_resolution.write_residues(out / RESIDUE_FILES[0], rows)
+        residue_resolution.write_chains(out / RESIDUE_FILES[1], rows)
+        residue_resolution.write_attributes(out / RESIDUE_FILES[2], rows)
         values = {
             (r.chain, r.number, r.insertion): r.resolution_A for r in rows if r.resolution_A is not None
         }
-        structure_writer.write_with_b_factors(args.structure, values, out / FILES[3])
+        structure_writer.write_with_b_factors(args.structure, values, out / RESIDUE_FILES[3])
     for item in residue_resolution.chains(rows):
         value = "no estimate" if item["resolution_A"] is None else f"{item['resolution_A']:.2f} A"
         print(f"chain {item['chain']}: {value} ({item['residues_estimated']} of {item['residues']} residues)")

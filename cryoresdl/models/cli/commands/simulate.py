@@ -90,7 +90,7 @@ def _flag(name: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Simulate and write the map, and in realistic mode its halves, mask and truth."""
-    from ...base import atomic_files, output_folder, run_record
+    from ...base.runs import atomic_files, output_folder, run_record
 
     _refuse_foreign(args)
     names = (MAP, JSON) if args.mode == "pdb2mrc" else REALISTIC_FILES
@@ -136,8 +136,9 @@ def _read(args: argparse.Namespace) -> Any:
 
 
 def _pdb2mrc(args: argparse.Namespace, out: Path) -> None:
-    from ...base import atomic_files, machine
-    from ...maps import mrc_writer
+    from ...base import machine
+    from ...base.runs import atomic_files
+    from ...maps.mrc import mrc_writer
     from ...simulation import atom_density
     from ...structures import structure_reader
     from ...structures.atoms import center_of
@@ -185,8 +186,9 @@ def _pdb2mrc(args: argparse.Namespace, out: Path) -> None:
 
 
 def _realistic(args: argparse.Namespace, out: Path) -> None:
-    from ...base import atomic_files, progress
-    from ...maps import mrc_writer
+    from ...base import progress
+    from ...base.runs import atomic_files
+    from ...maps.mrc import mrc_writer
     from ...simulation import realistic_map
 
     atoms = _read(args)
@@ -241,7 +243,7 @@ def _grid(data: Any, voxel_size: float) -> Any:
 
 def _provenance(args: argparse.Namespace, atoms: int, warnings: List[str]) -> Dict[str, Any]:
     from .... import __version__
-    from ...base import atomic_files
+    from ...base.runs import atomic_files
 
     return {
         "mode": args.mode,

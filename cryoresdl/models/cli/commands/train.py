@@ -122,7 +122,7 @@ def _add_paper(paper: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and write model, history, card and figures."""
-    from ...networks import model_archive
+    from ...networks.model_files import model_archive
 
     if args.name is not None:
         model_archive.check_name(args.name)  # before hours of training, not after them

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base import resolution_terms
-from ...networks import model_store
+from ...networks.model_files import model_store
 from ...results import result_files
 
 HELP = "validate maps: global class, local resolution, comparison and report"
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
 def _digests(options: Any) -> str:
     """Digests of the models; one that is missing or damaged is said once, at once, and not by every map."""
     from ...base.errors import InputError
-    from ...networks import model_store
+    from ...networks.model_files import model_store
 
     found = []
     for name, kind, other in (
@@ -142,7 +142,7 @@ def _digests(options: Any) -> str:
 def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from ...base import atomic_files, output_folder
+    from ...base.runs import atomic_files, output_folder
     from ...batch import validate_map
 
     out = Path(args.out)
@@ -164,9 +164,9 @@ def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
 
 
 def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
-    from ...base import atomic_files, output_folder
     from ...base.errors import InputError
-    from ...batch import job_list, run_list
+    from ...base.runs import atomic_files, output_folder
+    from ...batch import job_list, run_list, validate_map
     from ...batch.jobs import DONE
 
     out = Path(args.out)
@@ -179,7 +179,7 @@ def _run_many(jobs: Any, options: Any, args: argparse.Namespace) -> None:
         run_list.LIST_FILES,
         args.overwrite,
         args.resume,
-        command=run_list.LIST_COMMAND,
+        command=validate_map.LIST_COMMAND,
         may_remain=report,
     )
     rows = run_list.run_list(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, Sequence
 
-from ...networks import model_store
+from ...networks.model_files import model_store
 
 GLOBAL_MODELS = {"DNN": "paper-dnn", "CNN": "paper-cnn", "default": model_store.DEFAULT_GLOBAL_MODEL}
 """Column of our results -> the shipped model that fills it."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 
 from ...base import progress, resolution_terms
-from ...base.atomic_files import atomic_path
 from ...base.errors import InputError
+from ...base.runs.atomic_files import atomic_path
 from ...evaluation.class_measures import MeasureTable
-from ...maps import density_map, mrc_reader
-from ...networks import model_store
+from ...maps import density_map
+from ...maps.mrc import mrc_reader
+from ...networks.model_files import model_store
 from . import printed_results
 from .context import GLOBAL_MODELS, Context
 

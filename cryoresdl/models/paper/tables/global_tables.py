@@ -14,8 +14,8 @@ from typing import Any, Dict, Iterable, List, Sequence, Tuple
 import numpy as np
 
 from ...base import progress, resolution_terms
-from ...base.atomic_files import shown
 from ...base.errors import InputError
+from ...base.runs.atomic_files import shown
 from ...evaluation.class_measures import MEASURES, MeasureTable, one_vs_rest_rows, write_measures
 from ...maps import density_map
 from ...networks import paper_networks

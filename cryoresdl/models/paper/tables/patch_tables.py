@@ -9,7 +9,8 @@ from ...base import progress
 from ...base.errors import InputError
 from ...evaluation.class_measures import MeasureTable, write_measures
 from ...evaluation.patch_measures import PatchSet, baselines, patch_metrics, predict_patches
-from ...networks import model_store, paper_networks
+from ...networks import paper_networks
+from ...networks.model_files import model_store
 from ...results.figures import drawing
 from . import printed_results
 from .context import LOCAL_MODELS, Context

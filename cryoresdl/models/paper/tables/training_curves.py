@@ -9,7 +9,7 @@ import numpy as np
 
 from ...base.errors import InputError
 from ...evaluation.class_measures import write_measures
-from ...networks import model_store
+from ...networks.model_files import model_store
 from ...results.figures import drawing
 from ...training import run_files
 from . import printed_results

@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 from matplotlib.figure import Figure
 
-from ...base.atomic_files import PathLike, atomic_path
+from ...base.runs.atomic_files import PathLike, atomic_path
 
 FORMATS = ("png", "svg", "pdf")
 

@@ -27,9 +27,9 @@ from ..verdict_words import verdict_title
 from .accuracy_figures import confusion_matrix, reliability, training_curves
 from .class_histogram import class_histogram
 from .comparison_figures import agreement_matrices, scatter_grid
-from .direction_figures import direction_globe
 from .drawing import _plain, missing
-from .fsc_figure import fsc_curve, half_map_figure
+from .fsc.direction_figures import direction_globe
+from .fsc.fsc_figure import fsc_curve, half_map_figure
 from .slices.folder_slices import _like
 from .slices.slice_figure import slices_from_folder, three_axes
 from .surface.surface_figure import surface_figure

@@ -11,12 +11,13 @@ import datetime
 from pathlib import Path
 from typing import Any, Callable, List, Mapping, TypeVar
 
-from ...base.atomic_files import PathLike, remove_result, shown, write_json, write_text
 from ...base.errors import InputError
+from ...base.runs.atomic_files import PathLike, remove_result, shown, write_json, write_text
 from .. import result_files, verdict_words
 from ..results_folder import ResultsFolder
 from . import map_list
 from .charts.page_figures import draw_figures
+from .charts.slice_browser import browser
 from .charts.surface_view import surface
 from .html_page import render
 from .methods_text import methods
@@ -30,7 +31,6 @@ from .report_tables import (
     _run_table,
     _verdict_table,
 )
-from .slice_browser import browser
 
 MIXED = "These results are not of one map or run"
 Section = TypeVar("Section")

@@ -11,10 +11,11 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
-from ...base.atomic_files import PathLike, atomic_path
 from ...base.errors import InputError
 from ...base.resolution_terms import estimated
-from ...maps import density_map, mrc_writer
+from ...base.runs.atomic_files import PathLike, atomic_path
+from ...maps import density_map
+from ...maps.mrc import mrc_writer
 from .. import result_files
 from ..figures import colours
 from ..results_folder import ResultsFolder
@@ -23,7 +24,7 @@ from ..volume_filling import fill
 SCRIPT = "chimerax.cxc"
 FILLED = "local_resolution_chimerax.mrc"
 OUTSIDE = "#b0b0b0"
-LEVEL_PERCENTILE = 55
+CONTOUR_PERCENTILE = 55
 """The contour encloses a bit less than half of the estimated voxels: side chains show, solvent does not."""
 
 
@@ -55,7 +56,7 @@ def write_chimerax_script(folder: PathLike, origin: Sequence[float] | None = Non
     like = density_map.DensityMap(np.asarray(resolution.data, np.float32), resolution.voxel_size, place)
     filled = results.folder / FILLED
     mrc_writer.write_volume(filled, fill(like.data, inside), like)
-    level = float(np.percentile(density.data[inside], LEVEL_PERCENTILE))
+    level = float(np.percentile(density.data[inside], CONTOUR_PERCENTILE))
     target = results.folder / SCRIPT
     with atomic_path(target) as temporary:
         text = script(density.path, str(filled), resolution.voxel_size, place, level)

@@ -15,13 +15,13 @@ from .charts.chart import Axis, Chart
 from .charts.page_figures import DrawnFigure
 from .report_page import ReportTable
 
-Row = Dict[str, str]
-DONE = "done"
+MapRow = Dict[str, str]
+VALIDATED = "done"
 _COLORS = {"supported": "#009E73", "optimistic": "#D55E00", "pessimistic": "#0072B2"}
 _TICKS_A = (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40)
 
 
-def read_rows(results: ResultsFolder) -> List[Row] | None:
+def read_rows(results: ResultsFolder) -> List[MapRow] | None:
     """The rows of ``results.csv``; ``None`` where there is none that can be read."""
     path = results.folder / result_files.RESULTS_CSV
     if not path.is_file():
@@ -38,9 +38,9 @@ def read_rows(results: ResultsFolder) -> List[Row] | None:
         return None
 
 
-def counted(rows: List[Row]) -> str:
+def counted(rows: List[MapRow]) -> str:
     """What came out, in one line: ``8 maps: 6 supported, 1 optimistic, 1 without a claim; 2 failed``."""
-    done = [row for row in rows if row.get("status", DONE) == DONE]
+    done = [row for row in rows if row.get("status", VALIDATED) == VALIDATED]
     told = Counter(row.get("verdict") or "without a claim" for row in done)
     words = [f"{number} {name}" for name, number in told.most_common()]
     failed = len(rows) - len(done)
@@ -48,7 +48,7 @@ def counted(rows: List[Row]) -> str:
     return f"{maps}: {', '.join(words) or 'none validated'}" + (f"; {failed} failed" if failed else "")
 
 
-def map_table(rows: List[Row], folder: Path) -> ReportTable:
+def map_table(rows: List[MapRow], folder: Path) -> ReportTable:
     """Map, claim, estimate with its interval, verdict and flag; columns that are empty everywhere are left out."""
     columns = {
         "map": [os.path.basename(row.get("map", "")) or "?" for row in rows],
@@ -67,7 +67,7 @@ def map_table(rows: List[Row], folder: Path) -> ReportTable:
     )
 
 
-def _links(rows: List[Row], folder: Path) -> List[str]:
+def _links(rows: List[MapRow], folder: Path) -> List[str]:
     """Relative addresses of the maps' own pages or folders, "" where there is none."""
     found = []
     for row in rows:
@@ -81,8 +81,8 @@ def _links(rows: List[Row], folder: Path) -> List[str]:
     return found
 
 
-def _flag(row: Row) -> str:
-    if row.get("status", DONE) != DONE:
+def _flag(row: MapRow) -> str:
+    if row.get("status", VALIDATED) != VALIDATED:
         return f"failed: {row.get('error', '')[:160]}"
     if row.get("in_distribution", "").lower() == "false":
         return "unlike the training maps"
@@ -102,12 +102,12 @@ def _number(text: str | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _span(row: Row) -> str:
+def _span(row: MapRow) -> str:
     ends = [_number(row.get(name)) for name in ("interval_low_A", "interval_high_A")]
     return " to ".join(ends) if all(ends) else ""
 
 
-def claims_figure(rows: List[Row]) -> DrawnFigure | None:
+def claims_figure(rows: List[MapRow]) -> DrawnFigure | None:
     """Claim against estimate with its interval, for the maps that have both."""
     known = [row for row in rows if _float(row.get("claimed_A")) and _float(row.get("resolution_A"))]
     if not known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, List, Mapping
 
-from ...base.atomic_files import shown
+from ...base.runs.atomic_files import shown
 from .. import compared_results, result_files
 from ..results_folder import ResultsFolder
 

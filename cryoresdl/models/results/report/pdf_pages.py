@@ -8,7 +8,7 @@ from typing import Any, List, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
-from ...base.atomic_files import atomic_path
+from ...base.runs.atomic_files import atomic_path
 from .. import result_files
 from ..figures import figure_catalogue
 from ..results_folder import ResultsFolder

@@ -150,7 +150,7 @@ def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> ReportTa
 
 def _cards(entry: Mapping[str, Any], summary: Mapping[str, Any], results: ResultsFolder) -> List[ModelCard]:
     """The cards of the models that were used, flattened for reading."""
-    from ...networks import model_card, model_store
+    from ...networks.model_files import model_card, model_store
 
     cards = []
     for role, value in (("global", entry.get("model")), ("local", summary.get("model"))):

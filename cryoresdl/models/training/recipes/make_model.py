@@ -9,18 +9,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from ...base import output_folder, progress
-from ...base.atomic_files import read_json, remove_result, write_json
+from ...base import progress
 from ...base.errors import InputError
-from ...base.run_record import remove_made
+from ...base.runs import output_folder
+from ...base.runs.atomic_files import read_json, remove_result, write_json
+from ...base.runs.run_record import remove_made
 from ...datasets.set_parts import SetParts
-from ...networks import model_archive, model_store
-from ...networks.model_archive import MODEL_SUFFIX
+from ...networks.model_files import model_archive, model_store
+from ...networks.model_files.model_archive import MODEL_SUFFIX
 from ..crop_batches import LocalNetworkRecipe
 from .recipe_file import ModelRecipe, TrainingRecipe
 from .set_makers import Sources, make_set
 
-RECIPE_RECORD, STAGES, SETS, CARD = "recipe.json", "stages", "sets", "card.json"
+RECIPE_RECORD, STAGES, SETS, CARD_OF_RECIPE = "recipe.json", "stages", "sets", "card.json"
 _BOUND_TO = {
     "digest": "another recipe or scale",
     "version": "another version",
@@ -70,7 +71,7 @@ def make_model(
     """
     name = recipe.name + MODEL_SUFFIX
     output_folder.prepare_out(
-        out, [name, RECIPE_RECORD], overwrite, resume, command="make", may_remain=(CARD,)
+        out, [name, RECIPE_RECORD], overwrite, resume, command="make", may_remain=(CARD_OF_RECIPE,)
     )
     if overwrite and not resume:
         _begin_anew(out, name)
@@ -90,7 +91,7 @@ def make_model(
     model = model_store.load_named(trained)
     card = {**model.card, "name": recipe.name, "recipe": recipe_entry(recipe, made)}
     path = model_archive.save_model(out / name, card, dict(model.weights))
-    write_json(out / CARD, card)
+    write_json(out / CARD_OF_RECIPE, card)
     for measured in recipe.evaluation.sets:
         folder = out / "evaluation" / measured
         stages.run(
@@ -125,7 +126,7 @@ def _begin_anew(out: Path, name: str) -> None:
         SetParts.in_worker(str(parts)).remove()
     for folder in (STAGES, SETS, "training", "calibrated", "evaluation"):
         remove_made(out / folder)
-    for file in (name, CARD, RECIPE_RECORD):
+    for file in (name, CARD_OF_RECIPE, RECIPE_RECORD):
         remove_result(out / file)
 
 

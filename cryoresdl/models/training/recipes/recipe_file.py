@@ -25,7 +25,7 @@ SELECTION_RULES = {
 """What each trainer keeps. Test maps, and real ones, never choose."""
 SMALL_SCALE = 0.1
 """Below it a run is a trial: ``small`` overrides of a recipe count."""
-LEAST_MAPS = {"train": 4, "validation": 2, "test": 2}
+LEAST_SCALED_MAPS = {"train": 4, "validation": 2, "test": 2}
 _SCALED_OPTIONS = ("steps", "epochs")
 
 Part = TypeVar("Part")
@@ -137,7 +137,7 @@ class ModelRecipe:
             sets=tuple(
                 replace(
                     shorter(one),
-                    maps={k: max(LEAST_MAPS[k], round(v * scale)) for k, v in one.maps.items() if v},
+                    maps={k: max(LEAST_SCALED_MAPS[k], round(v * scale)) for k, v in one.maps.items() if v},
                 )
                 for one in self.sets
             ),

@@ -12,11 +12,12 @@ import numpy as np
 
 from ...base import progress
 from ...base.errors import InputError
-from ...datasets import feature_set_builder, global_map_set, input_lists
+from ...datasets import global_map_set, input_lists
+from ...datasets.feature_sets import feature_set_builder
 from ...datasets.splits import SPLITS
 from .recipe_file import SetRecipe
 
-Row = TypeVar("Row")
+SetRow = TypeVar("SetRow")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ _MAKERS: Dict[str, Callable[[SetRecipe, Sources, Path, float], List[str]]] = {
 }
 
 
-def _some(rows: Sequence[Row], scale: float) -> List[Row]:
+def _some(rows: Sequence[SetRow], scale: float) -> List[SetRow]:
     """The first ``scale`` of the rows, two at least."""
     return list(rows[: max(2, round(scale * len(rows)))])
 

@@ -17,7 +17,7 @@ from ...results_folder import ResultsFolder
 
 SURFACE_SIDE = 72
 """Longest side of the volumes in the page, in voxels: a surface of more triangles turns slowly without a graphics card."""
-CODE_RANGE_A = (1.0, 40.0)
+SURFACE_CODE_RANGE_A = (1.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _disagreement(results: ResultsFolder) -> Any:
 def _layer(title: str, made: MoleculeSurface, low: float, high: float, log: bool) -> ColourLayer:
     values = made.values
     if log:
-        bottom, top = CODE_RANGE_A
+        bottom, top = SURFACE_CODE_RANGE_A
         place = np.log(np.maximum(values, 1e-6) / bottom) / math.log(top / bottom)
         shades = colours.resolution_colors().to_rgba(np.geomspace(*colours.RESOLUTION_RANGE_A, 64))
     else:

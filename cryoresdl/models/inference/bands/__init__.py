@@ -1,0 +1,1 @@
+"""The default local network on band energies: cells, tiles, corrections, volumes."""

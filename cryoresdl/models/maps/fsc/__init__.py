@@ -1,0 +1,1 @@
+"""Fourier shells and half maps: FSC, its corrections, and FSC by direction."""

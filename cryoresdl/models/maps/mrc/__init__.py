@@ -1,0 +1,1 @@
+"""MRC files: headers, streams, reading and writing maps and masks."""

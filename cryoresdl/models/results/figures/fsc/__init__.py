@@ -1,0 +1,1 @@
+"""Figures of half maps' FSC, and of the resolution by direction."""

@@ -1,0 +1,1 @@
+"""What is exactly known of a simulated map: its local resolution, and its resolution by direction."""

@@ -1,0 +1,1 @@
+"""Intervals and probabilities fitted on held-out maps."""
