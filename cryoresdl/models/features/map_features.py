@@ -248,10 +248,11 @@ def compute(
     if not mask.any():
         raise InputError("The mask is empty; give one that covers the molecule.")
     data = np.asarray(data, np.float32)
-    filled = filled_box(data, mask) if region is None else WHOLE
-    if filled != WHOLE:
-        return _of_filled(data, mask, voxel_size, half_difference, filled)
-    region = region_of(mask) if region is None else region
+    if region is None:
+        filled = filled_box(data, mask)
+        if filled != WHOLE:
+            return _of_filled(data, mask, voxel_size, half_difference, filled)
+        region = region_of(mask)
     flat, levelling = level_spectrum(data, region)
     signal = Spectrum(flat)
     noise = signal if half_difference is None else Spectrum(levelling.apply(half_difference, region))
@@ -280,10 +281,8 @@ def compute(
     risen = known & ~empty & (told.everywhere > floor)
     rise[risen] = np.clip(_log2(told.level[risen] / told.everywhere[risen]), -2, 4)
     edge = filter_edge(levelling)
-    finest = 2.0 if edge is None else edge.wavelength
-    return Features(
-        local, summary, mask_cells, has_noise, constant, finest, region, drowned(levelling, empty), rise
-    )
+    finest, lost = 2.0 if edge is None else edge.wavelength, drowned(levelling, empty)
+    return Features(local, summary, mask_cells, has_noise, constant, finest, region, lost, rise)
 
 
 def _band_energies(
