@@ -138,6 +138,17 @@ def _bounded(
     return finest, [max(low, finest / FILTER_MARGIN, nyquist), max(high, finest * FILTER_MARGIN)]
 
 
+def _held_at_edge(estimate: float, own: float, local: LocalResult) -> List[str]:
+    """One sentence where the estimate is held at a filter's edge that the local answer did not name (all in A)."""
+    edge = local.info.get("filter_edge_A")
+    if local.info.get("filtered_to_A") or not edge or estimate != float(edge) or own >= estimate:
+        return []
+    return [
+        f"The map's spectrum falls at {estimate:.1f} A as behind a low-pass filter; the estimate is held there (the network "
+        f"alone says {own:.1f} A)."
+    ]
+
+
 def _band_classify(
     density: DensityMap,
     claimed: Optional[float],
@@ -162,8 +173,10 @@ def _band_classify(
         problems.append(
             _contradiction(local.info["half_map_fsc0143_A"], 2.0 ** float(answers.own[0]) * voxel)
         )
-    problems += _disagreement(estimate, interval, local.info)
-    problems += _at_its_end(2.0**middle * voxel, (2.0**low * voxel, 2.0**high * voxel))
+    own, own_interval = 2.0**middle * voxel, (2.0**low * voxel, 2.0**high * voxel)
+    # What was moved to a filter's edge no longer shows what it contradicted.
+    problems += _disagreement(estimate, interval, local.info) or _disagreement(own, own_interval, local.info)
+    problems += _at_its_end(own, own_interval)
     measured = bool(local.info.get("half_maps")) and not answers.contradicted[0]
     entry.update(
         {
@@ -173,7 +186,8 @@ def _band_classify(
             "in_distribution": not problems,
             "warnings": list(density.warnings)
             + problems
-            + [w for w in local.info.get("warnings", []) if w not in density.warnings + problems],
+            + [w for w in local.info.get("warnings", []) if w not in density.warnings + problems]
+            + _held_at_edge(estimate, own, local),
         }
     )
     if claimed is not None:

@@ -106,3 +106,12 @@ def test_values_held_at_the_coarsest_are_named(case, monkeypatch):
     found = local_resolution.localres(density, mask=mask)
     held = int((found.resolution == np.float32(3.5)).sum())
     assert held and any(f"{held} voxels came out coarser" in text for text in found.info["warnings"])
+
+
+def test_an_estimate_moved_to_a_filters_edge_still_contradicts_the_local_answer(shared):
+    """EMD-5168: the network says 4.9 A, its spectrum ends at 7.3 A, and the local resolution is 10 A."""
+    density = mrc_reader.read(shared / "real_maps" / "emd_5168.map.gz")
+    entry = global_resolution.classify(density, claimed=6.6)
+    assert entry["claim"]["verdict"] == "cannot tell" and not entry["in_distribution"]
+    assert any("contradict each other" in text for text in entry["warnings"])
+    assert any("low-pass filter" in text for text in entry["warnings"])
