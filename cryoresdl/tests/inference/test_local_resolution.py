@@ -378,9 +378,8 @@ def test_classification_has_the_contract_s_keys(result, simulated, models):
 
 
 def test_a_map_unlike_the_training_maps_is_flagged(result, simulated, tmp_path):
-    strict = save_global_model(
-        tmp_path / "strict.cryoresdl", PROFILE_LENGTH, calibration={"spread": 1.0, "distance_limit": 0.01}
-    )
+    calibration = {"spread": 1.0, "temperature": 1.0, "distance_limit": 0.01}
+    strict = save_global_model(tmp_path / "strict.cryoresdl", PROFILE_LENGTH, calibration=calibration)
     entry = global_resolution.classify(density(simulated.map), simulated.mask, 5.0, strict, result)
     assert not entry["in_distribution"]
     assert any("unlike every training map" in w for w in entry["warnings"])

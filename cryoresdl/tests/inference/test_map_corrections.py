@@ -439,7 +439,7 @@ def test_corrections_need_a_volume_per_map(tmp_path, monkeypatch):
 def test_users_get_the_corrected_answer_and_the_global_network_the_first_one(calibrated, tmp_path):
     once, few = calibrated["once"], calibrated["none"]
     config, arrays = constant_networks(0.5, 0.0, np.log(2.0))
-    entry = {"config": config, "factors": {}, "maps": 4}
+    entry = {"config": config, "factors": {map_corrections.ALL_SOURCES: 1.0}, "maps": 4}
     card = {**few.card, "calibration": {**few.card["calibration"], "by_map": entry}}
     arrays = {f"{map_corrections.WEIGHTS}/{name}": value for name, value in arrays.items()}
     moved = model_archive.save_model(tmp_path / "moved.cryoresdl", card, {**few.weights, **arrays})

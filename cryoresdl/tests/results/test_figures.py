@@ -442,6 +442,7 @@ def test_plot_command_refuses_what_is_wrong_in_one_sentence(folder, tmp_path, ca
 
 def test_plot_draws_again_what_an_earlier_run_drew(folder):
     assert command_line.main(["plot", "histogram", str(folder)]) == 0
-    (folder / "figures" / "histogram.png").write_bytes(b"old")
-    assert command_line.main(["plot", "histogram", str(folder), "--resume"]) == 0
+    drawn = (folder / "figures" / "histogram.png").stat().st_mtime_ns
+    assert command_line.main(["plot", "histogram", str(folder), "--overwrite"]) == 0
+    assert (folder / "figures" / "histogram.png").stat().st_mtime_ns > drawn
     assert (folder / "figures" / "histogram.png").read_bytes().startswith(b"\x89PNG")

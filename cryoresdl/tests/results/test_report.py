@@ -341,8 +341,8 @@ def test_real_browser_slider_keys_wheel_and_axes_move_the_slices(browser, folder
     assert browser.run(SLICE) == "z10"
     first = browser.run(PIXELS)
     left, right, middle = browser.run(
-        "var b = document.getElementById('slice').getBoundingClientRect();"
-        "return [b.left, b.right, (b.top + b.bottom) / 2]"
+        "var s = document.getElementById('slice'); s.scrollIntoView({block: 'center'});"
+        "var b = s.getBoundingClientRect(); return [b.left, b.right, (b.top + b.bottom) / 2]"
     )
     browser.drag((left + right) / 2, middle, left + 0.22 * (right - left), middle)
     moved = int(browser.run(SLICE)[1:])

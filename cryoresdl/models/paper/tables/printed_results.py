@@ -59,7 +59,7 @@ TABLE5 = {
     "DNN": ((100.0, 70.0, 62.5, 100.0), (50.0, 75.0, 50.0, 75.0), (30.0, 95.0, 75.0, 73.1)),
     "CNN": ((100.0, 60.0, 55.6, 100.0), (40.0, 80.0, 50.0, 72.7), (30.0, 95.0, 75.0, 73.1)),
 }
-"""Network -> per class (high, medium, low): sensitivity, specificity, PPV, NPV in per cent."""
+"""Sensitivity, specificity, PPV and NPV in per cent of each network, per class (high, medium, low)."""
 
 TABLE6 = {
     ("monores", "monores"): 88.3,

@@ -66,4 +66,5 @@ def _expected_problems(results: ResultsFolder, batch: bool) -> List[str]:
     there = [name for name in expected if results.has(name)]
     if batch or not there:
         return []
-    return [problem for problem in results.problems.values() if result_files.COMPARISON_JSON not in problem]
+    optional = (result_files.COMPARISON_JSON, result_files.DIRECTIONAL_JSON)
+    return [text for text in results.problems.values() if not any(name in text for name in optional)]
