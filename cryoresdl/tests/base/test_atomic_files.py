@@ -79,7 +79,7 @@ class TestFolders:
     def test_of_two_runs_in_a_new_folder_the_one_that_comes_late_leaves_it_alone(self, tmp_path):
         """Both made it, as far as they know; a lock on a folder that was removed keeps nobody out."""
         script = (
-            "import sys\nfrom cryoresdl.models.base import output_folder\n"
+            "import sys\nfrom cryoresdl.models.base.runs import output_folder\n"
             "print('ready', flush=True)\n"
             "sys.stdin.readline()\n"
             "try:\n"
@@ -147,7 +147,7 @@ class TestFolders:
         output_folder.prepare_out(out, [])
         assert os.listdir(out) == []
         script = (
-            "import sys\nfrom cryoresdl.models.base import output_folder\n"
+            "import sys\nfrom cryoresdl.models.base.runs import output_folder\n"
             "try:\n    output_folder.prepare_out(sys.argv[1], [])\n    print('in')\n"
             "except Exception as error:\n    print(error)\n"
         )
@@ -225,7 +225,7 @@ def test_json_results_survive_a_kill_between_write_and_rename(tmp_path):
     """Killed before the rename: the old file is whole; the next run removes the rest."""
     atomic_files.write_json(tmp_path / "a.json", {"old": 1})
     script = (
-        "import os, signal, sys\nfrom cryoresdl.models.base import atomic_files\n"
+        "import os, signal, sys\nfrom cryoresdl.models.base.runs import atomic_files\n"
         "with atomic_files.atomic_path(sys.argv[1]) as temporary:\n"
         "    temporary.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -127,7 +127,7 @@ def test_a_deleted_shortened_or_changed_result_is_not_complete_and_a_shortened_o
 def test_a_run_killed_before_its_end_owns_what_it_wrote(tmp_path):
     script = (
         "import os, sys\n"
-        "from cryoresdl.models.base import atomic_files, output_folder\n"
+        "from cryoresdl.models.base.runs import atomic_files, output_folder\n"
         "out = output_folder.prepare_out(sys.argv[1], ['a.json'], resume=True, command='one')\n"
         "atomic_files.write_json(out / 'a.json', [sys.argv[2]])\n"
         "os.kill(os.getpid(), 9)\n"

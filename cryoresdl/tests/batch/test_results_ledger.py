@@ -99,7 +99,7 @@ class TestResume:
         write_list(tmp_path / "list.csv", listed)
         script = (
             "import sys\n"
-            "from cryoresdl.models.base import output_folder\n"
+            "from cryoresdl.models.base.runs import output_folder\n"
             "from cryoresdl.models.batch import job_list, jobs, run_list\n"
             "if __name__ == '__main__':\n"
             "    o = jobs.ValidationOptions(report=False)\n"

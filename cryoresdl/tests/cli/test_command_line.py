@@ -13,7 +13,7 @@ import pytest
 
 import cryoresdl
 from cryoresdl.models.base.errors import CryoResError, InputError
-from cryoresdl.models.cli import argument_types, command_line, program_endings
+from cryoresdl.models.cli import argument_types, command_line
 
 ENGINE = [sys.executable, "-m", "cryoresdl.models"]
 
@@ -143,7 +143,7 @@ class TestEndings:
         ],
     )
     def test_codes_and_sentences(self, command, capsys, error, code, words, monkeypatch, tmp_path):
-        monkeypatch.setattr(program_endings, "_closed_pipe", lambda: 141)
+        monkeypatch.setattr(command_line, "_closed_pipe", lambda: 141)
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
         def run(args):

@@ -182,7 +182,7 @@ def test_an_oblong_odd_box_with_the_molecule_at_its_edge(simulated, models):
 def test_time_goes_to_the_mask_not_to_the_box(simulated, models, monkeypatch):
     seen = []
     original = band_energies.Spectrum
-    monkeypatch.setattr(band_energies, "Spectrum", lambda data: seen.append(data.shape) or original(data))
+    monkeypatch.setattr(map_features, "Spectrum", lambda data: seen.append(data.shape) or original(data))
     data = np.random.default_rng(1).standard_normal((96, 96, 96)).astype(np.float32)
     mask = np.zeros(data.shape, bool)
     mask[40:50, 40:50, 40:50] = True
@@ -607,7 +607,7 @@ def test_overlaps_of_tiles_count_once_in_the_mean_distribution(monkeypatch):
             20.0 * (np.arange(resolution_bins.N_BINS) == 4),
         )[None][0]
 
-    monkeypatch.setattr(network_runners, "_run", lambda model: run)
+    monkeypatch.setattr(cell_estimates, "_run", lambda model: run)
     _, _, mean = cell_estimates.cell_estimates(None, feats)
     assert mean[4] == pytest.approx(0.5, abs=0.01) and mean[9] == pytest.approx(0.5, abs=0.01)
 
@@ -718,7 +718,7 @@ _ON_SO_MANY = """
 import hashlib, os, sys
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
 from cryoresdl.models.inference import local_resolution
-from cryoresdl.models.maps import mrc_reader
+from cryoresdl.models.maps.mrc import mrc_reader
 found = local_resolution.localres(mrc_reader.read(sys.argv[2]))
 print(hashlib.sha256(found.resolution.tobytes() + found.halfwidth.tobytes() + found.profile.tobytes()).hexdigest())
 """

@@ -199,7 +199,7 @@ class TestHugeAnnouncements:
             stream.truncate(1024 + 4 * 700**3)  # sparse: costs no disk
         script = (
             "import resource, sys\n"
-            "from cryoresdl.models.maps import mrc_reader\n"
+            "from cryoresdl.models.maps.mrc import mrc_reader\n"
             "from cryoresdl.models.base.errors import InputError\n"
             "import mrcfile\n"
             "resource.setrlimit(resource.RLIMIT_AS, (1_200_000_000, 1_200_000_000))\n"

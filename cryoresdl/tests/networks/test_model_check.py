@@ -270,7 +270,7 @@ def test_bombs_of_every_shape_take_little_memory(tmp_path):
     code = (
         "import sys, time, resource\n"
         "from cryoresdl.models.base.errors import InputError\n"
-        "from cryoresdl.models.networks import model_store\n"
+        "from cryoresdl.models.networks.model_files import model_store\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for path in sys.argv[1:]:\n"
         "    start = time.process_time()\n"

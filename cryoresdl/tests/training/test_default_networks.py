@@ -362,10 +362,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
         raise Killed
 
     lines = []
-    monkeypatch.setattr(run_files, "_checkpoint", kill_after)
+    monkeypatch.setattr(local_network, "_checkpoint", kill_after)
     with pytest.raises(Killed):
         local_network.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
-    monkeypatch.setattr(run_files, "_checkpoint", original)
+    monkeypatch.setattr(local_network, "_checkpoint", original)
     weights = local_network.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
     assert lines[0] == "resumed at step 2"
     whole, resumed = (np.load(folder / "checkpoint.npz") for folder in (uninterrupted[0], tmp_path))

@@ -180,7 +180,7 @@ def _local_shapes(config: Mapping[str, Any], path: Any) -> Shapes:
 def _profile_shapes(config: Any, path: Any, bins: int) -> Shapes:
     if not isinstance(config, dict):
         raise _damaged(path, "a network has no configuration")
-    widths = _units(config, "widths", path)
+    widths = _units(config, "widths", path, least=0)
     inputs = _whole(config, "inputs", MOST_UNITS, path)
     if config.get("bins") != bins:
         raise _damaged(path, f"its network has {config.get('bins')!r} outputs instead of {bins}")
@@ -298,8 +298,8 @@ def _whole(config: Mapping[str, Any], name: str, most: int, path: Any) -> int:
     return value
 
 
-def _units(config: Mapping[str, Any], name: str, path: Any) -> List[int]:
+def _units(config: Mapping[str, Any], name: str, path: Any, least: int = 1) -> List[int]:
     values = config.get(name)
-    if not isinstance(values, list) or not 1 <= len(values) <= MOST_LAYERS:
-        raise _damaged(path, f"its network has no list '{name}' of one to {MOST_LAYERS} numbers")
+    if not isinstance(values, list) or not least <= len(values) <= MOST_LAYERS:
+        raise _damaged(path, f"its network has no list '{name}' of {least} to {MOST_LAYERS} numbers")
     return [_whole({name: value}, name, MOST_UNITS, path) for value in values]
