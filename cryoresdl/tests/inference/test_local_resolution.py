@@ -317,7 +317,7 @@ def test_a_constant_network_shows_no_seams(models, monkeypatch):
     model = network_runners.load_model(models["local"], "local")
     logits = np.random.default_rng(3).normal(size=resolution_bins.N_BINS).astype(np.float32)
     monkeypatch.setattr(
-        network_runners,
+        cell_estimates,
         "_run",
         lambda _: lambda v: np.broadcast_to(logits, v["x"].shape[:4] + (resolution_bins.N_BINS,)).copy(),
     )
@@ -622,7 +622,7 @@ def test_tiles_of_a_large_map_are_counted_where_someone_watches(monkeypatch, cap
         0.0,
     )
     monkeypatch.setattr(
-        network_runners,
+        cell_estimates,
         "_run",
         lambda model: lambda inputs: np.zeros((1, *inputs["x"].shape[1:4], resolution_bins.N_BINS)),
     )

@@ -205,7 +205,8 @@ def test_a_limit_on_instructions_that_others_set_breaks_nothing(limit, tmp_path)
     pytest.importorskip("openvino")
     path = save_local_model(tmp_path / "m.cryoresdl")
     code = (
-        "import sys, os, numpy as np; from cryoresdl.models.networks.model_files import model_store\nfrom cryoresdl.models.networks import network_runners as n\n"
+        "import sys, os, numpy as np; from cryoresdl.models.networks.model_files import model_store\n"
+        "from cryoresdl.models.networks import network_runners as n\n"
         "from cryoresdl.models.features import network_inputs as i\n"
         "m = model_store.load_named(sys.argv[1]); x = np.ones((1, 8, 8, 8, i.N_LOCAL), np.float32)\n"
         "v = {'x': x, 'summary': np.ones((1, i.summary_length()), np.float32)}\n"
