@@ -224,9 +224,9 @@ def test_noise_inside_the_molecule_is_as_high_as_the_truth_assumes(centre, monke
         found += band_energies.Spectrum(noise).energy(centre, cells, 2)[0] / runs
     assumed = []
     monkeypatch.setattr(
-        band_energies,
+        known_local_resolution,
         "smooth_resample",
-        lambda *a: assumed.append(known_local_resolution.smooth_resample(*a)) or assumed[-1],
+        lambda *a: assumed.append(band_energies.smooth_resample(*a)) or assumed[-1],
     )
     monkeypatch.setattr(known_local_resolution, "truth_frequencies", lambda _: np.array([centre]))
     known_local_resolution.local_truth(np.zeros(shape, np.float32), WHITE, profile, 2)
