@@ -57,7 +57,7 @@ def test_two_local_workers(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     rows = run_list.run_list(jobs, OPTIONS, out, dask="local:2")
-    assert [row["status"] for row in rows] == ["done", "done", "failed", "done", "failed", "done"]
+    assert [row["status"] for row in rows] == ["done", "done", "crashed", "done", "failed", "done"]
     with open(out / result_files.RESULTS_CSV, newline="", encoding="utf-8") as stream:
         assert [row["map"] for row in csv.DictReader(stream)] == [job.map for job in jobs]
     again = run_list.run_list(jobs, OPTIONS, out, resume=True, dask="local:2")
