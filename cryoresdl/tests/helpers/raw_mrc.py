@@ -4,6 +4,10 @@ import warnings
 
 import mrcfile
 import numpy as np
+import pytest
+
+from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.maps.mrc import mrc_reader
 
 
 def density(shape=(8, 9, 10), seed=0):
@@ -53,3 +57,14 @@ def patch(path, name, value):
     with open(path, "r+b") as stream:
         stream.seek(offset)
         stream.write(np.array(value, kind).tobytes())
+
+
+def refused(path, *words, **keywords):
+    """The file is refused with one line that holds every word and the file's name."""
+    with pytest.raises(InputError) as caught:
+        mrc_reader.read(path, **keywords)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and sentence.endswith(".")
+    for word in words:
+        assert word in sentence, sentence
+    return sentence

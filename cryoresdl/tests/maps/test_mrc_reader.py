@@ -15,22 +15,11 @@ from hypothesis import strategies as st
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.maps import density_map
 from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
-from cryoresdl.tests.helpers.raw_mrc import density, mrc, patch
+from cryoresdl.tests.helpers.raw_mrc import density, mrc, patch, refused
 
 PROPERTY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-def refused(path, *words, **keywords):
-    """The file is refused with one line that holds every word and the file's name."""
-    with pytest.raises(InputError) as caught:
-        mrc_reader.read(path, **keywords)
-    sentence = str(caught.value)
-    assert "\n" not in sentence and sentence.endswith(".")
-    for word in words:
-        assert word in sentence, sentence
-    return sentence
 
 
 class TestGoodInput:
