@@ -87,8 +87,8 @@ def verdict(
     answer, reasons = _judge(claim, low, high, in_distribution, nyquist_A)
     if measured:
         reasons.append(
-            f"The estimate of {estimate_A:.2f} A is where the half maps' own FSC inside the mask falls to 0.143; the "
-            "network only tells how sure that is."
+            f"The estimate of {estimate_A:.2f} A is where the half maps' FSC, corrected for mask and solvent, falls to "
+            "0.143; the network only tells how sure that is."
         )
     if answer != CANNOT_TELL:
         share = float(probabilities[name])
@@ -144,7 +144,9 @@ def _local_reasons(
         reasons.append("The claim is coarser than the local resolution of three quarters of the molecule.")
     cutoff = summary.get("half_map_fsc0143_A")
     if cutoff and not measured:
-        reasons.append(f"The FSC of the half maps inside the mask falls to 0.143 at {cutoff:.2f} A.")
+        reasons.append(
+            f"The FSC of the half maps, corrected for mask and solvent, falls to 0.143 at {cutoff:.2f} A."
+        )
     if abs(math.log2(estimate / median)) > 0.5:
         reasons.append(
             f"The global estimate ({estimate:.1f} A) and the local median ({median:.1f} A) differ much: "

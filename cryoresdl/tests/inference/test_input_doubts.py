@@ -48,7 +48,10 @@ def test_an_interval_of_a_factor_of_six_supports_nothing(low, high):
 def test_the_verdict_says_when_the_estimate_is_the_half_maps_fsc():
     summary = {"median_A": 4.0, "quartiles_A": [3.8, 4.2], "half_map_fsc0143_A": 3.7}
     told = verdict(3.7, 3.7, (3.5, 3.9), SHARES, True, 2.5, summary, measured=True)
-    assert any("half maps' own FSC" in text and "3.70 A" in text for text in told["reasons"])
+    assert any(
+        "half maps' FSC, corrected for mask and solvent" in text and "3.70 A" in text
+        for text in told["reasons"]
+    )
     assert sum("0.143" in text for text in told["reasons"]) == 1
     alone = verdict(3.7, 3.7, (3.5, 3.9), SHARES, True, 2.5, {**summary, "half_map_fsc0143_A": None})
     assert not any("half maps" in text for text in alone["reasons"])

@@ -220,8 +220,7 @@ def validation_lines(row: dict[str, Any]) -> list[str]:
             f"half of it between {row['local_q1_A']:.2f} and {row['local_q3_A']:.2f} A"
         )
     if row["direction_worst_A"] is not None:
-        text.append(
-            f"by direction: {row['direction_best_A']:.2f} to {row['direction_worst_A']:.2f} A, "
-            f"median {row['direction_median_A']:.2f} A"
-        )
+        best, worst = (f"{row[name]:.2f}" for name in ("direction_best_A", "direction_worst_A"))
+        span = f"{best} A along all" if best == worst else f"{best} to {worst} A"
+        text.append(f"by direction: {span}, median {row['direction_median_A']:.2f} A")
     return text + ([f"warnings: {row['warnings']}"] if row["warnings"] else [])

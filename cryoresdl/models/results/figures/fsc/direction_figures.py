@@ -8,11 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...compared_results import is_number
-from ..colours import EMPTY, resolution_colors
+from ..colours import resolution_colors
 from ..drawing import _figure, _finish
 
 _PIXELS = 180
 _TICKS = (1.5, 2, 3, 4, 6, 8, 12)
+_BAND = "#c9d6e6"
+ALIKE = 1.02
+"""Directions whose resolutions differ by less have no worst one."""
 
 
 def direction_globe(
@@ -38,7 +41,8 @@ def direction_globe(
     globe.add_patch(_circle())
     for name, (x, y) in {"z": (0.0, 0.0), "x": (0.93, 0.0), "y": (0.0, 0.93)}.items():
         globe.text(x, y, name, ha="center", va="center", fontsize=11, color="white", weight="bold")
-    _mark(globe, summary.get("worst_axis_zyx"), "worst")
+    if resolution.max() > ALIKE * resolution.min():
+        _mark(globe, summary.get("worst_axis_zyx"), "worst")
     globe.set_axis_off()
     globe.set_title(f"cones of {summary.get('half_angle_degrees', 20):g}° about each direction", fontsize=10)
     bar = figure.colorbar(colours, ax=globe, shrink=0.8, ticks=_TICKS, format="%g")
@@ -90,11 +94,11 @@ def _draw_shares(ax: Any, table: Mapping[str, Sequence[float]], claimed: float |
     """Share of the directions that reach a resolution, with the 68 % interval of every direction as a band."""
     share = 100.0 * (np.arange(len(table["z"])) + 1.0) / len(table["z"])
     low, middle, high = (np.sort(np.asarray(table[n], float)) for n in ("low_A", "resolution_A", "high_A"))
-    ax.fill_betweenx(share, low, high, color=EMPTY, label="68 % interval", linewidth=0)
+    ax.fill_betweenx(share, low, high, color=_BAND, label="68 % interval", linewidth=0)
     ax.plot(middle, share, color="#1f4e79", linewidth=1.8, label="directions")
     if is_number(claimed):
         ax.axvline(claimed, color="#d62728", linewidth=1.2, linestyle="--", label="claim")
     ax.set_xlabel("resolution (Å)")
     ax.set_ylabel("directions that reach it (%)")
     ax.set_ylim(0, 100)
-    ax.legend(fontsize=9, frameon=False, loc="lower right")
+    ax.legend(fontsize=9, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=3)
