@@ -127,43 +127,21 @@ class ValidationForm(CryoResProtocol):
             help="Which networks. The local one takes most of the time; choose the global class only for a quick look at "
             "many maps.",
         )
-        form.addParam(
-            "globalModel",
-            params.StringParam,
-            default=model_store.DEFAULT_GLOBAL_MODEL,
-            condition="networks != %d" % LOCAL,
-            label="Global network",
-            help="Name of a shipped or installed network ('cryoresdl models' lists them with their cards). "
+        ValidationForm._defineNetwork(
+            form,
+            "global",
+            LOCAL,
+            model_store.DEFAULT_GLOBAL_MODEL,
+            "Name of a shipped or installed network ('cryoresdl models' lists them with their cards). "
             "'default' is the recommended one; the networks of the paper are there for comparison.",
         )
-        form.addParam(
-            "globalModelObject",
-            params.PointerParam,
-            pointerClass="ResolutionModel",
-            allowsNull=True,
-            condition="networks != %d" % LOCAL,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="... or your own",
-            help="A global network from 'train global network' or 'import network', used instead of the name.",
-        )
-        form.addParam(
-            "localModel",
-            params.StringParam,
-            default=model_store.DEFAULT_LOCAL_MODEL,
-            condition="networks != %d" % GLOBAL,
-            label="Local network",
-            help="'truth' (recommended) estimates the true local resolution; 'monores' and 'resmap' predict what "
+        ValidationForm._defineNetwork(
+            form,
+            "local",
+            GLOBAL,
+            model_store.DEFAULT_LOCAL_MODEL,
+            "'truth' (recommended) estimates the true local resolution; 'monores' and 'resmap' predict what "
             "those programs would say, in seconds.",
-        )
-        form.addParam(
-            "localModelObject",
-            params.PointerParam,
-            pointerClass="ResolutionModel",
-            allowsNull=True,
-            condition="networks != %d" % GLOBAL,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="... or your own",
-            help="A local network from 'train local network' or 'import network', used instead of the name.",
         )
         form.addParam(
             "makeFiltered",
@@ -176,6 +154,29 @@ class ValidationForm(CryoResProtocol):
         )
 
     # --------------------------- UTILS functions -----------------------------
+    @staticmethod
+    def _defineNetwork(form, kind, without, name, text):
+        """A network by name, or one made in this project; hidden where only the ``without`` network is asked for."""
+        form.addParam(
+            kind + "Model",
+            params.StringParam,
+            default=name,
+            condition="networks != %d" % without,
+            label=kind.capitalize() + " network",
+            help=text,
+        )
+        form.addParam(
+            kind + "ModelObject",
+            params.PointerParam,
+            pointerClass="ResolutionModel",
+            allowsNull=True,
+            condition="networks != %d" % without,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="... or your own",
+            help="A %s network from 'train %s network' or 'import network', used instead of the name."
+            % (kind, kind),
+        )
+
     def isSet(self):
         """Whether the input is a set of volumes."""
         return isinstance(self.inputVolumes.get(), SetOfVolumes)
