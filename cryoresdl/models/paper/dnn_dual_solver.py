@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -22,7 +21,7 @@ import numpy as np
 
 from ..base import progress
 from ..base.errors import InputError
-from ..base.runs.atomic_files import atomic_path
+from ..base.runs.array_cache import read_arrays, write_arrays
 from ..networks import paper_networks, resolution_bins
 from .epoch_loop import EpochRecipe
 from .examples import ExampleSource, blocks, epoch_order, example_batches, example_labels
@@ -109,19 +108,13 @@ class GramStepper:
     def _cached_products(
         self, validation: ExampleSource, cache: Path | None, identity: str
     ) -> Dict[str, np.ndarray]:
-        if cache is not None and cache.exists():
-            try:
-                with np.load(str(cache), allow_pickle=False) as stored:
-                    if str(stored["identity"]) == identity:
-                        return {name: stored[name] for name in stored.files if name != "identity"}
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                progress.note(f"{cache.name} is damaged and made again.")
+        stored = None if cache is None else read_arrays(cache, identity)
+        if stored is not None:
+            return stored
         products = self._train_products()
         products["validation"], products["validation_offset"] = self.against_train(validation)
         if cache is not None:
-            with atomic_path(cache) as temporary:
-                with open(temporary, "wb") as stream:
-                    np.savez(stream, identity=np.array(identity), **products)
+            write_arrays(cache, identity, products)
         return products
 
     def _train_products(self) -> Dict[str, np.ndarray]:

@@ -10,7 +10,8 @@ from typing import Any, Iterator, List, Optional, Tuple
 import numpy as np
 
 from ..base.errors import InputError
-from ..base.runs.atomic_files import PathLike, atomic_path
+from ..base.runs.array_cache import read_arrays, write_arrays
+from ..base.runs.atomic_files import PathLike
 from ..base.runs.run_record import stamp
 from ..datasets import map_set_file
 from ..datasets.feature_sets.feature_set_file import (
@@ -178,6 +179,9 @@ def _map_rows(
             yield profile, known, voxel, "clean single", known
 
 
+_COLUMNS = ("profile", "log2_voxels", "voxel_size", "kind", "expected")
+
+
 def cached_table(
     path: Path, data: Any, split: str, local_model: Any, resume: bool, report: Any = None
 ) -> ProfileTable:
@@ -185,25 +189,12 @@ def cached_table(
     # Sets are large: size and time of change must do to tell whether they are the same.
     made_of = [[str(Path(one).resolve()), stamp(one, digest=False)] for one in _as_list(data)]
     digest = json.dumps([model_store.digest(local_model), made_of])
-    if resume and path.exists():
-        with np.load(path) as stored:
-            if str(stored["digest"]) == digest and "expected" in stored.files:
-                return ProfileTable(
-                    stored["profile"],
-                    stored["log2_voxels"],
-                    stored["voxel_size"],
-                    list(stored["kind"]),
-                    stored["expected"],
-                )
+    stored = read_arrays(path, digest) if resume else None
+    if stored is not None and set(stored) == set(_COLUMNS):
+        profile, log2_voxels, voxel_size, kind, expected = (stored[name] for name in _COLUMNS)
+        return ProfileTable(profile, log2_voxels, voxel_size, [str(one) for one in kind], expected)
     made = make_table(data, split, local_model, report=report)
-    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-        np.savez(
-            handle,
-            digest=np.asarray(digest),
-            profile=made.profile,
-            log2_voxels=made.log2_voxels,
-            voxel_size=made.voxel_size,
-            kind=np.asarray(made.kind),
-            expected=np.asarray(made.log2_voxels if made.expected is None else made.expected),
-        )
+    expected = made.log2_voxels if made.expected is None else made.expected
+    columns = (made.profile, made.log2_voxels, made.voxel_size, np.asarray(made.kind), expected)
+    write_arrays(path, digest, dict(zip(_COLUMNS, columns)))
     return made
