@@ -19,10 +19,11 @@ import common
 import numpy as np
 
 from cryoresdl.models.datasets.feature_sets import feature_set_file
-from cryoresdl.models.features import network_inputs
+from cryoresdl.models.features import band_energies, network_inputs
 from cryoresdl.models.networks import band_networks, paper_networks, tensorflow_import
 from cryoresdl.models.paper import epoch_loop, examples, keras_stepper
 from cryoresdl.models.training import crop_batches, local_network
+from cryoresdl.tests.helpers import small_maps
 
 
 def random_items(count: int = 4, side: int = 48) -> list[feature_set_file.FeatureItem]:
@@ -40,8 +41,9 @@ def random_items(count: int = 4, side: int = 48) -> list[feature_set_file.Featur
             v: rng.standard_normal(network_inputs.summary_length()).astype(np.float32)
             for v in feature_set_file.VARIANTS
         }
+        rise = {v: np.zeros(band_energies.N_BANDS, np.float32) for v in feature_set_file.VARIANTS}
         truth = np.where(common.ball(side, side**3 // 4), 5.0, 0.0).astype(np.float32)
-        found.append(feature_set_file.FeatureItem(local, summary, truth, {"voxel_size_A": 1.2}))
+        found.append(feature_set_file.FeatureItem(local, summary, rise, truth, {"voxel_size_A": 1.2}))
     return found
 
 
@@ -49,21 +51,19 @@ def default_local(steps: int, bfloat16: bool) -> dict:
     """The default local network by `fit_local` itself, timed by when it asks for batches."""
     recipe = crop_batches.LocalNetworkRecipe(steps=steps, bfloat16=bfloat16)
     items, times = random_items(), []
-    real = crop_batches.crop_batches
+    real = crop_batches.crop_batch
 
     def timed(*words):
-        for batch in real(*words):
-            times.append(time.perf_counter())
-            yield batch
+        times.append(time.perf_counter())
+        return real(*words)
 
     nothing = {"val_single_log2": 1.0, "val_halves_log2": 1.0}
-    with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(
-        local_network,
-        batches=timed,
-        load_split=lambda *words: items,
-        validate_local=lambda *words: nothing,
-    ):
-        local_network.fit_local("random", folder, recipe, report=lambda line: None)
+    own = {"load_split": lambda *words: items, "validate_local": lambda *words: nothing}
+    cuts = mock.patch.object(crop_batches, "crop_batch", timed)
+    with tempfile.TemporaryDirectory() as folder, cuts, mock.patch.multiple(local_network, **own):
+        # A run is bound to its set: a tiny one stands for the items in memory.
+        path = small_maps.write_items(Path(folder) / "set.h5", {"train": [small_maps.make_item(0)]})
+        local_network.fit_local(path, folder, recipe, report=lambda line: None)
     kept = np.asarray(times[len(times) // 4 :])
     cells = recipe.batch * recipe.crop**3
     # Backward costs twice what forward does.
