@@ -363,6 +363,7 @@ def _facts(
         "measured_fsc0143_masked_A": measured_at(masked),
         "measured_fsc05_masked_A": measured_at(masked, 0.5),
         "measured_fsc0143_given_mask_A": new_voxel / first_crossing(given_frequency[1:], given[1:]),
+        "measured_fsc05_given_mask_A": new_voxel / first_crossing(given_frequency[1:], given[1:], 0.5),
         "measured_fsc0143_unmasked_A": measured_at(unmasked),
         "truth_median_A": float(np.median(inside)),
         "truth_quartiles_A": [float(v) for v in np.quantile(inside, (0.25, 0.75))],
