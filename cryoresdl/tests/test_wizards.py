@@ -231,11 +231,11 @@ def test_model_dialog_shows_the_card_of_the_selected_network(screen, tmp_path, m
     monkeypatch.setattr(wizards.ModelDialog, "wait_window", lambda self, *_: None, raising=False)
     monkeypatch.setattr(wizards.ModelDialog, "grab_set", lambda self: None, raising=False)
     dialog = wizards.ModelDialog(screen, models, "second")
-    assert dialog.selected().name == "second" and "mae A: 0.75" in dialog._card.get("1.0", "end")
+    assert dialog.selected().name == "second" and "mae_A: 0.75" in dialog._card.get("1.0", "end")
     dialog._list.selection_clear(0, "end")
     dialog._list.selection_set(0)
     dialog.showCard()
-    assert "mae A: 0.5" in dialog._card.get("1.0", "end")
+    assert "mae_A: 0.5" in dialog._card.get("1.0", "end")
     dialog.apply()
     assert dialog.chosen == "first"
     dialog.destroy()
@@ -273,5 +273,17 @@ def test_cards_say_the_measured_numbers_and_never_fail():
 
 
 def test_card_lines_count_long_lists_and_indent_groups():
-    lines = tools.card_lines({"name": "m", "metrics": {"mae_A": 0.61234567}, "curve": list(range(30))})
-    assert lines == ["name: m", "metrics:", "    mae A: 0.6123", "curve: 30 values"]
+    from cryoresdl.models.networks.model_files import model_card
+
+    metrics = {"all": {"mae_A": 0.6123456789, "rows": 3}, "note": None}
+    lines = model_card.card_lines({"name": "m", "metrics": metrics, "curve": list(range(30)), "empty": {}})
+    expected = [
+        "name: m",
+        "metrics:",
+        "  all:",
+        "    mae_A: 0.612346",
+        "    rows: 3",
+        "  note: ",
+        "curve: 30 values",
+    ]
+    assert lines == expected

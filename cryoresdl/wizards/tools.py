@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 
 from ..models.base import machine
-from ..models.maps.density_map import DensityMap
+from ..models.maps.density_map import DensityMap, mask_box
 from ..models.networks import paper_networks
 
 DALTON_PER_A3 = 0.81
@@ -59,11 +59,7 @@ def memory_report(shape: Sequence[int], mask: np.ndarray, free: int | None) -> s
         mask: bool (z, y, x), the molecule.
         free: bytes of memory that are free; None: unknown.
     """
-    sides = []
-    for axis in range(3):
-        found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        extent = int(found[-1] - found[0]) + 1 + 2 * REGION_MARGIN if found.size else shape[axis]
-        sides.append(min(shape[axis], extent))
+    sides = [edge.stop - edge.start for edge in mask_box(mask, REGION_MARGIN)] if mask.any() else shape
     box, region = float(np.prod(shape)), float(np.prod(sides))
     need = START_BYTES + BYTES_PER_BOX_VOXEL * box + BYTES_PER_REGION_VOXEL * region
     text = f"Validating it needs up to {need / 1e9:.1f} GB of memory"
@@ -109,20 +105,3 @@ def batch_suggestion(network: str, width: float, side: int | None, free: int | N
 def free_memory() -> int | None:
     """Bytes that may still be used."""
     return machine.memory_left()
-
-
-def card_lines(card: Dict[str, Any]) -> List[str]:
-    """A model's card for reading: its facts, one per line; long lists are only counted."""
-    lines = []
-    for key, value in card.items():
-        if isinstance(value, dict):
-            lines.append(f"{key.replace('_', ' ')}:")
-            lines += ["    " + line for line in card_lines(value)]
-        elif isinstance(value, list) and (len(value) > 8 or any(isinstance(v, (list, dict)) for v in value)):
-            lines.append(f"{key.replace('_', ' ')}: {len(value)} values")
-        elif isinstance(value, list):
-            lines.append(f"{key.replace('_', ' ')}: {', '.join(str(v) for v in value)}")
-        else:
-            text = f"{value:.4g}" if isinstance(value, float) else str(value)
-            lines.append(f"{key.replace('_', ' ')}: {text}")
-    return lines

@@ -238,7 +238,7 @@ class ModelDialog(dialog.Dialog):
         self._card.insert("1.0", self.selected().name + "\n", "name")
         self._card.insert(tk.END, "\n".join(model_card.in_words(card)) + "\n\n")
         self._card.insert(tk.END, "Everything on its card\n", "name")
-        self._card.insert(tk.END, "\n".join(tools.card_lines(card)), "details")
+        self._card.insert(tk.END, "\n".join(model_card.card_lines(card)), "details")
         self._card.configure(state=tk.DISABLED)
 
     def apply(self):

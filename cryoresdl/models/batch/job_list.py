@@ -15,7 +15,8 @@ from typing import Any, Callable, Sequence
 
 from ..base.errors import InputError
 from ..base.runs.atomic_files import PathLike, require_regular_file, shown
-from .jobs import LIST_COLUMNS, Job, ValidationOptions
+from ..maps.density_map import plain_path
+from .jobs import FILE_COLUMNS, LIST_COLUMNS, Job, ValidationOptions
 
 PIECE = "piece-"
 """How the folders begin that hold a piece of a list, made by one task of a job array."""
@@ -169,6 +170,7 @@ def _named(rows: Sequence[dict[str, Any]], options: ValidationOptions) -> list[J
     how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()
     keyed = []
     for row in rows:
+        row.update({name: plain_path(row[name]) for name in FILE_COLUMNS if row.get(name)})
         text = repr(([row.get(name) for name in LIST_COLUMNS], row.get("extra"), row.get("problem"), how))
         counted[text] += 1
         digest = hashlib.sha256(f"{text} {counted[text]}".encode("utf-8", "surrogatepass"))

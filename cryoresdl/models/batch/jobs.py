@@ -50,7 +50,7 @@ DONE, FAILED, CRASHED = "done", "failed", "crashed"
 """``crashed`` (killed, out of memory) is what another try may mend, so that a resume does it again."""
 STOP = "stop"
 """Set in the row of a map that failed for want of a disk to write on."""
-_FILE_COLUMNS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
+FILE_COLUMNS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ValidationOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """One map to validate; paths as given, resolved against the list's folder.
+    """One map to validate; paths as the file system knows them, resolved against the list's folder.
 
     Attributes:
         map: the map; the other files are "" where there are none.
@@ -133,9 +133,7 @@ def stamps(job: Job, digest: bool = True) -> dict[str, Any]:
 
 def input_files(job: Job) -> list[tuple[str, str]]:
     """Role and path of every file that a job reads."""
-    from ..maps.density_map import plain_path
-
-    return [(name, plain_path(getattr(job, name))) for name in _FILE_COLUMNS if getattr(job, name)]
+    return [(name, getattr(job, name)) for name in FILE_COLUMNS if getattr(job, name)]
 
 
 def same_inputs(job: Job, earlier: Any) -> bool:

@@ -15,6 +15,7 @@ from ..base.resolution_terms import LOCAL_EDGES_A, class_of, estimated
 from ..base.runs.atomic_files import PathLike, sha256
 from ..base.worker_processes import results_of
 from ..maps import foreign_volumes
+from ..maps.density_map import mask_box
 from ..maps.mrc import mask_reader, mrc_reader
 from ..networks.paper_predictors import scale01
 from .input_lists import Triple
@@ -218,7 +219,8 @@ def default_patches(
         "values": np.where(counted, values, 0).astype(np.float32),
         "masks": mask.astype(np.int8),
     }
-    starts = [_starts(np.flatnonzero(mask.any(axis=other)), size, patch) for other, size in _axes(mask)]
+    box = mask_box(mask) if mask.any() else (slice(0, 0),) * 3
+    starts = [_starts(edge.start, edge.stop, size, patch) for edge, size in zip(box, mask.shape)]
     short = [(0, max(patch - size, 0)) for size in mask.shape]
     fill = {"labels": -1}
     padded = {name: np.pad(v, short, constant_values=fill.get(name, 0)) for name, v in volumes.items()}
@@ -238,15 +240,10 @@ def default_patches(
     return arrays
 
 
-def _axes(mask: np.ndarray) -> List[Tuple[Tuple[int, int], int]]:
-    return [((1, 2), mask.shape[0]), ((0, 2), mask.shape[1]), ((0, 1), mask.shape[2])]
-
-
-def _starts(covered: np.ndarray, size: int, patch: int) -> List[int]:
-    """First voxels of the fewest patches that cover the given planes, evenly spread, inside the volume."""
-    if not len(covered) or size <= patch:
+def _starts(low: int, high: int, size: int, patch: int) -> List[int]:
+    """First voxels of the fewest patches that cover the planes from low to high - 1, evenly spread, in the volume."""
+    if low == high or size <= patch:
         return [0]
-    low, high = int(covered[0]), int(covered[-1]) + 1
     count = -(-(high - low) // patch)
     spare = count * patch - (high - low)
     first = min(max(low - spare // 2, 0), size - patch)

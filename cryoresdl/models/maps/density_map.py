@@ -67,6 +67,5 @@ def plain_path(path: PathLike) -> str:
     text = os.fspath(path)
     if isinstance(text, bytes):
         text = os.fsdecode(text)
-    if not os.path.lexists(text):
-        text = re.sub(r":(mrcs?|map|ccp4|st)$", "", text)
-    return text
+    short = re.sub(r":(mrcs?|map|ccp4|st)$", "", text)
+    return short if short != text and not os.path.lexists(text) else text

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..base import resolution_terms
 from ..base.resolution_terms import class_of, estimated
+from ..maps.density_map import mask_box
 from ..maps.foreign_volumes import Inside, only_estimates
 from . import result_files
 from .results_folder import ResultsFolder, Volume
@@ -203,8 +204,4 @@ def _around_mask(volumes: Mapping[str, Any]) -> Any:
     if len(masks) < len(volumes) or any(mask is not masks[0] for mask in masks):
         return ...
     inside = np.asarray(masks[0]) > next(iter(volumes.values())).level
-    if not inside.any():
-        return ...
-    plane = inside.any(axis=0)
-    flat = (inside.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))
-    return tuple(slice(int(np.argmax(line)), len(line) - int(np.argmax(line[::-1]))) for line in flat)
+    return mask_box(inside) if inside.any() else ...

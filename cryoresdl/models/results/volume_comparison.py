@@ -14,8 +14,8 @@ from ..base.accuracy_measures import agreement
 from ..base.errors import InputError
 from ..base.resolution_terms import estimated, summarize
 from ..base.runs.atomic_files import PathLike, shown, write_json
-from ..maps import density_map, foreign_volumes
-from ..maps.density_map import DensityMap
+from ..maps import foreign_volumes
+from ..maps.density_map import DensityMap, plain_path
 from ..maps.mrc import mrc_writer
 from . import result_files
 
@@ -37,21 +37,21 @@ def parse(word: str) -> tuple[str, str]:
         InputError: no path or no name.
     """
     path, separator, name = word.rpartition("=")
-    if not separator or Path(density_map.plain_path(word)).exists():
-        path = word
-        name = Path(density_map.plain_path(word)).name.split(".")[0]
+    whole = plain_path(word)
+    if not separator or os.path.exists(whole):
+        path, name = whole, Path(whole).name.split(".")[0]
     if not path or not name:
         raise InputError(f"{shown(word)} is not VOL=NAME; give a volume and its name in the tables.")
-    return path, name
+    return plain_path(path), name
 
 
 def load_volumes(
-    words: Sequence[str], like: DensityMap | None = None, mask: np.ndarray | None = None
+    words: Sequence[tuple[str, str]], like: DensityMap | None = None, mask: np.ndarray | None = None
 ) -> tuple[list[Estimate], DensityMap]:
     """Read the volumes of a comparison.
 
     Args:
-        words: ``VOL=NAME`` each.
+        words: path and name of each, as `parse` gives them.
         like: the map that they belong to; without it the first volume gives the grid.
         mask: bool (z, y, x).
 
@@ -65,7 +65,7 @@ def load_volumes(
         raise InputError("A comparison needs two volumes at least; give VOL=NAME twice or more.")
     estimates: list[Estimate] = []
     grid = like
-    for path, name in map(parse, words):
+    for path, name in words:
         if any(name == other.name for other in estimates):
             raise InputError(f"The name {shown(name)} is given twice; name the volumes apart with VOL=NAME.")
         volume = foreign_volumes.read_resolution(path, like, grid=grid, mask=mask)
@@ -212,11 +212,11 @@ def write_comparison(
     """
     folder = Path(folder)
     result = compare(estimates, mask)
-    grid = os.path.abspath(density_map.plain_path(str(like.path))) if like.path else ""
+    grid = os.path.abspath(like.path) if like.path else ""
     if grid and grid not in [os.path.abspath(estimate.path) for estimate in estimates]:
         result["map"] = grid
     if mask_path is not None:
-        result["mask"] = os.path.abspath(density_map.plain_path(str(mask_path)))
+        result["mask"] = os.path.abspath(mask_path)
     spread = disagreement([item.data for item in estimates], mask)
     mrc_writer.write_volume(folder / result_files.DISAGREEMENT, spread, like)
     write_json(folder / result_files.COMPARISON_JSON, result)

@@ -95,7 +95,7 @@ def test_default_patches_cover_the_mask_and_ignore_what_is_not_estimated():
     "low, high, size", [(0, 50, 50), (3, 47, 50), (20, 30, 50), (0, 1, 50), (49, 50, 50), (5, 12, 16)]
 )
 def test_fewest_patches_cover_an_interval_inside_the_volume(low, high, size):
-    starts = patch_set._starts(np.arange(low, high), size, 16)
+    starts = patch_set._starts(low, high, size, 16)
     covered = {voxel for start in starts for voxel in range(start, start + 16)}
     assert covered >= set(range(low, high)) and min(starts) >= 0
     assert max(starts) + 16 <= max(size, 16) and len(starts) <= -(-(high - low) // 16)

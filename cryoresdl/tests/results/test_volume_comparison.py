@@ -193,7 +193,8 @@ class TestCommand:
         folder = shared / "maps"
         words = [f"{folder}/relion_betagal_{kind}.gz" for kind in ("locres.map", "monores.mrc", "resmap.map")]
         density = mrc_reader.read(folder / "relion_betagal.map.gz")
-        estimates, _ = volume_comparison.load_volumes(words, density)
+        parsed = [volume_comparison.parse(word) for word in words]
+        estimates, _ = volume_comparison.load_volumes(parsed, density)
         mask = mask_reader.read_mask(folder / "relion_betagal_mask.mrc.gz", density)
         pairs = volume_comparison.compare(estimates, mask)["pairs"]
         assert pairs[0]["spearman"] == pytest.approx(0.68, abs=0.03)

@@ -29,20 +29,16 @@ def run(args: argparse.Namespace) -> None:
     """Ask about the map and its variants, and write."""
     from pathlib import Path
 
-    from ...base.runs import atomic_files, output_folder, run_record
+    from ...base.runs import atomic_files, output_folder
     from ...batch import audit_map
-    from ...maps import density_map
     from ...maps.mrc import mask_reader, mrc_reader
     from ...results.figures import comparison_figures, drawing
+    from ..kept_results import begin_run, given_files
 
     out = Path(args.out)
-    inputs = {
-        name: density_map.plain_path(getattr(args, name)) for name in ("map", "mask") if getattr(args, name)
-    }
-    request = {"command": "audit", "claimed": args.claimed, "voxel_size": args.voxel_size}
-    made = run_record.Run(out, request, inputs)
-    if args.resume and made.complete():
-        print(f"{atomic_files.shown(out)} is already complete.")
+    request = {"claimed": args.claimed, "voxel_size": args.voxel_size}
+    made = begin_run(args, request, given_files(args, "map", "mask"))
+    if made is None:
         return
     density = mrc_reader.read(args.map, args.voxel_size)
     mask = mask_reader.read_mask(args.mask, density) if args.mask else None

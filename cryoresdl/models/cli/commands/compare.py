@@ -33,18 +33,20 @@ def run(args: argparse.Namespace) -> None:
     from ...maps import foreign_volumes
     from ...maps.mrc import mask_reader, mrc_reader
     from ...results import volume_comparison
+    from ..kept_results import begin_run, given_files
 
     out = Path(args.out)
-    made = _made(args)
-    if args.resume and made.complete():
-        print(f"{atomic_files.shown(out)} is already complete.")
+    words = [volume_comparison.parse(word) for word in args.volumes]
+    inputs = {f"volume {number}": path for number, (path, _) in enumerate(words, 1)}
+    made = begin_run(
+        args, {"names": [name for _, name in words]}, {**inputs, **given_files(args, "mask", "map")}
+    )
+    if made is None:
         return
     like = mrc_reader.read(args.map) if args.map else None
-    first = like or mrc_reader.read_values(
-        foreign_volumes.estimates_beside(volume_comparison.parse(args.volumes[0])[0])
-    )
+    first = like or mrc_reader.read_values(foreign_volumes.estimates_beside(words[0][0]))
     mask = mask_reader.read_mask(args.mask, first) if args.mask else None
-    estimates, grid = volume_comparison.load_volumes(args.volumes, like, mask)
+    estimates, grid = volume_comparison.load_volumes(words, like, mask)
     output_folder.prepare_out(
         out,
         [result_files.COMPARISON_JSON, result_files.DISAGREEMENT],
@@ -56,25 +58,11 @@ def run(args: argparse.Namespace) -> None:
     for estimate in estimates:
         estimate.path = os.path.abspath(estimate.path)
     with made.writing():
-        result = volume_comparison.write_comparison(out, estimates, mask, grid, args.mask)
+        result = volume_comparison.write_comparison(out, estimates, mask, grid, made.inputs.get("mask"))
         draw_comparison(out)
     for line in comparison_lines(result) + [f"warning: {text}" for text in (like.warnings if like else [])]:
         print(line)
     print(f"results: {atomic_files.shown(out)}")
-
-
-def _made(args: argparse.Namespace) -> Any:
-    """What is compared, for ``--resume``."""
-    from ...base.runs import run_record
-    from ...maps import density_map
-    from ...results import volume_comparison
-
-    words = [volume_comparison.parse(word) for word in args.volumes]
-    inputs = {f"volume {number}": density_map.plain_path(path) for number, (path, _) in enumerate(words, 1)}
-    given = {"mask": args.mask, "map": args.map}
-    inputs.update({name: density_map.plain_path(path) for name, path in given.items() if path})
-    request = {"command": "compare", "names": [name for _, name in words]}
-    return run_record.Run(args.out, request, inputs)
 
 
 def draw_comparison(out: Path) -> None:

@@ -29,15 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the metrics and print the paths."""
-    from ...base.runs import atomic_files, output_folder, run_record
+    from ...base.runs import output_folder
     from ...evaluation import class_measures, evaluate_model
     from ...networks.model_files import model_store
+    from ..kept_results import begin_run
 
-    request = {"command": "evaluate", "split": args.split, "limit": args.limit}
-    inputs = {"data": args.data, "model": str(model_store.resolve(args.model))}
-    made = run_record.Run(args.out, request, inputs)
-    if args.resume and made.complete():
-        print(f"{atomic_files.shown(args.out)} is already complete.")
+    inputs = {"data": args.data, "model": model_store.resolve(args.model)}
+    made = begin_run(args, {"split": args.split, "limit": args.limit}, inputs)
+    if made is None:
         return
     out = output_folder.prepare_out(
         args.out, [class_measures.METRICS], args.overwrite, args.resume, command="evaluate"

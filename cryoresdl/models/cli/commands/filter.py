@@ -39,18 +39,17 @@ def run(args: argparse.Namespace) -> None:
 
     from ...base.errors import InputError
     from ...base.resolution_terms import estimated
-    from ...base.runs import atomic_files, output_folder, run_record
-    from ...maps import density_map, foreign_volumes, local_filter
+    from ...base.runs import atomic_files, output_folder
+    from ...maps import foreign_volumes, local_filter
     from ...maps.mrc import mrc_reader
+    from ..kept_results import begin_run, given_files
 
     if not -1000 <= args.b_factor <= 1000:
         raise InputError(f"--b-factor {args.b_factor:g} is not between -1000 and 1000 A^2.")
     out = Path(args.out)
-    inputs = {name: density_map.plain_path(getattr(args, name)) for name in ("map", "locres")}
-    request = {"command": "filter", "b_factor": args.b_factor, "voxel_size": args.voxel_size}
-    made = run_record.Run(out, request, inputs)
-    if args.resume and made.complete():
-        print(f"{atomic_files.shown(out)} is already complete.")
+    request = {"b_factor": args.b_factor, "voxel_size": args.voxel_size}
+    made = begin_run(args, request, given_files(args, "map", "locres"))
+    if made is None:
         return
     density = mrc_reader.read(args.map, args.voxel_size)
     volume = foreign_volumes.read_resolution(args.locres, density)

@@ -36,22 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Estimate and write."""
-    from ...base.runs import atomic_files, output_folder, run_record
+    from ...base.runs import output_folder
     from ...inference import local_resolution
-    from ...maps import density_map
     from ...maps.fsc import half_map_fsc
     from ...maps.mrc import mask_reader, mrc_reader
     from ...networks.model_files import model_store
     from ...results import result_files
+    from ..kept_results import begin_run, given_files
 
     out = Path(args.out)
-    given = {name: getattr(args, name) for name in ("map", "mask", "half1", "half2")}
-    inputs = {name: density_map.plain_path(path) for name, path in given.items() if path}
-    inputs["model"] = str(model_store.resolve(args.model))
-    request = {"command": "localres", "voxel_size": args.voxel_size}
-    made = run_record.Run(out, request, inputs)
-    if args.resume and made.complete():
-        print(f"{atomic_files.shown(out)} is already complete.")
+    inputs = given_files(args, "map", "mask", "half1", "half2")
+    inputs["model"] = model_store.resolve(args.model)
+    made = begin_run(args, {"voxel_size": args.voxel_size}, inputs)
+    if made is None:
         return
     density = mrc_reader.read(args.map, args.voxel_size)
     halves = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from ...base.errors import InputError
 
@@ -75,23 +75,8 @@ def headline(card: Dict[str, Any]) -> str:
 
 def describe_models(name: str, card: Dict[str, Any]) -> str:
     """A card as indented text; long lists are summed up."""
-    from ...networks.model_files import model_store
+    from ...networks.model_files import model_card, model_store
 
     path = model_store.resolve(name)
     lines = [f"file: {path} ({path.stat().st_size / 1e6:.1f} MB)", f"digest: {model_store.digest(path)}"]
-    return "\n".join(lines + _lines(card, 0))
-
-
-def _lines(value: Dict[str, Any], depth: int) -> List[str]:
-    lines = []
-    for key, entry in value.items():
-        start = "  " * depth + f"{key}: "
-        if isinstance(entry, dict) and entry:
-            lines += [start.rstrip(), *_lines(entry, depth + 1)]
-        elif isinstance(entry, list) and len(entry) > 12:
-            lines.append(f"{start}{len(entry)} values, {entry[0]} ... {entry[-1]}")
-        elif isinstance(entry, float):
-            lines.append(f"{start}{entry:.6g}")
-        else:
-            lines.append(f"{start}{entry}")
-    return lines
+    return "\n".join(lines + model_card.card_lines(card))

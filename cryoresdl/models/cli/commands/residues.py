@@ -47,19 +47,17 @@ def run(args: argparse.Namespace) -> None:
     """Sample, average and write."""
     from pathlib import Path
 
-    from ...base.runs import atomic_files, output_folder, run_record
-    from ...maps import density_map, foreign_volumes
+    from ...base.runs import atomic_files, output_folder
+    from ...maps import foreign_volumes
     from ...maps.mrc import mrc_reader
     from ...results import residue_resolution
     from ...structures import structure_reader, structure_writer
+    from ..kept_results import begin_run, given_files
 
     out = Path(args.out)
-    given = {name: getattr(args, name) for name in ("volume", "structure", "interval", "map")}
-    inputs = {name: density_map.plain_path(path) for name, path in given.items() if path}
     place = {"voxel_size": args.voxel_size, "origin": args.origin}
-    made = run_record.Run(out, {"command": "residues", **place}, inputs)
-    if args.resume and made.complete():
-        print(f"{atomic_files.shown(out)} is already complete.")
+    made = begin_run(args, place, given_files(args, "volume", "structure", "interval", "map"))
+    if made is None:
         return
     like = mrc_reader.read(args.map, args.voxel_size) if args.map else None
     volume = foreign_volumes.read_resolution(args.volume, like)

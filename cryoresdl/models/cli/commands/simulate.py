@@ -90,16 +90,15 @@ def _flag(name: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Simulate and write the map, and in realistic mode its halves, mask and truth."""
-    from ...base.runs import atomic_files, output_folder, run_record
+    from ...base.runs import output_folder
+    from ..kept_results import begin_run, given_files
 
     _refuse_foreign(args)
     names = (MAP, JSON) if args.mode == "pdb2mrc" else REALISTIC_FILES
     own = ("run", "command", "structure", "out", "overwrite", "resume", "quiet")
-    request = {"command": "simulate", **{k: v for k, v in vars(args).items() if k not in own}}
-    inputs = {"structure": args.structure}
-    made = run_record.Run(args.out, request, inputs)
-    if args.resume and made.complete():
-        print(f"{atomic_files.shown(args.out)} is already complete.")
+    request = {k: v for k, v in vars(args).items() if k not in own}
+    made = begin_run(args, request, given_files(args, "structure"))
+    if made is None:
         return
     out = output_folder.prepare_out(args.out, names, args.overwrite, args.resume, command="simulate")
     with made.writing():

@@ -6,7 +6,7 @@ card does not hold is left out; nothing here raises for that.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Tuple
 
 _LABELS = {
     "truth": "the true local resolution, as it is known of simulated maps",
@@ -44,6 +44,44 @@ def in_words(card: Mapping[str, Any]) -> List[str]:
     else:
         lines.append("It was not measured on maps that it never saw; 'cryoresdl evaluate' does that.")
     return lines
+
+
+def card_facts(card: Mapping[str, Any], parents: Tuple[str, ...] = ()) -> List[Tuple[Tuple[str, ...], str]]:
+    """Everything on a card for reading: the keys that lead to each entry, and its text.
+
+    Long lists (curves, bins) are counted, not listed.
+    """
+    facts: List[Tuple[Tuple[str, ...], str]] = []
+    for key, value in card.items():
+        path = (*parents, str(key))
+        if isinstance(value, dict):
+            facts += card_facts(value, path)
+        elif isinstance(value, list) and (len(value) > 8 or any(isinstance(v, (dict, list)) for v in value)):
+            facts.append((path, f"{len(value)} values"))
+        elif isinstance(value, list):
+            facts.append((path, ", ".join(map(_text, value))))
+        else:
+            facts.append((path, _text(value)))
+    return facts
+
+
+def card_lines(card: Mapping[str, Any]) -> List[str]:
+    """The facts of a card, one per line, indented below the keys that lead to them."""
+    lines: List[str] = []
+    before: Tuple[str, ...] = ()
+    for path, text in card_facts(card):
+        for depth, key in enumerate(path[:-1]):
+            if path[: depth + 1] != before[: depth + 1]:
+                lines.append(f"{'  ' * depth}{key}:")
+        lines.append(f"{'  ' * (len(path) - 1)}{path[-1]}: {text}")
+        before = path[:-1]
+    return lines
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _part(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:

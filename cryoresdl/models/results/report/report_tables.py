@@ -163,24 +163,11 @@ def _cards(entry: Mapping[str, Any], summary: Mapping[str, Any], results: Result
         try:
             found = model_store.read_card(name)
             card.words.extend(model_card.in_words(found))
-            card.facts.extend((key, _text(item)) for key, item in _flat(found))
+            card.facts.extend((".".join(path), text) for path, text in model_card.card_facts(found))
         except InputError as error:
             card.facts.append(("card", f"not available: {error}"))
         cards.append(card)
     return cards
-
-
-def _flat(value: Any, prefix: str = "") -> List[Tuple[str, Any]]:
-    """Nested card entries as dotted keys; long lists (curves, bins) are counted, not listed."""
-    if isinstance(value, dict):
-        return [
-            pair
-            for key, item in value.items()
-            for pair in _flat(item, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if isinstance(value, list) and (len(value) > 8 or any(isinstance(v, (dict, list)) for v in value)):
-        return [(prefix, f"{len(value)} values")]
-    return [(prefix, ", ".join(_text(v) for v in value) if isinstance(value, list) else value)]
 
 
 def _number(value: Any, form: str) -> str:

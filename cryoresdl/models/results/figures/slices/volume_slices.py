@@ -8,6 +8,7 @@ from typing import Any, List, Sequence, Tuple
 import numpy as np
 
 from ....base.resolution_terms import estimated
+from ....maps.density_map import mask_box
 
 AXES = ("z", "y", "x")
 _SAMPLES = 200_000
@@ -42,10 +43,7 @@ def focus(resolution: Any, margin: float = 0.15) -> Tuple[Tuple[int, int], ...]:
     there = estimated(resolution[::step, ::step, ::step])
     if not there.any():
         return tuple((0, n) for n in resolution.shape)
-    edges = []
-    for number in range(3):
-        found = np.flatnonzero(there.any(axis=tuple(i for i in range(3) if i != number))) * step
-        edges.append((int(found[0]), int(found[-1]) + step))
+    edges = [(edge.start * step, edge.stop * step) for edge in mask_box(there)]
     extra = math.ceil(margin * max(last - first for first, last in edges))
     return tuple(
         (max(0, first - extra), min(n, last + extra)) for (first, last), n in zip(edges, resolution.shape)
