@@ -22,7 +22,7 @@ from ..base.errors import (
 from ..base.runs import atomic_files
 from ..base.runs.atomic_files import PathLike, shown
 from ..base.runs.run_record import Run, guarding
-from ..results import fsc_files, result_files
+from ..results import deposition, fsc_files, result_files
 from .directions import direction_columns, judged_directions
 from .jobs import (
     COMPARED,
@@ -40,7 +40,7 @@ from .jobs import (
 
 ERROR_LOG = "error.log"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_COMMAND, LIST_COMMAND = "validate", "validate list"
+_COMMAND, LIST_COMMAND, DEPOSIT_COMMAND = "validate", "validate list", "validate --deposit"
 _ANSWERS = (
     result_files.VALIDATION_JSON,
     result_files.CLASSIFICATION_JSON,
@@ -55,8 +55,21 @@ _ANSWERS = (
 _REPORT = (result_files.REPORT_HTML, result_files.REPORT_JSON, result_files.REPORT_PDF)
 
 
+@dataclass(frozen=True)
+class DepositionPlan:
+    """A folder for the EMDB, and the recommended contour in the map's units (None: one is found)."""
+
+    folder: Path
+    contour: float | None = None
+
+
 def validate_map(
-    job: Job, options: ValidationOptions, folder: PathLike, *, overwrite: bool = False
+    job: Job,
+    options: ValidationOptions,
+    folder: PathLike,
+    *,
+    overwrite: bool = False,
+    deposit: DepositionPlan | None = None,
 ) -> dict[str, Any]:
     """Validate one map and write everything about it into ``folder``.
 
@@ -68,9 +81,11 @@ def validate_map(
         options: how.
         folder: where; it exists.
         overwrite: results of other commands may be replaced.
+        deposit: also write what the EMDB asks for; the map has half maps and the local network is asked.
 
     Returns:
-        The map's row of the results (`FIELDS` and the extra columns), and ``inputs``, the stamps of its files.
+        The map's row of the results (`FIELDS` and the extra columns), and ``inputs``, the stamps of its files; with
+        ``deposit`` also ``deposition``, the sentences about what the EMDB would send back.
 
     Raises:
         InputError: bad input, or files of others where the results would go.
@@ -97,7 +112,7 @@ def validate_map(
                 result_files.write_classification([entry], folder)
             result_files.write_directional(directions, folder)
             if local is not None and local.fsc is not None:
-                _write_fsc(local.fsc, inputs.halves, folder)
+                fsc_files.write_fsc(_whole_fsc(local.fsc, inputs.halves), folder)
             if options.filtered and local is not None:
                 _write_filtered(inputs.density, local, folder)
             _compare(folder, inputs.density, local, inputs.others, inputs.mask)
@@ -108,8 +123,10 @@ def validate_map(
             row["inference_seconds"] = round(inference, 4)
             row["seconds"] = round(time.perf_counter() - start, 4)
             summary = {"key": job.key, "inputs": after, "files": dict(input_files(job)), "row": row}
+            if deposit is not None:
+                stops = _deposit(job, inputs, local, deposit)
             atomic_files.write_json(folder / result_files.VALIDATION_JSON, summary)
-    return {**row, "inputs": after}
+    return {**row, "inputs": after, **({"deposition": stops} if deposit is not None else {})}
 
 
 def _run_of(job: Job, folder: PathLike) -> Run:
@@ -117,9 +134,14 @@ def _run_of(job: Job, folder: PathLike) -> Run:
     return Run(folder, {"command": command, "key": job.key}, dict(input_files(job)))
 
 
-def is_complete(job: Job, folder: PathLike) -> bool:
-    """Whether ``folder`` holds all results of this job, whole and from the files as they are now."""
-    return _run_of(job, folder).complete()
+def is_complete(job: Job, folder: PathLike, deposit: DepositionPlan | None = None) -> bool:
+    """Whether ``folder`` (and the deposition) holds all results of this job, whole and from the files as they are now."""
+    return _run_of(job, folder).complete() and (deposit is None or _deposition_run(job, deposit).complete())
+
+
+def _deposition_run(job: Job, plan: DepositionPlan) -> Run:
+    request = {"command": DEPOSIT_COMMAND, "key": job.key, "contour": plan.contour}
+    return Run(plan.folder, request, dict(input_files(job)))
 
 
 @dataclass(frozen=True)
@@ -192,12 +214,29 @@ def _stale(name: str) -> bool:
     return name in (*_ANSWERS, *_REPORT) or name.startswith("figures" + os.sep)
 
 
-def _write_fsc(fsc: Any, halves: list[Any], folder: Path) -> None:
+def _whole_fsc(fsc: Any, halves: list[Any]) -> Any:
     """The curves of the half maps that the estimate rests on, with the unmasked one of the whole box."""
     from ..maps.fsc import half_map_fsc
 
     one, two = halves
-    fsc_files.write_fsc(half_map_fsc.with_whole_box(fsc, one.data, two.data, one.voxel_size), folder)
+    return half_map_fsc.with_whole_box(fsc, one.data, two.data, one.voxel_size)
+
+
+def _deposit(job: Job, inputs: _Inputs, local: Any, plan: DepositionPlan) -> list[str]:
+    """Write the folder for the EMDB; what it would send back."""
+    from ..maps.fsc import half_map_fsc
+
+    made = _deposition_run(job, plan)
+    one, two = (half.data for half in inputs.halves)
+    voxel = inputs.density.voxel_size
+    soft = half_map_fsc.with_soft_edge(local.mask if inputs.soft_mask is None else inputs.soft_mask, voxel)
+    whole = (slice(None),) * 3
+    fsc = local.fsc or half_map_fsc.measure_fsc(one, two, voxel, local.mask, whole, inputs.soft_mask)
+    maps = deposition.DepositedMaps(
+        inputs.density, inputs.halves, soft, local, _whole_fsc(fsc, inputs.halves), plan.contour
+    )
+    with made.writing():
+        return deposition.write_deposition(maps, plan.folder).stops
 
 
 def _write_filtered(density: Any, local: Any, folder: Path) -> None:

@@ -8,15 +8,11 @@ import numpy as np
 
 from ..maps import automatic_mask
 from ..maps.density_map import DensityMap
-from ..maps.fsc.half_maps import inverted
+from ..maps.fsc.half_maps import ALIKE_BACKGROUND, LEAST_LIKENESS, inverted
 from .answers import LocalResult
 
 LARGEST_MASK = 0.95
 """A mask that covers more of the box is none."""
-ALIKE_BACKGROUND = 0.5
-"""Independent half maps correlate by about 0 outside the molecule."""
-LEAST_LIKENESS = 0.5
-"""A map that was made from its half maps, however filtered, agrees with their mean better than this in some shells."""
 
 
 def _suspect_inputs(mask: np.ndarray, alike: Optional[float], likeness: Optional[float]) -> List[str]:

@@ -30,7 +30,7 @@ def write_fsc(fsc: HalfMapFsc, folder: PathLike) -> None:
     folder = Path(folder)
     write_text(folder / FSC_CSV, _csv(fsc))
     write_text(folder / FSC_STAR, _star(fsc))
-    write_text(folder / FSC_XML, _xml(fsc))
+    write_text(folder / FSC_XML, emdb_xml(fsc))
     write_json(folder / FSC_JSON, as_json(fsc))
 
 
@@ -91,7 +91,7 @@ def _star(fsc: HalfMapFsc) -> str:
     return "\n".join(head + rows) + "\n\n"
 
 
-def _xml(fsc: HalfMapFsc) -> str:
+def emdb_xml(fsc: HalfMapFsc) -> str:
     """The corrected curve as the EMDB takes it: x in 1/A, y the correlation."""
     title = quoteattr("Half-map FSC, corrected for the mask by phase randomisation")
     points = "".join(

@@ -8,7 +8,7 @@ from cryoresdl.models.batch import job_list
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.maps import density_map
 from cryoresdl.models.maps.mrc import mrc_writer
-from cryoresdl.models.results import result_files
+from cryoresdl.models.results import deposition, result_files
 from cryoresdl.tests.helpers.run_lists import OPTIONS, read_rows, run_rows, write_list
 from cryoresdl.tests.helpers.written_maps import write_map
 
@@ -98,3 +98,51 @@ class TestCommand:
         for wrong in ("0/3", "4/3", "1", "a/b", "1/2/3", "-1/2", "¹/2"):
             assert command_line.main([*words, f"--piece={wrong}"]) == 2, wrong
         assert command_line.main(["validate", str(tmp_path / "m0.mrc"), "--piece", "1/2", "--out", "x"]) == 2
+
+
+class TestDeposit:
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        monkeypatch.setattr("cryoresdl.models.cli.commands.validate._digests", lambda options: "")
+
+    def words(self, tmp_path, *more):
+        names = ["a.mrc", "h1.mrc", "h2.mrc"]
+        path, one, two = (write_map(tmp_path / name, seed) for seed, name in enumerate(names))
+        halves = ["--half1", one, "--half2", two]
+        return ["validate", path, *halves, "--out", str(tmp_path / "out"), "--no-report", *more]
+
+    def test_a_folder_for_the_emdb_is_written_whole_and_kept(self, tmp_path, capsys):
+        folder = tmp_path / "emdb"
+        words = self.words(tmp_path, "--deposit", str(folder), "--contour", "2.5")
+        assert command_line.main(words) == 0
+        said = capsys.readouterr().out
+        assert f"for the EMDB: {folder}: everything is in order" in said
+        assert {path.name for path in folder.iterdir()} == {*deposition.DEPOSITION_FILES, "run.json"}
+        assert "contour level 2.5" in (folder / deposition.README).read_text()
+        assert command_line.main([*words, "--resume"]) == 0 and "already complete" in capsys.readouterr().out
+        (folder / deposition.MASK).unlink()
+        assert command_line.main([*words, "--resume"]) == 0
+        assert (folder / deposition.MASK).is_file()
+
+    def test_a_file_of_others_in_the_folder_is_left_and_nothing_is_computed(self, tmp_path, capsys):
+        folder = tmp_path / "emdb"
+        folder.mkdir()
+        (folder / deposition.README).write_text("mine")
+        assert command_line.main(self.words(tmp_path, "--deposit", str(folder), "--overwrite")) == 2
+        assert "README.txt" in capsys.readouterr().err
+        assert (folder / deposition.README).read_text() == "mine"
+        assert len(list(folder.iterdir())) == 1 and not (tmp_path / "out").exists()
+
+    def test_what_cannot_be_deposited_is_refused_in_one_sentence(self, tmp_path, capsys):
+        words = self.words(tmp_path)
+        path, out = words[1], ["--out", str(tmp_path / "out")]
+        for wrong, said in (
+            (["validate", path, "--deposit", str(tmp_path / "d"), *out], "needs both half maps"),
+            ([*words, "--deposit", str(tmp_path / "d"), "--networks", "global"], "local network"),
+            ([*words, "--deposit", str(tmp_path / "out")], "one folder"),
+            ([*words, "--contour", "1"], "--deposit"),
+            (["validate", path, path, "--deposit", str(tmp_path / "d"), *out], "one map"),
+        ):
+            assert command_line.main(wrong) == 2
+            assert said in capsys.readouterr().err
+            assert not (tmp_path / "d").exists()

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from cryoresdl.models.maps.fsc import fourier_shells
-from cryoresdl.models.maps.fsc.half_maps import inverted, matched_half_maps
+from cryoresdl.models.maps.fsc.half_maps import alterations, inverted, matched_half_maps
 
 SHAPE, VOXEL = (48, 48, 48), 1.5
 WHOLE = (slice(None),) * 3
@@ -96,3 +96,14 @@ def test_a_noisier_half_map_is_let_be():
 
 def test_a_map_of_opposite_contrast():
     assert inverted(pair(data=-MEAN).likeness) and not inverted(PLAIN.likeness) and not inverted(None)
+
+
+def test_what_was_done_to_both_half_maps_alike_is_named():
+    assert alterations(FIRST, SECOND, MASK, VOXEL) == []
+    # The corners of a box are empty in many reconstructions.
+    ball = DISTANCE < 23.9
+    assert alterations(FIRST * ball, SECOND * ball, MASK, VOXEL) == []
+    loose = DISTANCE < 18
+    assert "masked" in alterations(FIRST * loose, SECOND * loose, MASK, VOXEL)[0]
+    blurred = [ndimage.gaussian_filter(half, 2.0) for half in (FIRST, SECOND)]
+    assert "filtered" in alterations(*blurred, MASK, VOXEL)[0]

@@ -21,12 +21,12 @@ from ...results import result_files
 HELP = "validate maps: global class, local resolution, comparison and report"
 EXAMPLE = "cryoresdl validate map.mrc --claimed 3.2 --half1 half1.mrc --half2 half2.mrc --out results"
 SINGLE = ("half1", "half2", "monores", "resmap", "relion")
-"""Options that belong to one map."""
+"""Options that belong to one map, and are columns of a list."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..argument_types import count, positive
+    from ..argument_types import count, number, positive
 
     parser.add_argument("maps", nargs="+", metavar="MAP|LIST.csv", help="maps, or one list of maps")
     parser.add_argument("--mask", metavar="M", help="mask of the molecule (default: made from the map)")
@@ -55,6 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--filtered", action="store_true", help="also write the map low-passed at its local resolution"
     )
     parser.add_argument("--pdf", action="store_true", help="the report as PDF, too")
+    parser.add_argument(
+        "--deposit",
+        metavar="DIR",
+        help="of one map with half maps: a folder for the EMDB, too, with maps, mask, FSC, local resolution and a checklist",
+    )
+    parser.add_argument(
+        "--contour",
+        type=number,
+        metavar="LEVEL",
+        help="of --deposit: recommended contour (default: one is found)",
+    )
     parser.add_argument("--map-reports", action="store_true", help="of a list: a report for every map, too")
     parser.add_argument(
         "--strict", action="store_true", help="of a list: end with exit code 2 when any map failed"
@@ -107,9 +118,12 @@ def run(args: argparse.Namespace) -> None:
     if not several:
         if args.piece:
             raise InputError("--piece belongs to a list of maps; give a CSV list.")
+        _check_deposit(args)
         own = {name: getattr(args, name) for name in SINGLE if getattr(args, name)}
         _run_one(job_list.jobs_of(args.maps, options, {**shared, **own})[0], options, args)
         return
+    if args.deposit:
+        raise InputError("--deposit belongs to one map; give that map and its half maps alone.")
     if alone:
         raise InputError(f"{alone[0]} belongs to one map; use the column {alone[0][2:]} of a CSV list.")
     if len(args.maps) == 1:
@@ -119,6 +133,27 @@ def run(args: argparse.Namespace) -> None:
     else:
         jobs = job_list.jobs_of(args.maps, options, shared)
     _run_many(jobs, options, args)
+
+
+def _check_deposit(args: argparse.Namespace) -> None:
+    """Refuse a folder for the EMDB that could not be filled."""
+    import os
+
+    from ...base.errors import InputError
+
+    if args.contour is not None and not args.deposit:
+        raise InputError("--contour belongs to --deposit; give both or neither.")
+    if not args.deposit:
+        return
+    if not (args.half1 and args.half2):
+        raise InputError(
+            "--deposit needs both half maps, without which the EMDB takes no map of single particles; give --half1 and "
+            "--half2."
+        )
+    if args.networks == "global":
+        raise InputError("--deposit needs the local network; leave out --networks global.")
+    if os.path.realpath(args.deposit) == os.path.realpath(args.out):
+        raise InputError("--deposit and --out are one folder; name another one for --deposit.")
 
 
 def _digests(options: Any) -> str:
@@ -144,10 +179,12 @@ def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
 
     from ...base.runs import atomic_files, output_folder
     from ...batch import validate_map
+    from ...results import deposition
 
     out = Path(args.out)
     job = replace(job, folder="")
-    if args.resume and validate_map.is_complete(job, out):
+    plan = validate_map.DepositionPlan(Path(args.deposit), args.contour) if args.deposit else None
+    if args.resume and validate_map.is_complete(job, out, plan):
         print(f"{atomic_files.shown(out)} is already complete.")
         return
     output_folder.prepare_out(
@@ -157,9 +194,20 @@ def _run_one(job: Any, options: Any, args: argparse.Namespace) -> None:
         args.resume,
         command="validate",
     )
-    row = validate_map.validate_map(job, options, out, overwrite=args.overwrite)
+    if plan is not None:
+        output_folder.prepare_out(
+            plan.folder,
+            deposition.DEPOSITION_FILES,
+            args.overwrite,
+            args.resume,
+            command=validate_map.DEPOSIT_COMMAND,
+        )
+    row = validate_map.validate_map(job, options, out, overwrite=args.overwrite, deposit=plan)
     for line in validation_lines(row):
         print(line)
+    if plan is not None:
+        said = row["deposition"] or ["everything is in order"]
+        print(f"for the EMDB: {atomic_files.shown(plan.folder)}: {' '.join(said)}")
     print(f"results: {atomic_files.shown(out)}")
 
 

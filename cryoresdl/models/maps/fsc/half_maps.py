@@ -29,6 +29,14 @@ EMPTY_INSIDE = 0.02
 TIGHT_NOISE = 0.25
 """The noise just outside the mask over that inside; below this the half maps were masked tightly."""
 _NEAR = (3.0, 6.0)
+ALIKE_BACKGROUND = 0.5
+"""Independent half maps correlate by about 0 outside the molecule."""
+LEAST_LIKENESS = 0.5
+"""A map that was made from its half maps, however filtered, agrees with their mean better than this in some shells."""
+EMPTY_BALL = 0.05
+"""More empty background inside the ball that the box holds: both half maps were masked (corners may be empty)."""
+EMPTY_POWER, NOISY_UP_TO = 1e-3, 0.45
+"""Noise below this part of its upper quartile over the shells, from fewer cycles per voxel on, was filtered away."""
 
 
 @dataclass
@@ -193,3 +201,32 @@ def _doubt_masks(pair: HalfMaps, a: np.ndarray, b: np.ndarray, inside: np.ndarra
 def inverted(likeness: Optional[float]) -> bool:
     """Whether the map has the opposite contrast of its half maps."""
     return likeness is not None and likeness < -0.5
+
+
+def alterations(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, voxel_size: float) -> List[str]:
+    """Sentences about what was done to both half maps alike that should be as the reconstruction wrote them.
+
+    Args:
+        half1: float32 (z, y, x), the whole box.
+        half2: the same.
+        mask: bool (z, y, x), the molecule.
+        voxel_size: A.
+    """
+    found = []
+    squares = [((np.arange(n) - n // 2) / (0.49 * n)) ** 2 for n in mask.shape]
+    radius = np.sqrt(squares[0][:, None, None] + squares[1][:, None] + squares[2], dtype=np.float32)
+    background = ((radius < 1) & ~mask)[..., 1:]
+    empty = [float(np.mean(np.diff(each, axis=2)[background] == 0)) for each in (half1, half2)]
+    if background.any() and max(empty) > EMPTY_BALL:
+        found.append(f"The half maps are masked: {100 * max(empty):.0f} % of their background is empty.")
+    # The faces of the box would leak into the shells that a filter has emptied.
+    window = np.cos(np.minimum(radius, 1) * np.float32(np.pi / 2)) ** 2
+    shells = fourier_shells.half_map_shells(half1, half2, window)
+    noise = (shells.first + shells.second - 2 * shells.cross) / shells.count
+    level = float(np.percentile(noise[FIRST_SCALE_SHELL:], 75))
+    last = float(shells.frequency[np.flatnonzero(noise >= EMPTY_POWER * level)[-1]])
+    if last < NOISY_UP_TO:
+        found.append(
+            f"The half maps are filtered: beyond {voxel_size / last:.2f} A no noise is left in them."
+        )
+    return found
