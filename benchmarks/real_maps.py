@@ -1,13 +1,14 @@
 """What the program says of experimental maps with a published resolution.
 
-Usage: python benchmarks/real_maps.py --shared SHARED [--low-pass 5 7 9] [--limit N] [--csv FILE]
+Usage: python benchmarks/real_maps.py --shared SHARED [--low-pass 5 7 9] [--criteria] [--model NAME|FILE] [--limit N]
+    [--csv FILE]
 
 SHARED holds real_maps/index.csv and maps/index.csv. Every map is classified without half maps and with the automatic mask,
 with its claim, one 1.5 times too good and one 1.5 times too coarse. Beside it stands "3 x voxel size", which knows nothing
 of the map. --low-pass: every map is also filtered to these wavelengths (those coarser than its claim and Nyquist), whole and
 under a soft mask: the estimate must be within 20 % of the filter, or the map flagged. Maps whose file cannot carry their claim
-are left out (finer than Nyquist). Claims of old entries are FSC 0.5, about 0.8 of the way to FSC 0.143. These maps are for
-measuring: never train or choose on them. Intervals are 95 % (Wilson, or bootstrap over maps).
+are left out (finer than Nyquist). --criteria: claims of which the index says FSC 0.5 (old entries by their age) are judged by
+that, else every claim is taken for FSC 0.143. These maps are for measuring: never train or choose on them. Intervals are 95 % (Wilson, or bootstrap over maps).
 """
 
 from __future__ import annotations
@@ -23,12 +24,19 @@ import scipy.fft as sf
 from common import heading
 
 from cryoresdl.models.base.accuracy_measures import bootstrap, wilson
-from cryoresdl.models.base.resolution_terms import CANNOT_TELL, OPTIMISTIC, PESSIMISTIC, global_class
+from cryoresdl.models.base.resolution_terms import (
+    CANNOT_TELL,
+    CRITERIA,
+    OPTIMISTIC,
+    PESSIMISTIC,
+    global_class,
+)
 from cryoresdl.models.inference import global_resolution, local_resolution
 from cryoresdl.models.maps import automatic_mask
 from cryoresdl.models.maps.density_map import DensityMap
 from cryoresdl.models.maps.fsc.fourier_shells import frequency_grid, soft_edge
 from cryoresdl.models.maps.mrc import mrc_reader
+from cryoresdl.models.networks.model_files import model_store
 
 NAIVE_VOXELS = 3.0
 TOO_MUCH = 1.5
@@ -67,6 +75,15 @@ class Published:
     path: Path
     known_class: str
     claim: Optional[float]
+    criterion: str = CRITERIA[0]
+
+
+@dataclass(frozen=True)
+class Question:
+    """How maps are asked about: the global model, and whether a claim is judged by the criterion that it was made by."""
+
+    model: str
+    by_criteria: bool
 
 
 def published(shared: Path) -> Iterator[Published]:
@@ -76,20 +93,30 @@ def published(shared: Path) -> Iterator[Published]:
             for row in csv.DictReader(handle):
                 if row.get("class"):
                     claim = float(row["claimed_A"]) if row["claimed_A"] else None
-                    yield Published(shared / folder / row["file"], row["class"], claim)
+                    said = " ".join(str(value) for value in row.values())
+                    criterion = "0.5" if "FSC 0.5" in said else CRITERIA[0]
+                    yield Published(shared / folder / row["file"], row["class"], claim, criterion)
 
 
 def ask(
-    one: Published, density: DensityMap, mask: np.ndarray, filtered: float = 0.0, masked: bool = False
+    one: Published,
+    density: DensityMap,
+    mask: np.ndarray,
+    question: Question,
+    filtered: float = 0.0,
+    masked: bool = False,
 ) -> Told:
     """All questions about one map, with one pass of the local network."""
     local = local_resolution.localres(density, mask=mask)
-    answer = global_resolution.classify(density, local=local)
+    how = {"local": local, "model": question.model}
+    if question.by_criteria:
+        how["criterion"] = one.criterion
+    answer = global_resolution.classify(density, **how)
     claim = one.claim or float("nan")
     verdicts = ["", "", ""]
     if one.claim:
         verdicts = [
-            global_resolution.classify(density, local=local, claimed=claim * factor)["claim"]["verdict"]
+            global_resolution.classify(density, claimed=claim * factor, **how)["claim"]["verdict"]
             for factor in (1.0, 1 / TOO_MUCH, TOO_MUCH)
         ]
     low, high = answer["interval_A"]
@@ -118,7 +145,9 @@ def low_passed(density: DensityMap, wavelength: float) -> np.ndarray:
     return sf.irfftn(sf.rfftn(density.data) * gain, s=density.data.shape).astype(np.float32)
 
 
-def all_told(shared: Path, wavelengths: List[float], limit: Optional[int]) -> Iterator[Told]:
+def all_told(
+    shared: Path, wavelengths: List[float], limit: Optional[int], question: Question
+) -> Iterator[Told]:
     """What is said of every map, and of its filtered copies."""
     for one in list(published(shared))[:limit]:
         density = mrc_reader.read(one.path)
@@ -128,14 +157,14 @@ def all_told(shared: Path, wavelengths: List[float], limit: Optional[int]) -> It
             )
             continue
         mask = automatic_mask.auto_mask(density)[0]
-        yield ask(one, density, mask)
+        yield ask(one, density, mask, question)
         for wavelength in wavelengths:
             if not one.claim or wavelength < max(one.claim, 2.2 * density.voxel_size):
                 continue
             whole = low_passed(density, wavelength)
             for data, masked in ((whole, False), (whole * soft_edge(mask, SOFT_EDGE_VOXELS), True)):
                 copy = DensityMap(data, density.voxel_size, density.origin, path=density.path)
-                yield ask(one, copy, mask, wavelength, masked)
+                yield ask(one, copy, mask, question, wavelength, masked)
 
 
 def share(good: List[bool]) -> str:
@@ -199,12 +228,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shared", required=True, type=Path)
     parser.add_argument("--low-pass", nargs="*", type=float, default=[])
+    parser.add_argument("--criteria", action="store_true")
+    parser.add_argument("--model", default=model_store.DEFAULT_GLOBAL_MODEL)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     heading("Experimental maps")
     told = []
-    for one in all_told(args.shared, args.low_pass, args.limit):
+    for one in all_told(args.shared, args.low_pass, args.limit, Question(args.model, args.criteria)):
         told.append(one)
         kind = f" filtered {one.filtered:g} A{' masked' if one.masked else ''}" if one.filtered else ""
         print(

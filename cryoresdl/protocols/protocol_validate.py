@@ -4,6 +4,7 @@ import os
 
 from pwem.objects import FSC, SetOfFSCs, SetOfVolumes, Volume, VolumeMask
 
+from ..models.base.resolution_terms import CRITERIA
 from ..models.base.runs.atomic_files import shown
 from ..models.base.runs.run_record import changed_inputs
 from ..models.maps.mrc import header_check
@@ -88,6 +89,7 @@ class ProtCryoResValidate(ValidatedSets):
         words += ["--voxel-size", "%.6g" % volume.getSamplingRate()]
         if self.claimedResolution.get() is not None:
             words += ["--claimed", "%.6g" % self.claimedResolution.get()]
+        words += ["--criterion", CRITERIA[self.claimCriterion.get()]]
         if self.inputMask.get() is not None:
             words += ["--mask", readableFile(self.inputMask.get(), self._getExtraPath("mask.mrc"))]
         for name, half in zip(("--half1", "--half2"), self._halfMaps(volume)):

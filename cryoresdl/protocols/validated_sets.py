@@ -8,6 +8,7 @@ import time
 from pwem.objects import SetOfVolumes
 from pyworkflow.protocol.constants import STATUS_NEW
 
+from ..models.base.resolution_terms import CRITERIA
 from ..models.base.runs.atomic_files import atomic_path, write_json
 from ..models.results import result_files
 from ..objects import LocalResolutionVolume, getVerdict, setVerdict
@@ -22,7 +23,7 @@ WITHOUT_HALVES = "without_half_maps.json"
 """Maps of a set that were validated without their half maps, and why."""
 READ_TRIES = 10
 """Looks at a set that is locked by who writes to it, a second apart."""
-COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap")
+COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap", "criterion")
 OUTPUT_VOLUMES, OUTPUT_RESOLUTIONS = "outputVolumes", "outputResolutions"
 """Of a set: the input volumes with their verdicts as columns, and their local resolutions."""
 
@@ -94,6 +95,7 @@ class ValidatedSets(ValidationForm):
         row = {
             "map": self._batchFile(volume),
             "voxel_size": "%.6g" % volume.getSamplingRate(),
+            "criterion": CRITERIA[self.claimCriterion.get()],
             "claimed": "" if claim is None else "%.6g" % claim,
         }
         try:

@@ -5,6 +5,7 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
 
+from ..models.base.resolution_terms import CRITERIA
 from ..models.maps.mrc import header_check
 from ..models.networks.model_files import model_store
 from .protocol_base import (
@@ -70,6 +71,16 @@ class ValidationForm(CryoResProtocol):
             label="Claimed resolution (A)",
             help="The resolution that was published or found by FSC, in A. You get a verdict on it: supported, "
             "optimistic, pessimistic or cannot tell. Empty: no verdict.",
+        )
+        form.addParam(
+            "claimCriterion",
+            params.EnumParam,
+            choices=["FSC %s" % one for one in CRITERIA],
+            default=0,
+            display=params.EnumParam.DISPLAY_HLIST,
+            label="The claim means",
+            help="The FSC that the claim was read at, and the estimate is given for. Today that is 0.143; before about "
+            "2013 most resolutions were read at 0.5, where the same map has a larger number.",
         )
         form.addParam(
             "claimAttribute",

@@ -26,6 +26,8 @@ COARSEST_A = 99.0
 """The coarsest local resolution that is written, for that reason."""
 
 FSC_THRESHOLD = 0.143
+CRITERIA = ("0.143", "0.5")
+"""FSC at which a resolution is read; the first is what is meant where nothing is said. Before about 2013 most meant 0.5."""
 
 SUPPORTED, OPTIMISTIC, PESSIMISTIC, CANNOT_TELL = "supported", "optimistic", "pessimistic", "cannot tell"
 

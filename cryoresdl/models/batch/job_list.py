@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Sequence
 
 from ..base.errors import InputError
+from ..base.resolution_terms import CRITERIA
 from ..base.runs.atomic_files import PathLike, require_regular_file, shown
 from ..maps.density_map import plain_path
 from .jobs import FILE_COLUMNS, LIST_COLUMNS, Job, ValidationOptions
@@ -103,9 +104,11 @@ def _cells(
         if name not in _COLUMNS:
             if name:
                 extra[name] = cell
-        elif name in ("voxel_size", "claimed"):
+        elif name in ("voxel_size", "claimed", "criterion"):
             try:
-                values[name] = _number(cell.strip(), name)
+                values[name] = (
+                    _criterion(cell.strip()) if name == "criterion" else _number(cell.strip(), name)
+                )
             except InputError as error:
                 problem = problem or f"Line {number} of the list: {error}"
         elif cell.strip():  # names may begin or end with blanks: only a cell of nothing but blanks is empty
@@ -126,6 +129,18 @@ def _number(text: str, name: str) -> float | None:
     if not 0 < value < float("inf"):
         raise InputError(f"{shown(text)} in the column {name} is not a number above 0 (A).")
     return value
+
+
+def _criterion(text: str) -> str | None:
+    """The one of ``CRITERIA`` that a cell means; None where it is empty."""
+    if not text:
+        return None
+    try:
+        return CRITERIA[[float(one) for one in CRITERIA].index(float(text))]
+    except ValueError:
+        raise InputError(
+            f"{shown(text)} in the column criterion is neither {' nor '.join(CRITERIA)}."
+        ) from None
 
 
 class _Places:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..base.resolution_terms import CRITERIA
 from ..base.runs import run_record
 from ..networks.model_files import model_store
 
-LIST_COLUMNS = ("map", "mask", "voxel_size", "claimed", "half1", "half2", "monores", "resmap", "relion")
+LIST_COLUMNS = (
+    "map",
+    "mask",
+    "voxel_size",
+    "claimed",
+    "half1",
+    "half2",
+    "monores",
+    "resmap",
+    "relion",
+    "criterion",
+)
 """Columns of a list; only ``map`` is needed, and others are carried into the results."""
 COMPARED = {"monores": "MonoRes", "resmap": "ResMap", "relion": "RELION"}
 FIELDS = (
@@ -25,6 +37,7 @@ FIELDS = (
     "interval_high_A",
     "in_distribution",
     "claimed_A",
+    "criterion",
     "verdict",
     "reasons",
     "local_median_A",
@@ -84,6 +97,7 @@ class Job:
         map: the map; the other files are "" where there are none.
         voxel_size: A, or None for the header's.
         claimed: A, or None.
+        criterion: of FSC, which claim and estimate are meant by.
         folder: name of the sub-folder for the results; "" in the folder of a single map.
         key: identifies row and options across runs.
         extra: further columns of the list.
@@ -94,6 +108,7 @@ class Job:
     mask: str = ""
     voxel_size: float | None = None
     claimed: float | None = None
+    criterion: str = CRITERIA[0]
     half1: str = ""
     half2: str = ""
     monores: str = ""

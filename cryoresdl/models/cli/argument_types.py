@@ -5,6 +5,18 @@ from __future__ import annotations
 import argparse
 import math
 
+from ..base.resolution_terms import CRITERIA
+
+
+def add_criterion(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the FSC criterion that a claim and an estimate are meant by."""
+    parser.add_argument(
+        "--criterion",
+        choices=CRITERIA,
+        default=CRITERIA[0],
+        help="FSC that the claim and the estimate are meant by; before about 2013 most meant 0.5 (%(default)s)",
+    )
+
 
 def positive(text: str) -> float:
     """Type for argparse: a finite number above 0."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Sequence
 
 import numpy as np
 
+from ..base.resolution_terms import CRITERIA
 from . import band_energies
 from .band_energies import BAND_CENTRES, N_BANDS
 
@@ -111,11 +112,14 @@ def _between(profile: np.ndarray, place: np.ndarray, k: int, level: float) -> fl
 
 
 MEASURED_INPUTS = slice(summary_length() + 8, summary_length() + 10)
-"""Places in the global network's input of what half maps measure: whether there are any, and their FSC 0.143."""
+"""Places in the global network's input of what half maps measure: whether there are any, and their FSC 0.143.
+
+Their FSC 0.5 comes last of all: networks that do not know of it cut it off.
+"""
 
 
 def global_profile(
-    summary: np.ndarray, medians: np.ndarray, spreads: np.ndarray, cutoff: Optional[float] = None
+    summary: np.ndarray, medians: np.ndarray, spreads: np.ndarray, cutoffs: Sequence[float] = ()
 ) -> np.ndarray:
     """Input of the default global network: the map's band profile and the local network's answer in a few numbers.
 
@@ -123,16 +127,26 @@ def global_profile(
         summary: ``Features.summary``.
         medians: log2(resolution / voxel size) of the masked cells.
         spreads: half-widths of their intervals in log2.
-        cutoff: resolution in voxels at which the half maps' FSC in the mask falls to 0.143; None without half maps.
+        cutoffs: resolutions in voxels at which the half maps' FSC in the mask falls to each of ``CRITERIA``; none without
+            half maps.
 
     Returns:
         float32 vector.
     """
     levels = np.quantile(medians, (0.02, 0.1, 0.25, 0.5, 0.75, 0.9))
     nyquist_share = float((medians < 1.08).mean())
-    measured = [0.0, 0.0] if cutoff is None else [1.0, float(np.log2(cutoff)) - 2.0]
+    crossed = [float(np.log2(one)) - 2.0 for one in cutoffs] or [0.0] * len(CRITERIA)
+    measured = [float(len(cutoffs) > 0), crossed[0]]
     extra = [*(levels - 2.0), float(np.mean(spreads)), nyquist_share, *measured]
-    return np.concatenate([summary, np.asarray(extra), crossings(summary) - 2.0]).astype(np.float32)
+    return np.concatenate([summary, np.asarray(extra), crossings(summary) - 2.0, crossed[1:]]).astype(
+        np.float32
+    )
+
+
+def measured_at(profiles: np.ndarray, criterion: str) -> np.ndarray:
+    """Where the FSC of half maps falls to one of ``CRITERIA``, log2 voxels (n,), of profiles (n, inputs)."""
+    place = MEASURED_INPUTS.stop - 1 if criterion == CRITERIA[0] else -1
+    return np.asarray(profiles, float)[:, place] + 2.0
 
 
 def has_half_maps(profiles: np.ndarray) -> np.ndarray:

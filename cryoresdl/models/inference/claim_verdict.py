@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from typing import Any, Mapping, Sequence
 
 from ..base.errors import InputError
-from ..base.resolution_terms import CANNOT_TELL, OPTIMISTIC, PESSIMISTIC, SUPPORTED, global_class
+from ..base.resolution_terms import CANNOT_TELL, CRITERIA, OPTIMISTIC, PESSIMISTIC, SUPPORTED, global_class
 
 DECISION_WIDTH = 1.96
 """Half-width of the interval that decides on a claim, in 68 % half-widths of the estimate (log2 scale).
@@ -14,6 +16,9 @@ DECISION_WIDTH = 1.96
 1.96 is the normal 95 % interval. Measured on held-out simulated maps, 9.5 % of the true claims are called false with it
 (docs/explanation/models.md): errors have longer tails than the normal law.
 """
+_OLD_NAME = re.compile(r"emd[-_ ]?(\d{4,5})(?!\d)", re.IGNORECASE)
+_OLD_ENTRIES = ((1001, 2300), (5001, 5600))
+"""Numbers that the EMDB gave before about 2013 (Europe, America)."""
 WIDEST_DECISION_LOG2 = 1.0
 """A decision interval of a larger half-width (a factor of 2 to either side) cannot judge any claim."""
 
@@ -53,6 +58,7 @@ def verdict(
     nyquist_A: float,
     local_summary: Mapping[str, Any] | None = None,
     measured: bool = False,
+    criterion: str = CRITERIA[0],
 ) -> dict[str, Any]:
     """Judge a claimed resolution.
 
@@ -73,6 +79,7 @@ def verdict(
         nyquist_A: two voxels.
         local_summary: `summarize` of the local resolution, for the reasons.
         measured: whether the estimate is the FSC of half maps inside the mask, which the network only gives an interval.
+        criterion: of FSC, which claim and estimate are meant by.
 
     Returns:
         ``claimed_A``, ``verdict``, ``reasons`` (sentences) and the numbers: ``estimate_A``,
@@ -88,7 +95,7 @@ def verdict(
     if measured:
         reasons.append(
             f"The estimate of {estimate_A:.2f} A is where the half maps' FSC, corrected for mask and solvent, falls to "
-            "0.143; the network only tells how sure that is."
+            f"{criterion}; the network only tells how sure that is."
         )
     if answer != CANNOT_TELL:
         share = float(probabilities[name])
@@ -96,6 +103,7 @@ def verdict(
     reasons.extend(_local_reasons(claim, estimate_A, local_summary, measured))
     return {
         "claimed_A": claim,
+        "criterion": criterion,
         "verdict": answer,
         "reasons": reasons,
         "estimate_A": float(estimate_A),
@@ -104,6 +112,25 @@ def verdict(
         "class_of_claim": name,
         "probability_of_that_class": float(probabilities[name]),
     }
+
+
+def other_meaning(by_first: Mapping[str, Any], by_half: Mapping[str, Any], path: str | None) -> list[str]:
+    """One sentence where a claim, judged by FSC 0.143, may mean FSC 0.5: it would then hold, or the entry is old.
+
+    Args:
+        by_first: verdict by FSC 0.143.
+        by_half: verdict by FSC 0.5.
+        path: of the map; its name may tell the EMDB entry.
+    """
+    entry = _OLD_NAME.search(os.path.basename(path or ""))
+    number = int(entry.group(1)) if entry else 0
+    old = any(first <= number <= last for first, last in _OLD_ENTRIES)
+    holds = by_half["verdict"] == SUPPORTED and by_first["verdict"] in (OPTIMISTIC, PESSIMISTIC)
+    if not (old or holds):
+        return []
+    when = f"EMD-{number} is from before about 2013, when most claims meant" if old else "If the claim means"
+    then = ": judge it by --criterion 0.5" if old else ", judge it by --criterion 0.5"
+    return [f"{when} FSC 0.5{then} (the map then looks like {by_half['estimate_A']:.2f} A)."]
 
 
 def _judge(

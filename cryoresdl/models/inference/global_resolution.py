@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..base import resolution_terms
+from ..base.errors import InputError
 from ..base.machine import one_blas_thread
-from ..features.network_inputs import MEASURED_INPUTS, has_half_maps
+from ..base.resolution_terms import CRITERIA
+from ..features.network_inputs import has_half_maps, measured_at
 from ..maps.density_map import DensityMap
 from ..networks import band_networks, network_runners, resolution_bins
 from ..networks.model_files import model_store
@@ -31,6 +34,7 @@ def global_answers(
     profiles: np.ndarray,
     voxel_size: np.ndarray,
     calibration: Dict[str, Any],
+    criterion: str = CRITERIA[0],
 ) -> GlobalAnswers:
     """Calibrated answers of the global network.
 
@@ -43,16 +47,21 @@ def global_answers(
         weights: its arrays.
         profiles: (n, inputs) of ``network_inputs.global_profile``.
         voxel_size: (n,) angstroms.
-        calibration: of the card; ``half_maps`` holds the factors for maps with half maps, an older card has one set.
+        calibration: of the card; ``half_maps`` holds the factors for maps with half maps, an older card has one set, and
+            ``criteria`` those of other criteria than the first.
+        criterion: of FSC.
     """
     halves = has_half_maps(profiles)
+    calibration = calibration.get("criteria", {}).get(criterion, calibration)
     factors = {}
     for name, default in (("temperature", 1.0), ("spread", 1.0), ("doubt", 1.0)):
         alone = float(calibration.get(name, default))
         factors[name] = np.where(halves, float(calibration.get("half_maps", {}).get(name, alone)), alone)
-    p = network_runners.profile_distribution(network, weights, profiles, factors["temperature"][:, None])
+    p = network_runners.profile_distribution(
+        network, weights, profiles, factors["temperature"][:, None], criterion
+    )
     low, own, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
-    away = np.asarray(profiles, float)[:, MEASURED_INPUTS.stop - 1] + 2.0 - own
+    away = measured_at(profiles, criterion) - own
     trusted = halves & (np.abs(away) <= HALF_MAP_TRUST)
     middle = np.where(trusted, own + away, own)
     voxels = np.asarray(voxel_size, float)
@@ -83,6 +92,7 @@ def classify(
     local: Optional[LocalResult] = None,
     half1: Optional[DensityMap] = None,
     half2: Optional[DensityMap] = None,
+    criterion: str = CRITERIA[0],
 ) -> Dict[str, Any]:
     """Global class, estimate and verdict of a map: one entry of ``classification.json``.
 
@@ -94,14 +104,20 @@ def classify(
         local: result of :func:`.local_resolution.localres` on the same map with the default model; made here when missing.
         half1: first half map, used when ``local`` is made here.
         half2: second half map.
+        criterion: of FSC, "0.143" or "0.5": what the estimate, its class and the claim mean.
 
     Raises:
-        InputError: as in :func:`.local_resolution.localres`, or a claim that is not positive.
+        InputError: as in :func:`.local_resolution.localres`, a claim that is not positive, or a criterion that the model
+            does not answer for.
     """
     if claimed is not None:
         claimed = claim_verdict.check_claim(claimed)
     loaded = load_model(model, "global")
     if loaded.card["network"]["name"] != band_networks.GLOBAL_NETWORK:
+        if criterion != CRITERIA[0]:
+            raise InputError(
+                f"The model {loaded.card['name']} knows no criterion; leave out --criterion {criterion}."
+            )
         return _paper_classify(density, claimed, loaded)
     shown: Optional[Dict[str, Any]] = None
     if (
@@ -113,7 +129,7 @@ def classify(
         chosen, local = local, localres(density, half1, half2, mask if local is None else local.mask)
         if chosen is not None:
             shown = {**chosen.info, "by": chosen.info["model"]["name"]}
-    return _band_classify(density, claimed, loaded, local, shown)
+    return _band_classify(density, claimed, loaded, local, shown, criterion)
 
 
 def _finest_shown(local: LocalResult, estimate: float, nyquist: float) -> float:
@@ -149,57 +165,119 @@ def _held_at_edge(estimate: float, own: float, local: LocalResult) -> List[str]:
     ]
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What the network says of one map by one criterion of FSC; resolutions in angstroms.
+
+    Attributes:
+        estimate: held at what the map can show.
+        interval: of 68 %, likewise.
+        own: the answer before that.
+        own_interval: likewise.
+        probabilities: of the three classes.
+        measured: the estimate is the FSC of the half maps.
+        network: what the network alone says.
+        contradicted: the half maps' FSC is not what the signal shows.
+    """
+
+    estimate: float
+    interval: List[float]
+    own: float
+    own_interval: Tuple[float, float]
+    probabilities: np.ndarray
+    measured: bool
+    network: float
+    contradicted: bool
+
+
+def _answer_by(loaded: Any, local: LocalResult, voxel: float, criterion: str) -> _Answer:
+    rows = np.asarray(local.profile)[None]
+    calibration = loaded.card.get("calibration", {})
+    told = global_answers(
+        loaded.card["network"], loaded.weights, rows, np.array([voxel]), calibration, criterion
+    )
+    low, middle, high, network = (
+        2.0 ** float(values[0]) * voxel for values in (told.low, told.middle, told.high, told.own)
+    )
+    three = told.probabilities[0]
+    finest = _finest_shown(local, middle, 2.0 * voxel)
+    if finest > 2.0 * voxel:
+        three = _not_finer_than(three, finest, resolution_terms.GLOBAL_EDGES_A)
+    estimate, interval = _bounded(middle, (low, high), finest, voxel)
+    contradicted = bool(told.contradicted[0])
+    measured = bool(local.info.get("half_maps")) and not contradicted
+    return _Answer(estimate, interval, middle, (low, high), three, measured, network, contradicted)
+
+
+def _doubts(loaded: Any, local: LocalResult, answer: _Answer) -> List[str]:
+    """What makes the answers doubtful, by that of FSC 0.143, which the local resolution is held against."""
+    rows = np.asarray(local.profile)[None]
+    scaled = network_runners.scaled_profile(loaded.weights, rows)[0]
+    problems = _unlike_training(scaled, local, loaded.card.get("calibration", {}))
+    problems += local.info.get("problems", [])
+    if answer.contradicted:
+        problems.append(_contradiction(local.info["half_map_fsc0143_A"], answer.network))
+    # What was moved to a filter's edge no longer shows what it contradicted.
+    problems += _disagreement(answer.estimate, answer.interval, local.info) or _disagreement(
+        answer.own, answer.own_interval, local.info
+    )
+    return problems + _at_its_end(answer.own, answer.own_interval)
+
+
 def _band_classify(
     density: DensityMap,
     claimed: Optional[float],
     loaded: Any,
     local: LocalResult,
     shown: Optional[Dict[str, Any]] = None,
+    criterion: str = CRITERIA[0],
 ) -> Dict[str, Any]:
     """The entry of a map; ``shown`` is what the chosen local model says, where it is not the default one's answer."""
-    calibration = loaded.card.get("calibration", {})
-    rows, voxel = np.asarray(local.profile)[None], density.voxel_size
-    answers = global_answers(loaded.card["network"], loaded.weights, rows, np.array([voxel]), calibration)
-    low, middle, high = (float(values[0]) for values in (answers.low, answers.middle, answers.high))
-    three = answers.probabilities[0]
-    finest = _finest_shown(local, 2.0**middle * voxel, 2.0 * voxel)
-    if finest > 2.0 * voxel:
-        three = _not_finer_than(three, finest, resolution_terms.GLOBAL_EDGES_A)
-    entry = _entry(density, loaded, three)
-    estimate, interval = _bounded(2.0**middle * voxel, (2.0**low * voxel, 2.0**high * voxel), finest, voxel)
-    problems = _unlike_training(network_runners.scaled_profile(loaded.weights, rows)[0], local, calibration)
-    problems += local.info.get("problems", [])
-    if answers.contradicted[0]:
-        problems.append(
-            _contradiction(local.info["half_map_fsc0143_A"], 2.0 ** float(answers.own[0]) * voxel)
-        )
-    own, own_interval = 2.0**middle * voxel, (2.0**low * voxel, 2.0**high * voxel)
-    # What was moved to a filter's edge no longer shows what it contradicted.
-    problems += _disagreement(estimate, interval, local.info) or _disagreement(own, own_interval, local.info)
-    problems += _at_its_end(own, own_interval)
-    measured = bool(local.info.get("half_maps")) and not answers.contradicted[0]
+    known = band_networks.criteria_of(loaded.card["network"]["config"])
+    if criterion not in known:
+        raise InputError(f"The model {loaded.card['name']} answers for FSC {', '.join(known)} only.")
+    answers = {one: _answer_by(loaded, local, density.voxel_size, one) for one in known}
+    answer, problems = answers[criterion], _doubts(loaded, local, answers[known[0]])
+    entry = _entry(density, loaded, answer.probabilities)
     entry.update(
         {
-            "estimate_from": "half maps" if measured else "map",
-            "resolution_A": round(estimate, 4),
-            "interval_A": [round(v, 4) for v in interval],
+            "estimate_from": "half maps" if answer.measured else "map",
+            "criterion": criterion,
+            "resolution_A": round(answer.estimate, 4),
+            "interval_A": [round(v, 4) for v in answer.interval],
+            "by_criterion": {
+                one: {
+                    "resolution_A": round(found.estimate, 4),
+                    "interval_A": [round(v, 4) for v in found.interval],
+                }
+                for one, found in answers.items()
+            },
             "in_distribution": not problems,
             "warnings": list(density.warnings)
             + problems
             + [w for w in local.info.get("warnings", []) if w not in density.warnings + problems]
-            + _held_at_edge(estimate, own, local),
+            + _held_at_edge(answer.estimate, answer.own, local),
         }
     )
     if claimed is not None:
         told = {"half_map_fsc0143_A": local.info.get("half_map_fsc0143_A"), **(shown or local.info)}
-        entry["claim"] = claim_verdict.verdict(
-            claimed,
-            estimate,
-            interval,
-            entry["probabilities"],
-            not problems,
-            2.0 * voxel,
-            local_summary=told,
-            measured=measured,
-        )
+        verdicts = {
+            one: claim_verdict.verdict(
+                claimed,
+                found.estimate,
+                found.interval,
+                dict(zip(resolution_terms.GLOBAL_CLASSES, map(float, found.probabilities))),
+                not problems,
+                2.0 * density.voxel_size,
+                local_summary=told,
+                measured=found.measured,
+                criterion=one,
+            )
+            for one, found in answers.items()
+        }
+        entry["claim"] = verdicts[criterion]
+        if criterion == CRITERIA[0] and len(verdicts) > 1:
+            entry["claim"]["reasons"] += claim_verdict.other_meaning(
+                verdicts[criterion], verdicts[CRITERIA[1]], density.path
+            )
     return entry

@@ -9,11 +9,12 @@ a distribution: median, interval and class probabilities all come from it (`reso
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
 from ..base.errors import InputError
+from ..base.resolution_terms import CRITERIA
 from ..features import network_inputs
 from .resolution_bins import N_BINS
 
@@ -35,9 +36,15 @@ def local_network(channels: Tuple[int, ...] = (32, 64, 128)) -> Dict[str, Any]:
 
 
 def global_network(
-    inputs: int, widths: Tuple[int, ...] = (256, 256, 128), members: int = 1
+    inputs: int,
+    widths: Tuple[int, ...] = (256, 256, 128),
+    members: int = 1,
+    criteria: Sequence[str] = CRITERIA[:1],
 ) -> Dict[str, Any]:
-    """Description of the global network, or of several whose distributions are averaged, as kept in a model's card."""
+    """Description of the global network, or of several whose distributions are averaged, as kept in a model's card.
+
+    For each of the ``criteria`` of FSC it gives a distribution of its own.
+    """
     return {
         "name": GLOBAL_NETWORK,
         "config": {
@@ -45,6 +52,7 @@ def global_network(
             "inputs": int(inputs),
             "bins": N_BINS,
             "members": int(members),
+            "criteria": list(criteria),
             "features": network_inputs.VERSION,
         },
     }
@@ -66,6 +74,11 @@ def check_features(card: Dict[str, Any], path: Any) -> None:
             f"version {network_inputs.VERSION}: "
             "train it again, or use the shipped model."
         )
+
+
+def criteria_of(config: Dict[str, Any]) -> List[str]:
+    """The criteria of FSC that a global network answers for, in the order of its outputs; older ones know the first."""
+    return list(config.get("criteria", CRITERIA[:1]))
 
 
 def member_prefixes(config: Dict[str, Any]) -> List[str]:
@@ -113,12 +126,12 @@ def forward_global(ops: Any, profile: Any, config: Dict[str, Any], prefix: str =
     """The profile network, or the member of that prefix: dense layers on the map's profile.
 
     Returns:
-        logits (batch, bins).
+        logits (batch, criteria * bins).
     """
     h = profile
     for k, width in enumerate(config["widths"]):
         h = ops.relu(ops.dense(f"{prefix}dense{k}", h, width))
-    return ops.dense(prefix + "logits", h, config["bins"])
+    return ops.dense(prefix + "logits", h, config["bins"] * len(criteria_of(config)))
 
 
 class KerasOps:

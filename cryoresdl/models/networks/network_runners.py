@@ -17,6 +17,7 @@ import numpy as np
 
 from ..base import machine, progress
 from ..base.errors import InputError
+from ..base.resolution_terms import CRITERIA
 from . import band_networks
 from .model_files import model_archive, model_check, model_store
 from .model_files.model_store import BACKEND_VARIABLE
@@ -292,7 +293,11 @@ def profile_outputs(
 
 
 def profile_distribution(
-    network: Dict[str, Any], weights: Dict[str, np.ndarray], profiles: np.ndarray, temperature: Any = 1.0
+    network: Dict[str, Any],
+    weights: Dict[str, np.ndarray],
+    profiles: np.ndarray,
+    temperature: Any = 1.0,
+    criterion: str = CRITERIA[0],
 ) -> np.ndarray:
     """Distribution over the resolution bins that the global network gives, the mean of its members'.
 
@@ -301,14 +306,25 @@ def profile_distribution(
         weights: its arrays.
         profiles: (n, inputs), see ``network_inputs.global_profile``.
         temperature: of the calibration, one for all or (n, 1); divides the logits.
+        criterion: of FSC, one of those that the network answers for.
 
     Returns:
         (n, bins), rows of sum 1.
+
+    Raises:
+        InputError: the network does not answer for that criterion.
     """
-    outputs = profile_outputs(network["config"], weights, profiles)
-    total = np.zeros(outputs[0].shape, np.float32)
+    config = network["config"]
+    known, bins = band_networks.criteria_of(config), config["bins"]
+    if criterion not in known:
+        raise InputError(
+            f"The global model answers for FSC {' and '.join(known)} only, not for {criterion}; use the shipped model."
+        )
+    outputs = profile_outputs(config, weights, profiles)
+    total = np.zeros((len(outputs[0]), bins), np.float32)
+    first = known.index(criterion) * bins
     for logits in outputs:
-        total += softmax(logits / temperature)
+        total += softmax(logits[:, first : first + bins] / temperature)
     return total / len(outputs)
 
 

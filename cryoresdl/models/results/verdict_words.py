@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, List, Mapping, Tuple
 
-from ..base.resolution_terms import CANNOT_TELL, OPTIMISTIC, PESSIMISTIC, SUPPORTED
+from ..base.resolution_terms import CANNOT_TELL, CRITERIA, OPTIMISTIC, PESSIMISTIC, SUPPORTED
 from .compared_results import is_number
 
 _ANSWERS = {
@@ -38,7 +38,7 @@ def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
     if is_number(entry.get("resolution_A")):
         low, high = interval_of(entry)
         between = f", 68 % interval {low:.1f} to {high:.1f} Å" if low is not None and high is not None else ""
-        lines.append(f"Estimate: {entry['resolution_A']:.1f} Å{between}.")
+        lines.append(f"Estimate: {entry['resolution_A']:.1f} Å{by_criterion(entry)}{between}.")
     claim = entry.get("claim") or {}
     if summary and is_number(summary.get("median_A")) and not claim:
         quarter = summary.get("quartiles_A") or []
@@ -54,6 +54,12 @@ def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
         lines.append("This map is unlike those that the network learned from: do not rely on the estimate.")
     lines += [f"Warning: {with_unit(warning)}" for warning in _sentences(entry.get("warnings"))]
     return lines or ["classification.json holds no result for this map."]
+
+
+def by_criterion(entry: Mapping[str, Any]) -> str:
+    """What is added to a resolution that is not by the usual criterion of FSC."""
+    criterion = entry.get("criterion") or CRITERIA[0]
+    return "" if criterion == CRITERIA[0] else f" by FSC {criterion}"
 
 
 def with_unit(text: str) -> str:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..base.accuracy_measures import calibration as reliability
 from ..base.errors import InputError
+from ..base.resolution_terms import CRITERIA
 from ..base.runs.atomic_files import PathLike, remove_result
 from ..datasets.feature_sets.feature_set_file import _as_list, _set_facts
 from ..features import network_inputs
 from ..networks import band_networks, network_runners
 from ..networks.model_files import model_archive, model_store
 from ..networks.model_files.model_archive import MODEL_SUFFIX
+from ..networks.resolution_bins import N_BINS
 from ..networks.tensorflow_import import import_tensorflow
 from .calibration.global_calibration import (
     _kept_apart,
     calibrate_global,
     calibrated,
     measure_global,
-    rows_of,
     true_classes,
 )
 from .probability_score import _loss_of
@@ -161,7 +162,7 @@ def train_members(
     """
     if members < 1:
         raise InputError("A global model needs at least one member.")
-    network = band_networks.global_network(train.profile.shape[1], recipe.widths, members)
+    network = band_networks.global_network(train.profile.shape[1], recipe.widths, members, train.criteria())
     arrays: Dict[str, np.ndarray] = {}
     for number, prefix in enumerate(band_networks.member_prefixes(network["config"])):
         weights = fit_global(
@@ -194,7 +195,9 @@ def fit_global(
     keras.utils.set_random_seed(recipe.seed)
     mean, scale = train.profile.mean(0), train.profile.std(0) + 1e-3
     model = band_networks.keras_global_network(
-        band_networks.global_network(train.profile.shape[1], recipe.widths), keras, recipe.dropout
+        band_networks.global_network(train.profile.shape[1], recipe.widths, criteria=train.criteria()),
+        keras,
+        recipe.dropout,
     )
 
     def scaled(rows: np.ndarray) -> np.ndarray:
@@ -203,7 +206,7 @@ def fit_global(
         ).astype(np.float32)
 
     def loss(truth: Any, logits: Any) -> Any:
-        return _loss_of(tf, logits, truth[:, 0], truth[:, 1], recipe.angstrom_weight)
+        return _loss_of_criteria(tf, logits, truth, recipe.angstrom_weight)
 
     noisy = _with_noise(keras, model, recipe.noise)
     steps = recipe.epochs * -(-len(train.profile) // recipe.batch)
@@ -219,8 +222,8 @@ def fit_global(
         callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=_logger(Path(history_path))))
     history = noisy.fit(
         scaled(train.profile),
-        np.stack([train.log2_voxels, train.voxel_size], 1),
-        validation_data=(scaled(check.profile), np.stack([check.log2_voxels, check.voxel_size], 1)),
+        _targets(train, train.criteria()),
+        validation_data=(scaled(check.profile), _targets(check, train.criteria())),
         epochs=recipe.epochs,
         batch_size=recipe.batch,
         verbose=0,
@@ -233,11 +236,34 @@ def fit_global(
     return {**weights, **scaling}, final
 
 
+def _targets(table: ProfileTable, criteria: Sequence[str]) -> np.ndarray:
+    """Voxel size in A and log2 of the resolution in voxels by each criterion, (n, 1 + criteria); NaN where not known."""
+    columns = [table.voxel_size, table.log2_voxels]
+    if len(criteria) > 1:
+        unknown = np.full(len(table.profile), np.nan, np.float32)
+        columns.append(unknown if table.at_half is None else table.at_half[:, 0])
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def _loss_of_criteria(tf: Any, logits: Any, truth: Any, angstrom_weight: float) -> Any:
+    """The mean score of each row over the criteria by which its resolution is known; ``truth`` is of :func:`_targets`."""
+    total, count = 0.0, 0.0
+    for number in range(truth.shape[1] - 1):
+        own = logits[:, number * N_BINS : (number + 1) * N_BINS]
+        known = tf.math.is_finite(truth[:, 1 + number])
+        values = tf.where(known, truth[:, 1 + number], tf.ones_like(truth[:, 0]))
+        share = tf.cast(known, tf.float32)
+        total += share * _loss_of(tf, own, values, truth[:, 0], angstrom_weight)
+        count += share
+    return total / tf.maximum(count, 1.0)
+
+
 def _with_noise(keras: Any, model: Any, noise: float) -> Any:
     """The model behind noise on its inputs, except what half maps measure: that is exact, and blurring it costs a class."""
     size = model.input_shape[-1]
     blurred = np.ones(size, np.float32)
-    blurred[network_inputs.MEASURED_INPUTS.start : network_inputs.MEASURED_INPUTS.stop] = 0.0
+    blurred[network_inputs.MEASURED_INPUTS] = 0.0
+    blurred[-1] = 0.0
     rows = keras.Input((size,), dtype="float32")
     added = keras.layers.GaussianNoise(noise, dtype="float32")(rows) - rows
     return keras.Model(rows, model(rows + added * blurred))
@@ -256,10 +282,16 @@ def save_global(
     """Calibrate on the validation rows, measure on the test rows, write the model file; returns the card."""
     calibration: Dict[str, Any] = dict(calibrate_global(model, check))
     metrics: Dict[str, Any] = {"split": _kept_apart(test, data)}
-    metrics["all"] = measure_global(model, test, calibration)
-    for kind in sorted(set(test.kind)):
-        chosen = np.asarray([k == kind for k in test.kind])
-        metrics[kind] = measure_global(model, rows_of(test, chosen), calibration)
+    for criterion in band_networks.criteria_of(model.network["config"]):
+        rows = test.by(criterion)
+        by_kind = {
+            kind: rows.rows(np.asarray([k == kind for k in rows.kind])) for kind in sorted(set(rows.kind))
+        }
+        measured = {
+            kind: measure_global(model, chosen, calibration, criterion)
+            for kind, chosen in {"all": rows, **by_kind}.items()
+        }
+        metrics.update(measured if criterion == CRITERIA[0] else {f"by FSC {criterion}": measured})
     three = calibrated(model, test, calibration).probabilities
     calibration["reliability"] = reliability(three / three.sum(1, keepdims=True), true_classes(test))
     card = {

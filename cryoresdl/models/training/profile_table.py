@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..base.errors import InputError
+from ..base.resolution_terms import CRITERIA
 from ..base.runs.array_cache import read_arrays, write_arrays
 from ..base.runs.atomic_files import PathLike
 from ..base.runs.run_record import stamp
 from ..datasets import map_set_file
 from ..datasets.feature_sets.feature_set_file import (
+    CLEAN,
     VARIANTS,
     EmptySplitError,
     FeatureItem,
@@ -39,6 +41,7 @@ class ProfileTable:
         kind: what each row is.
         expected: (n,) the same without the measurement's chance error, where it is known: what the interval of half
             maps must hold, whose estimate is the measurement itself. None stands for ``log2_voxels``.
+        at_half: (n, 2) both by FSC 0.5 instead of 0.143; NaN where nothing is known of it. None: of no map.
     """
 
     profile: np.ndarray
@@ -46,6 +49,30 @@ class ProfileTable:
     voxel_size: np.ndarray
     kind: List[str]
     expected: Optional[np.ndarray] = None
+    at_half: Optional[np.ndarray] = None
+
+    def criteria(self) -> List[str]:
+        """Those of ``CRITERIA`` that the table has resolutions for."""
+        known = self.at_half is not None and bool(np.isfinite(self.at_half).all(1).any())
+        return list(CRITERIA if known else CRITERIA[:1])
+
+    def by(self, criterion: str) -> ProfileTable:
+        """The rows whose resolution by that criterion is known, with it in the place of the first's."""
+        if criterion == CRITERIA[0]:
+            return self
+        if self.at_half is None:
+            raise InputError(f"The table has no resolution by FSC {criterion}.")
+        rows = self.rows(np.isfinite(self.at_half).all(1))
+        at_half = np.asarray(rows.at_half)
+        return replace(rows, log2_voxels=at_half[:, 0], expected=at_half[:, 1])
+
+    def rows(self, chosen: np.ndarray) -> ProfileTable:
+        """The rows where ``chosen`` (bool) says so."""
+        expected, at_half = (None if one is None else one[chosen] for one in (self.expected, self.at_half))
+        kinds = [kind for kind, kept in zip(self.kind, chosen) if kept]
+        return ProfileTable(
+            self.profile[chosen], self.log2_voxels[chosen], self.voxel_size[chosen], kinds, expected, at_half
+        )
 
     @property
     def interval_target(self) -> np.ndarray:
@@ -64,10 +91,10 @@ def profile_of(item: FeatureItem, variant: str, local_model: Any) -> np.ndarray:
     median, spread, _ = cell_estimates.cell_estimates(local_model, found)
     calibration = local_model.card.get("calibration", {})
     spread = map_corrections.calibrated_spread(spread, calibration, map_corrections.PROFILE)
-    cutoff = None
+    cutoffs = []
     if variant == "halves":
-        cutoff = _measured_in_mask(item) / item.info["voxel_size_A"]
-    return network_inputs.global_profile(item.summary[variant], median[inside], spread[inside], cutoff)
+        cutoffs = [_measured_in_mask(item, one) / item.info["voxel_size_A"] for one in CRITERIA]
+    return network_inputs.global_profile(item.summary[variant], median[inside], spread[inside], cutoffs)
 
 
 def make_table(
@@ -86,7 +113,7 @@ def make_table(
         InputError: one of the files is no such set.
         EmptySplitError: no file has a map of that split.
     """
-    rows: List[Tuple[np.ndarray, float, float, str, float]] = []
+    rows: List[_Row] = []
     empty: List[EmptySplitError] = []
     for path in _as_list(data):
         source = _map_rows if _is_map_set(path) else _item_rows
@@ -99,12 +126,25 @@ def make_table(
             empty.append(error)
     if not rows:
         raise empty[0]
-    profiles, resolutions, voxels, kinds, expected = zip(*rows)
-    voxel_size = np.asarray(voxels, np.float32)
-    log2_voxels, log2_expected = (
-        np.log2(np.asarray(values) / voxel_size).astype(np.float32) for values in (resolutions, expected)
+    voxel_size = np.asarray([row.voxel_size for row in rows], np.float32)
+    log2_known = np.log2([row.known for row in rows]).astype(np.float32) - np.log2(voxel_size)[:, None]
+    return ProfileTable(
+        np.stack([row.profile for row in rows]),
+        log2_known[:, 0],
+        voxel_size,
+        [row.kind for row in rows],
+        log2_known[:, 1],
+        log2_known[:, 2:],
     )
-    return ProfileTable(np.stack(profiles), log2_voxels, voxel_size, list(kinds), log2_expected)
+
+
+class _Row(NamedTuple):
+    """One map: ``known`` in A is FSC 0.143, the expected one, and both by FSC 0.5 (NaN where that is not known)."""
+
+    profile: np.ndarray
+    voxel_size: float
+    kind: str
+    known: Tuple[float, float, float, float]
 
 
 def _is_map_set(path: PathLike) -> bool:
@@ -115,41 +155,52 @@ def _is_map_set(path: PathLike) -> bool:
         raise InputError(f"Cannot read {path} as HDF5; give a file made by `cryoresdl dataset`.") from error
 
 
-def _item_rows(
-    path: PathLike, split: str, local_model: Any, limit: Optional[int]
-) -> Iterator[Tuple[np.ndarray, float, float, str, float]]:
+def _item_rows(path: PathLike, split: str, local_model: Any, limit: Optional[int]) -> Iterator[_Row]:
     """Rows of a feature set."""
     for item in load_split([path], split, limit):
         kind = item.info.get("kind", "realistic")
-        variants = VARIANTS if kind == "realistic" and _measured_in_mask(item) else VARIANTS[:1]
+        measured = kind == "realistic" and all(_measured_in_mask(item, one) > 0 for one in CRITERIA)
+        variants = VARIANTS if measured else VARIANTS[:1]
         for variant in variants:
-            voxel, expected = item.info["voxel_size_A"], item.info["global_fsc0143_A"]
+            first, half = (
+                (_known_resolution(item, variant, one), _expected_resolution(item, one)) for one in CRITERIA
+            )
             profile = profile_of(item, variant, local_model)
-            yield profile, _known_resolution(item, variant), voxel, f"{kind} {variant}", expected
+            yield _Row(profile, item.info["voxel_size_A"], f"{kind} {variant}", (*first, *half))
 
 
-def _measured_in_mask(item: FeatureItem) -> float:
-    """FSC 0.143 of the half maps in the mask of the item, in angstroms; 0 where an older set did not keep it.
+_FSC_NAME = {"0.143": "fsc0143", "0.5": "fsc05"}
+"""How the simulator's figures name the criteria."""
+
+
+def _measured_in_mask(item: FeatureItem, criterion: str = CRITERIA[0]) -> float:
+    """Where the FSC of the half maps in the mask of the item falls to a criterion, in angstroms; 0 where it is not known.
 
     The FSC inside the molecule would stand for it only where that is the mask: elsewhere it is the answer.
     """
-    automatic = item.info.get("options", {}).get("auto_mask", False)
-    inside = 0.0 if automatic else item.info["measured_fsc0143_masked_A"]
-    return float(item.info.get("measured_fsc0143_given_mask_A", inside))
+    name, automatic = _FSC_NAME[criterion], item.info.get("options", {}).get("auto_mask", False)
+    inside = 0.0 if automatic else item.info.get(f"measured_{name}_masked_A", 0.0)
+    return float(item.info.get(f"measured_{name}_given_mask_A", inside))
 
 
-def _known_resolution(item: FeatureItem, variant: str) -> float:
-    """What the map's resolution would be called: FSC 0.143 measured between its half maps inside the molecule.
+def _expected_resolution(item: FeatureItem, criterion: str) -> float:
+    """The resolution without the measurement's chance error, in angstroms; NaN where it is not known."""
+    expected = item.info.get(f"global_{_FSC_NAME[criterion]}_A", float("nan"))
+    # A noiseless map has the resolution that it was given, by whatever criterion.
+    return float(item.info["global_fsc0143_A"] if item.info.get("kind") == CLEAN else expected)
+
+
+def _known_resolution(item: FeatureItem, variant: str, criterion: str = CRITERIA[0]) -> float:
+    """What the map's resolution would be called: FSC measured between its half maps inside the molecule.
 
     Maps without half maps have the resolution that they were given. A filtered map is not finer than its filter.
     """
-    known = float(item.info.get("measured_fsc0143_masked_A", item.info["global_fsc0143_A"]))
+    name = f"measured_{_FSC_NAME[criterion]}_masked_A"
+    known = float(item.info.get(name, _expected_resolution(item, criterion)))
     return max(known, float(item.info.get("finest_shown_A", 0.0))) if variant == "single" else known
 
 
-def _map_rows(
-    path: PathLike, split: str, local_model: Any, limit: Optional[int]
-) -> Iterator[Tuple[np.ndarray, float, float, str, float]]:
+def _map_rows(path: PathLike, split: str, local_model: Any, limit: Optional[int]) -> Iterator[_Row]:
     """Rows of a set of whole maps; a noiseless map cannot show more than its sampling: Nyquist at best."""
     with map_set_file.DatasetFile(path) as handle:
         if handle.info["kind"] != "global":
@@ -176,10 +227,10 @@ def _map_rows(
             inside = found.mask_cells
             profile = network_inputs.global_profile(found.summary, median[inside], spread[inside])
             known = max(float(resolutions[number]), 2.0 * voxel)
-            yield profile, known, voxel, "clean single", known
+            yield _Row(profile, voxel, "clean single", (known,) * 4)
 
 
-_COLUMNS = ("profile", "log2_voxels", "voxel_size", "kind", "expected")
+_COLUMNS = ("profile", "log2_voxels", "voxel_size", "kind", "expected", "at_half")
 
 
 def cached_table(
@@ -191,10 +242,8 @@ def cached_table(
     digest = json.dumps([model_store.digest(local_model), made_of])
     stored = read_arrays(path, digest) if resume else None
     if stored is not None and set(stored) == set(_COLUMNS):
-        profile, log2_voxels, voxel_size, kind, expected = (stored[name] for name in _COLUMNS)
-        return ProfileTable(profile, log2_voxels, voxel_size, [str(one) for one in kind], expected)
+        columns = dict(stored, kind=[str(one) for one in stored["kind"]])
+        return ProfileTable(**columns)  # type: ignore[arg-type]
     made = make_table(data, split, local_model, report=report)
-    expected = made.log2_voxels if made.expected is None else made.expected
-    columns = (made.profile, made.log2_voxels, made.voxel_size, np.asarray(made.kind), expected)
-    write_arrays(path, digest, dict(zip(_COLUMNS, columns)))
+    write_arrays(path, digest, {name: np.asarray(getattr(made, name)) for name in _COLUMNS})
     return made

@@ -177,6 +177,7 @@ def feature_file(tmp_path_factory):
             item.summary = {v: rng.normal(size=s.shape).astype(np.float32) for v, s in item.summary.items()}
             known = 3.0 + 4 * index
             item.info.update(global_fsc0143_A=known, measured_fsc0143_masked_A=known)
+            item.info.update(global_fsc05_A=1.2 * known, measured_fsc05_masked_A=1.2 * known)
             splits.setdefault(split, []).append(item)
     path = write_items(tmp_path_factory.mktemp("features") / "set.h5", splits)
     return str(path)

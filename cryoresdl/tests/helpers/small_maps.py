@@ -73,11 +73,11 @@ def random_local_weights(channels=(8, 8, 8), seed=0):
     return weights
 
 
-def random_global_weights(inputs, widths=(16, 8), seed=0):
+def random_global_weights(inputs, widths=(16, 8), seed=0, outputs=1):
     """Named random arrays for the global network, with the input's mean and scale."""
     rng = np.random.default_rng(seed)
     weights = {"input/mean": np.zeros(inputs, np.float32), "input/scale": np.ones(inputs, np.float32)}
-    for k, width in enumerate([*widths, resolution_bins.N_BINS]):
+    for k, width in enumerate([*widths, outputs * resolution_bins.N_BINS]):
         name = f"dense{k}" if k < len(widths) else "logits"
         weights[name + "/kernel"] = (rng.normal(size=(inputs, width)) / np.sqrt(inputs)).astype(np.float32)
         weights[name + "/bias"] = (rng.normal(size=width) * 0.1).astype(np.float32)
@@ -99,18 +99,20 @@ def save_local_model(path, channels=(8, 8, 8), seed=0, name="tiny", calibration=
     return model_archive.save_model(path, card, random_local_weights(channels, seed))
 
 
-def save_global_model(path, inputs, widths=(16, 8), seed=0, name="tiny-global", calibration=None):
+def save_global_model(
+    path, inputs, widths=(16, 8), seed=0, name="tiny-global", calibration=None, criteria=("0.143",)
+):
     """A global model with random weights."""
     card = {
         "kind": "global",
         "name": name,
-        "network": band_networks.global_network(inputs, widths),
+        "network": band_networks.global_network(inputs, widths, criteria=criteria),
         "data": {},
         "training": {},
         "metrics": {},
         "calibration": calibration or {"spread": 1.0, "temperature": 1.0, "distance_limit": 1e9},
     }
-    return model_archive.save_model(path, card, random_global_weights(inputs, widths, seed))
+    return model_archive.save_model(path, card, random_global_weights(inputs, widths, seed, len(criteria)))
 
 
 def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train", labels=None):

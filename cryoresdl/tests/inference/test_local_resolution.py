@@ -646,12 +646,12 @@ def test_tiles_of_an_axis_share_it_evenly():
 def test_what_half_maps_measure_lies_where_it_is_looked_for():
     summary, cells = np.zeros(network_inputs.summary_length()), np.ones(2)
     alone = network_inputs.global_profile(summary, cells, cells)
-    measured = network_inputs.global_profile(summary, cells, cells, 8.0)
+    measured = network_inputs.global_profile(summary, cells, cells, (8.0, 16.0))
     assert alone[network_inputs.MEASURED_INPUTS].tolist() == [0.0, 0.0]
     assert measured[network_inputs.MEASURED_INPUTS].tolist() == [1.0, 1.0]
-    assert (
-        np.flatnonzero(alone != measured).tolist() == list(range(alone.size))[network_inputs.MEASURED_INPUTS]
-    )
+    assert [network_inputs.measured_at(measured[None], one)[0] for one in ("0.143", "0.5")] == [3.0, 4.0]
+    places = [*range(alone.size)[network_inputs.MEASURED_INPUTS], alone.size - 1]
+    assert np.flatnonzero(alone != measured).tolist() == places
 
 
 def test_half_maps_have_the_last_word_unless_the_map_contradicts_them():

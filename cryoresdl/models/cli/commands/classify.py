@@ -14,7 +14,7 @@ EXAMPLE = "cryoresdl classify map.mrc --claimed 3.2 --out results"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..argument_types import positive
+    from ..argument_types import add_criterion, positive
 
     parser.add_argument("maps", nargs="+", metavar="MAP", help="maps (MRC, CCP4; .gz and .bz2 too)")
     parser.add_argument(
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--voxel-size", type=positive, metavar="A", help="angstroms per voxel, instead of the header's"
     )
     parser.add_argument("--claimed", type=positive, metavar="R", help="claimed resolution in angstroms")
+    add_criterion(parser)
     parser.add_argument(
         "--model",
         default=model_store.DEFAULT_GLOBAL_MODEL,
@@ -46,7 +47,12 @@ def run(args: argparse.Namespace) -> None:
     given.update({f"map {number}": path for number, path in enumerate(args.maps, 1)})
     inputs = {name: density_map.plain_path(path) for name, path in given.items() if path}
     inputs["model"] = str(model_store.resolve(args.model))
-    request = {"command": "classify", "voxel_size": args.voxel_size, "claimed": args.claimed}
+    request = {
+        "command": "classify",
+        "voxel_size": args.voxel_size,
+        "claimed": args.claimed,
+        "criterion": args.criterion,
+    }
     made = run_record.Run(args.out, request, inputs)
     if args.resume and made.complete():
         print(f"{atomic_files.shown(args.out)} is already complete.")
@@ -90,7 +96,13 @@ def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
             mrc_reader.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)
         ]
         return global_resolution.classify(
-            density, mask, args.claimed, args.model, half1=halves[0], half2=halves[1]
+            density,
+            mask,
+            args.claimed,
+            args.model,
+            half1=halves[0],
+            half2=halves[1],
+            criterion=args.criterion,
         )
     except InputError as error:
         if len(args.maps) == 1:
@@ -108,12 +120,13 @@ def _lines(entry: Dict[str, Any]) -> List[str]:
 
 def _line(entry: Dict[str, Any]) -> str:
     from ...base.runs.atomic_files import shown
+    from ...results.verdict_words import by_criterion
 
     shares = ", ".join(f"{k} {v:.2f}" for k, v in entry["probabilities"].items())
     text = f"{shown(entry['map'] or '')}: {entry['class']} ({shares})"
     if entry["resolution_A"] is not None:
         low, high = entry["interval_A"]
-        text += f", {entry['resolution_A']:.2f} A (68 %: {low:.2f} to {high:.2f} A)"
+        text += f", {entry['resolution_A']:.2f} A{by_criterion(entry)} (68 %: {low:.2f} to {high:.2f} A)"
     if entry["claim"]:
         text += f"; claim {entry['claim']['claimed_A']:g} A {entry['claim']['verdict']}"
     return text

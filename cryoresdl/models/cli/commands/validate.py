@@ -16,7 +16,7 @@ from typing import Any
 
 from ...base import resolution_terms
 from ...networks.model_files import model_store
-from ...results import result_files
+from ...results import result_files, verdict_words
 
 HELP = "validate maps: global class, local resolution, comparison and report"
 EXAMPLE = "cryoresdl validate map.mrc --claimed 3.2 --half1 half1.mrc --half2 half2.mrc --out results"
@@ -26,7 +26,7 @@ SINGLE = ("half1", "half2", "monores", "resmap", "relion")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..argument_types import count, number, positive
+    from ..argument_types import add_criterion, count, number, positive
 
     parser.add_argument("maps", nargs="+", metavar="MAP|LIST.csv", help="maps, or one list of maps")
     parser.add_argument("--mask", metavar="M", help="mask of the molecule (default: made from the map)")
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--voxel-size", type=positive, metavar="A", help="A per voxel, instead of the header's"
     )
     parser.add_argument("--claimed", type=positive, metavar="R", help="claimed resolution in A, to be judged")
+    add_criterion(parser)
     parser.add_argument(
         "--half1", metavar="H1", help="first half map: noise is then measured between the halves"
     )
@@ -113,7 +114,11 @@ def run(args: argparse.Namespace) -> None:
     if args.filtered and args.networks == "global":
         raise InputError("--filtered needs the local network; leave out --networks global.")
     options = replace(options, digests=_digests(options))
-    shared = {name: getattr(args, name) for name in ("mask", "voxel_size", "claimed") if getattr(args, name)}
+    shared = {
+        name: getattr(args, name)
+        for name in ("mask", "voxel_size", "claimed", "criterion")
+        if getattr(args, name)
+    }
     alone = [f"--{name}" for name in SINGLE if getattr(args, name)]
     if not several:
         if args.piece:
@@ -257,7 +262,7 @@ def validation_lines(row: dict[str, Any]) -> list[str]:
         text.append(f"class: {row['class']} ({chances})")
     if row["resolution_A"] is not None:
         text.append(
-            f"resolution: {row['resolution_A']:.2f} A "
+            f"resolution: {row['resolution_A']:.2f} A{verdict_words.by_criterion(row)} "
             f"(68 %: {row['interval_low_A']:.2f} to {row['interval_high_A']:.2f} A)"
         )
     if row["verdict"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -79,8 +79,11 @@ def _band_localres(
     _describe(result, cells, feats, mask, voxel)
     _describe_halves(result, pair, feats, mask, fsc)
     result.fsc = fsc
-    cutoff = None if fsc is None else (fsc.crossing("particle") or 2 * voxel) / voxel
-    result.profile = global_profile(feats.summary, cells.own, cells.profile_spread, cutoff)
+    cutoffs: List[float] = []
+    if fsc is not None:
+        crossed = (fsc.crossing("particle", float(one)) for one in resolution_terms.CRITERIA)
+        cutoffs = [(found or 2 * voxel) / voxel for found in crossed]
+    result.profile = global_profile(feats.summary, cells.own, cells.profile_spread, cutoffs)
     return result
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import numpy as np
 
 from ...base.errors import InputError
-from ...base.resolution_terms import GLOBAL_CLASSES
+from ...base.resolution_terms import CRITERIA, GLOBAL_CLASSES
 from ...features import network_inputs
 from .. import band_networks, paper_networks
 from ..resolution_bins import N_BINS
@@ -184,10 +184,15 @@ def _profile_shapes(config: Any, path: Any, bins: int) -> Shapes:
     inputs = _whole(config, "inputs", MOST_UNITS, path)
     if config.get("bins") != bins:
         raise _damaged(path, f"its network has {config.get('bins')!r} outputs instead of {bins}")
+    criteria = config.get("criteria", list(CRITERIA[:1]))
+    if not isinstance(criteria, list) or criteria != list(CRITERIA[: len(criteria)]) or not criteria:
+        raise _damaged(path, f"its network has {criteria!r} for 'criteria'")
     members = _whole({"members": config.get("members", 1)}, "members", MOST_MEMBERS, path)
     ops = _Shapes()
     for prefix in band_networks.member_prefixes({"members": members}):
-        band_networks.forward_global(ops, inputs, {"widths": widths, "bins": bins}, prefix)
+        band_networks.forward_global(
+            ops, inputs, {"widths": widths, "bins": bins, "criteria": criteria}, prefix
+        )
     return {"input/mean": (inputs,), "input/scale": (inputs,), **ops.found}
 
 
@@ -222,8 +227,12 @@ def _low_rank_shapes(config: Mapping[str, Any], side: int, path: Any) -> Any:
     }
 
 
-NEEDED = {"local": ("spread",), "global": ("spread", "temperature", "distance_limit")}
-PART_NEEDED = {"local": ("spread",), "global": ("spread", "temperature")}
+NEEDED = {
+    "local": ("spread",),
+    "global": ("spread", "temperature", "distance_limit"),
+    "criterion": ("spread", "temperature"),
+}
+PART_NEEDED = {**NEEDED, "global": NEEDED["criterion"]}
 """Factors without which a network's intervals and doubts would be others; the second of the parts of a calibration."""
 
 
@@ -236,6 +245,10 @@ def _check_calibration(calibration: Mapping[str, Any], kind: str, path: Any) -> 
             _check_factors(calibration[part], path)
             _check_needed(calibration[part], PART_NEEDED[kind], path)
     _check_factors(calibration, path)
+    for name, part in (calibration.get("criteria") or {}).items():
+        if name not in CRITERIA[1:] or not isinstance(part, dict):
+            raise _damaged(path, f"its calibration has {name!r} among its criteria")
+        _check_calibration(part, "local" if kind == "local" else "criterion", path)
     entry = calibration.get("by_map")
     if entry and isinstance(entry, dict):
         factors = entry.get("factors")

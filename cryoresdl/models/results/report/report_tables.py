@@ -28,6 +28,7 @@ def _verdict_table(entry: Mapping[str, Any]) -> ReportTable:
         ("estimate (Å)", _number(entry.get("resolution_A"), "{:.2f}")),
         ("68 % interval (Å)", _span(entry.get("interval_A"))),
         ("like the training maps", _yes_no(entry.get("in_distribution"))),
+        ("FSC criterion of both", str(entry.get("criterion") or "")),
         ("claimed resolution (Å)", _number(claim.get("claimed_A"), "{:g}")),
         ("verdict on the claim", claim.get("verdict")),
         ("interval that judges the claim (Å)", _span(claim.get("decision_interval_A"))),

@@ -9,18 +9,21 @@ import numpy as np
 from ...base import resolution_terms
 from ...base.accuracy_measures import brier
 from ...base.accuracy_measures import calibration as reliability
+from ...base.resolution_terms import CRITERIA
 from ...datasets import map_set_file
 from ...datasets.feature_sets.feature_set_file import _as_list, kept_apart
 from ...features import network_inputs
 from ...inference import answers, global_resolution
-from ...networks import network_runners
+from ...networks import band_networks, network_runners
 from ..profile_table import ProfileTable, _is_map_set
 
 
-def calibrated(model: Any, rows: ProfileTable, calibration: Dict[str, Any]) -> answers.GlobalAnswers:
+def calibrated(
+    model: Any, rows: ProfileTable, calibration: Dict[str, Any], criterion: str = CRITERIA[0]
+) -> answers.GlobalAnswers:
     """What users would be told of every row."""
     return global_resolution.global_answers(
-        model.network, model.weights, rows.profile, rows.voxel_size, calibration
+        model.network, model.weights, rows.profile, rows.voxel_size, calibration, criterion
     )
 
 
@@ -29,9 +32,11 @@ def true_classes(rows: ProfileTable) -> np.ndarray:
     return resolution_terms.global_class_of(2.0**rows.log2_voxels * rows.voxel_size)
 
 
-def measure_global(model: Any, rows: ProfileTable, calibration: Dict[str, Any]) -> Dict[str, Any]:
-    """Accuracy, error and calibration of the global network on a table."""
-    told, truth = calibrated(model, rows, calibration), true_classes(rows)
+def measure_global(
+    model: Any, rows: ProfileTable, calibration: Dict[str, Any], criterion: str = CRITERIA[0]
+) -> Dict[str, Any]:
+    """Accuracy, error and calibration of the global network on a table, whose resolutions are by that criterion."""
+    told, truth = calibrated(model, rows, calibration, criterion), true_classes(rows)
     three = told.probabilities
     covered = (rows.interval_target >= told.low) & (rows.interval_target <= told.high)
     return {
@@ -48,31 +53,32 @@ LEAST_ROWS = 30
 
 
 def calibrate_global(model: Any, rows: ProfileTable) -> Dict[str, Any]:
-    """Temperature and spread on held-out maps, for one map and (``half_maps``) for half maps; one distance limit."""
+    """Temperature and spread on held-out maps, for one map and (``half_maps``) for half maps; one distance limit.
+
+    The factors of the first criterion come first, those of the others are in ``criteria``.
+    """
+    distance = np.sqrt(np.square(network_runners.scaled_profile(model.weights, rows.profile)).mean(1))
+    limit = {"distance_limit": float(np.quantile(distance, 0.995) * 1.15)}
+    first, *others = band_networks.criteria_of(model.network["config"])
+    further = {one: _calibrate_by(model, rows.by(one), one) for one in others}
+    return {**_calibrate_by(model, rows, first), **({"criteria": further} if further else {}), **limit}
+
+
+def _calibrate_by(model: Any, rows: ProfileTable, criterion: str) -> Dict[str, Any]:
+    """The factors for one criterion."""
     halves = network_inputs.has_half_maps(rows.profile)
     noisy = np.array(["clean" not in kind for kind in rows.kind])
     # Noiseless maps are easier than any that a user has: they would promise too much.
     alone = ~halves & noisy if (~halves & noisy).sum() >= LEAST_ROWS else ~halves
-    distance = np.sqrt(np.square(network_runners.scaled_profile(model.weights, rows.profile)).mean(1))
-    found: Dict[str, Any] = {"distance_limit": float(np.quantile(distance, 0.995) * 1.15)}
     if min(halves.sum(), alone.sum()) < LEAST_ROWS:
-        return {**_calibrate_kind(model, rows), **found}
-    measured = rows_of(rows, halves)
-    found["half_maps"] = _calibrate_kind(model, measured)
-    found["half_maps"]["doubt"] = _doubt(model, measured, found["half_maps"])
-    return {**_calibrate_kind(model, rows_of(rows, alone)), **found}
+        return dict(_calibrate_kind(model, rows, criterion))
+    measured = rows.rows(halves)
+    for_halves = _calibrate_kind(model, measured, criterion)
+    for_halves["doubt"] = _doubt(model, measured, for_halves, criterion)
+    return {**_calibrate_kind(model, rows.rows(alone), criterion), "half_maps": for_halves}
 
 
-def rows_of(rows: ProfileTable, chosen: np.ndarray) -> ProfileTable:
-    """The rows of a table where ``chosen`` (bool) says so."""
-    kinds = [kind for kind, kept in zip(rows.kind, chosen) if kept]
-    expected = None if rows.expected is None else rows.expected[chosen]
-    return ProfileTable(
-        rows.profile[chosen], rows.log2_voxels[chosen], rows.voxel_size[chosen], kinds, expected
-    )
-
-
-def _calibrate_kind(model: Any, rows: ProfileTable) -> Dict[str, float]:
+def _calibrate_kind(model: Any, rows: ProfileTable, criterion: str) -> Dict[str, float]:
     """Temperature of the least Brier score of the classes, and the spread of 68.3 % coverage.
 
     The Brier score, because a handful of maps far off would alone decide a temperature by log loss.
@@ -81,20 +87,23 @@ def _calibrate_kind(model: Any, rows: ProfileTable) -> Dict[str, float]:
     temperatures = np.exp(np.linspace(np.log(0.05), np.log(2.5), 50))
     losses = []
     for temperature in temperatures:
-        told = calibrated(model, rows, {"temperature": float(temperature)})
+        told = calibrated(model, rows, {"temperature": float(temperature)}, criterion)
         losses.append(brier(told.probabilities, truth))
     best = float(temperatures[int(np.argmin(losses))])
-    told = calibrated(model, rows, {"temperature": best})
+    told = calibrated(model, rows, {"temperature": best}, criterion)
     gap = rows.interval_target - told.middle
     side = np.where(gap < 0, told.middle - told.low, told.high - told.middle)
     return {"temperature": best, "spread": float(np.quantile(np.abs(gap) / np.maximum(side, 1e-4), 0.683))}
 
 
-def _doubt(model: Any, rows: ProfileTable, calibration: Dict[str, float]) -> float:
+def _doubt(model: Any, rows: ProfileTable, calibration: Dict[str, float], criterion: str) -> float:
     """Share of the network's distribution in the class probabilities of half maps that scores best on held-out ones."""
     doubts = np.linspace(0.02, 1.0, 50)
     scores = [
-        brier(calibrated(model, rows, {**calibration, "doubt": doubt}).probabilities, true_classes(rows))
+        brier(
+            calibrated(model, rows, {**calibration, "doubt": doubt}, criterion).probabilities,
+            true_classes(rows),
+        )
         for doubt in doubts
     ]
     return float(doubts[int(np.argmin(scores))])
