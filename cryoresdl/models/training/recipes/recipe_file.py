@@ -41,7 +41,7 @@ class SetRecipe:
             of local resolution).
         seed: of everything drawn.
         maps: per split, of simulated maps.
-        options: of the maker: of ``GlobalSetRecipe``, or ``labels`` and ``splits`` of labelled maps.
+        options: of the maker: of ``GlobalSetRecipe`` and the ``share`` of the structures, or ``labels`` and ``splits``.
         seconds: expected on two cores.
     """
 

@@ -77,6 +77,7 @@ def _whole_maps(recipe: SetRecipe, sources: Sources, out: Path, scale: float) ->
     if out.exists() and not out.with_name(out.name + ".parts").exists():
         return []
     options: Dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.options.items()}
+    scale *= options.pop("share", 1.0)
     entries = input_lists.find_structures(sources.structures)
     entries = [row for split in SPLITS for row in _some([e for e in entries if e.split == split], scale)]
     made = global_map_set.build_global_set(
