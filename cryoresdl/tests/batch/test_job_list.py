@@ -154,3 +154,13 @@ class TestLists:
             assert "\n" not in str(error)
         else:
             assert jobs and len({job.key for job in jobs}) == len({job.folder for job in jobs}) == len(jobs)
+
+
+class TestCriterion:
+    def test_a_cell_says_which_fsc_a_claim_means_and_the_command_line_the_rest(self, tmp_path):
+        path = tmp_path / "list.csv"
+        path.write_text("map,claimed,criterion\na.mrc,3,0.5\nb.mrc,3,.50\nc.mrc,3,\nd.mrc,3,0.3\n")
+        jobs = job_list.read_list(path, OPTIONS, {"criterion": "0.143"})
+        assert [job.criterion for job in jobs[:3]] == ["0.5", "0.5", "0.143"]
+        assert "neither 0.143 nor 0.5" in jobs[3].problem
+        assert jobs[0].key != job_list.read_list(path, OPTIONS, {})[2].key

@@ -45,7 +45,16 @@ def localres(
     return LocalResult(values, resolution_terms.class_of(values), halfwidth, mask, summary)
 
 
-def classify(density, mask=None, claimed=None, model="default", local=None, half1=None, half2=None):
+def classify(
+    density,
+    mask=None,
+    claimed=None,
+    model="default",
+    local=None,
+    half1=None,
+    half2=None,
+    criterion="0.143",
+):
     """High resolution, 4 A, 3.5 to 4.6."""
     _misbehave(os.path.basename(density.path or ""))
     chances = {"high": 0.8, "medium": 0.15, "low": 0.05}
@@ -53,11 +62,19 @@ def classify(density, mask=None, claimed=None, model="default", local=None, half
     if claimed is not None:
         summary = local.info if local is not None else None
         claim = claim_verdict.verdict(
-            claimed, 4.0, (3.5, 4.6), chances, True, 2 * density.voxel_size, summary
+            claimed,
+            4.0,
+            (3.5, 4.6),
+            chances,
+            True,
+            2 * density.voxel_size,
+            summary,
+            criterion=criterion,
         )
     return {
         "map": density.path,
         "voxel_size_A": density.voxel_size,
+        "criterion": criterion,
         "class": "high",
         "probabilities": chances,
         "resolution_A": 4.0,

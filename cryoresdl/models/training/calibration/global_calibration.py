@@ -96,7 +96,9 @@ def _calibrate_kind(model: Any, rows: ProfileTable, criterion: str) -> Dict[str,
     return {"temperature": best, "spread": float(np.quantile(np.abs(gap) / np.maximum(side, 1e-4), 0.683))}
 
 
-def _doubt(model: Any, rows: ProfileTable, calibration: Dict[str, float], criterion: str) -> float:
+def _doubt(
+    model: Any, rows: ProfileTable, calibration: Dict[str, float], criterion: str = CRITERIA[0]
+) -> float:
     """Share of the network's distribution in the class probabilities of half maps that scores best on held-out ones."""
     doubts = np.linspace(0.02, 1.0, 50)
     scores = [
