@@ -1,7 +1,7 @@
 """Validate maps: global class and claim, local resolution, comparison with other methods, and a report.
 
 One map: everything goes into --out. Several maps, or a CSV list with the columns
-map,mask,voxel_size,claimed,half1,half2,monores,resmap (only map is needed, further ones are kept): one
+map,mask,voxel_size,claimed,half1,half2,monores,resmap,criterion (only map is needed, further ones are kept): one
 sub-folder per map, results.csv and results.jsonl, which grow as maps are finished, and one report of all.
 A map that fails is a row with its error; the exit code is 0 as long as one map could be validated, or with
 --strict only when all could. After any end, --resume does the rest. The tasks of a job array each
