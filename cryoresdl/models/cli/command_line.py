@@ -1,8 +1,9 @@
 """The command line: ``cryoresdl COMMAND ...``, one module of ``cli.commands`` per subcommand.
 
 A command module has ``HELP`` (one line, also in `COMMANDS`), ``EXAMPLE`` (a command line),
-``add_arguments(parser)`` and ``run(args)``. Options that every command shares are added here, unless the
-module has added one of that name itself. Nothing heavy is imported: ``cryoresdl --version`` is to answer at once.
+``add_arguments(parser)`` and ``run(args)``. Options that several commands share are added here; a command with
+sub-commands returns their parsers, which then get them. Nothing heavy is imported: ``cryoresdl --version`` is to answer
+at once.
 
 Exit codes: 0 done; 2 bad usage or bad input (one sentence on stderr); 1 our failure (one sentence with the
 path of a log); 128 + signal number when stopped by SIGINT, SIGTERM or a closed pipe.
@@ -139,8 +140,13 @@ def _add_command(commands: Any, name: str, module: ModuleType) -> None:
         epilog=f"example: {module.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    module.add_arguments(parser)
     parser.set_defaults(run=module.run)
+    for each in module.add_arguments(parser) or [parser]:
+        _add_common(each, name)
+
+
+def _add_common(parser: argparse.ArgumentParser, name: str) -> None:
+    """The options that several commands share, as far as this one obeys them."""
     common = parser.add_argument_group("common options")
     out = OUT_HELP.get(name, "the folder for the results, made when missing")
     if out:

@@ -287,10 +287,19 @@ def test_card_counts_what_is_there(global_file):
 @pytest.mark.parametrize(
     "words, says",
     [
-        (["global"], "Give either --structures"),
-        (["global", "--structures", "a", "--csv", "b"], "belongs to 'dataset local'"),
-        (["local", "--box", "3", "--csv", "b"], "belongs to 'dataset global'"),
-        (["local"], "Give either --csv"),
+        (["features"], "one of the arguments --csv --shared-layout --structures is required"),
+        (["global"], "one of the arguments --structures --pdb-list is required"),
+        (["global", "--structures", "a", "--pdb-list", "b"], "not allowed with argument --structures"),
+        (["global", "--structures", "a", "--cache", "b"], "belong to --pdb-list"),
+        (["global", "--structures", "a", "--csv", "b"], "unrecognized arguments: --csv"),
+        (["local", "--box", "3", "--csv", "b"], "unrecognized arguments: --box"),
+        (["local"], "one of the arguments --csv --shared-layout is required"),
+        (["features", "--csv", "b", "--paper"], "unrecognized arguments: --paper"),
+        (["features", "--csv", "b", "--maps", "1", "1", "1"], "belong together"),
+        (
+            ["features", "--structures", "b", "--maps", "1", "1", "1", "--labels", "truth"],
+            "the truth is known",
+        ),
         (["global", "--pdb-list", "ids.txt"], "needs --cache"),
         (["global", "--structures", "/nonexistent"], "Cannot read the list"),
         (["local", "--csv", "/nonexistent.csv"], "Cannot read the table"),

@@ -240,7 +240,7 @@ def test_command_refuses_what_does_not_fit_but_cuts_like_eman2_with_a_warning(tm
         (["--resolution", "4", "--chain", "Z"], "no chain Z"),
         (["--resolution", "4", "--copies", "2"], "belongs to --mode realistic"),
         (["--resolution", "4", "--mode", "realistic", "--center"], "belongs to --mode pdb2mrc"),
-        (["--resolution", "4", "--eman2-atoms", "--chain", "A"], "cannot be combined"),
+        (["--resolution", "4", "--eman2-atoms", "--chain", "A"], "not allowed with"),
         (["--resolution", "4", "--box", "100000"], "memory"),
     ],
 )

@@ -6,7 +6,7 @@
                    as band energies with the local resolution of every cell
 
 A card is written beside the HDF5 file: as JSON and PNG for global and local, as JSON for features. A stopped
-run goes on with --resume.
+run goes on with --resume. ``cryoresdl dataset global --help`` (local, features) lists the options of each.
 """
 
 from __future__ import annotations
@@ -20,58 +20,57 @@ from ..argument_types import count, positive
 
 HELP = "build a training set"
 EXAMPLE = "cryoresdl dataset global --structures structures --paper --workers 2 --out global.h5"
-_DEFAULTS: Dict[str, Dict[str, Any]] = {
-    "global": {
-        "structures": None,
-        "manifest": None,
-        "clusters": None,
-        "pdb_list": None,
-        "cache": None,
-        "url": None,
-        "resolutions": [2.5, 7.5, 12.5],
-        "box": 64,
-        "voxel_size": 1.0,
-        "split": None,
-        "chain": None,
-        "orientations": 1,
-        "fragments": 0,
-        "kda": [10.0, 200.0],
-        "half": False,
-    },
-    "local": {"csv": None, "shared_layout": None, "labels": "monores", "patch": None},
-    "features": {"csv": None, "shared_layout": None, "labels": "monores", "structures": None, "maps": None},
-}
+_PAPER_HELP = "to the letter of Avramov et al. 2019"
+_LABELS = ("monores", "resmap", "truth")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
-    parser.add_argument("kind", choices=("global", "local", "features"), help="what is made")
-    parser.add_argument("--paper", action="store_true", help="to the letter of Avramov et al. 2019")
-    parser.add_argument("--workers", type=count, default=1, metavar="N", help="processes (1)")
-    _add_global(parser.add_argument_group("global"))
-    _add_local(parser.add_argument_group("local and features"))
-    _add_features(parser.add_argument_group("features, simulated"))
+def add_arguments(parser: argparse.ArgumentParser) -> List[argparse.ArgumentParser]:
+    """Add a sub-command per kind of set; returns their parsers, which take the common options."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="global|local|features", title="kinds")
+    found = []
+    for name, text, add in (
+        ("global", "maps of structures with their class", _add_global),
+        ("local", "patches of maps with a class per voxel", _add_local),
+        ("features", "what the default networks learn from", _add_features),
+    ):
+        kind = kinds.add_parser(name, help=text, description=text)
+        kind.add_argument("--workers", type=count, default=1, metavar="N", help="processes (1)")
+        add(kind)
+        found.append(kind)
+    return found
 
 
-def _add_global(group: Any) -> None:
-    add = group.add_argument
-    add(
+def _add_global(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    sources = parser.add_mutually_exclusive_group(required=True)
+    sources.add_argument(
         "--structures",
         metavar="DIR|LIST",
         help="folder of PDB or mmCIF files, or a file with one path per line",
     )
+    sources.add_argument(
+        "--pdb-list", metavar="LIST", help="PDB ids to download into --cache, optionally with SHA-256"
+    )
+    add("--cache", metavar="DIR", help="folder of downloaded structures")
+    add("--url", metavar="URL", help="where to download from, with {id} (RCSB)")
     add("--manifest", metavar="CSV", help="columns id, split, cluster (DIR/manifest.csv when it is there)")
     add(
         "--clusters",
         metavar="FILE",
         help="sequence clusters at 40 %%: cd-hit .clstr, or one cluster per line",
     )
-    add("--pdb-list", metavar="LIST", help="PDB ids to download into --cache, optionally with SHA-256")
-    add("--cache", metavar="DIR", help="folder of downloaded structures")
-    add("--url", metavar="URL", help="where to download from, with {id} (RCSB)")
-    add("--resolutions", type=positive, nargs="+", metavar="A", help="in A (2.5 7.5 12.5)")
-    add("--box", type=count, metavar="N", help="voxels (64)")
-    add("--voxel-size", type=positive, metavar="A", help="in A (1)")
+    add("--paper", action="store_true", help=_PAPER_HELP)
+    add(
+        "--resolutions",
+        type=positive,
+        nargs="+",
+        default=[2.5, 7.5, 12.5],
+        metavar="A",
+        help="in A (2.5 7.5 12.5)",
+    )
+    add("--box", type=count, default=64, metavar="N", help="voxels (64)")
+    add("--voxel-size", type=positive, default=1.0, metavar="A", help="in A (1)")
+    # --split and --chain may be given with --paper: the same maps without the leak, or more structures.
     add(
         "--split",
         choices=("paper", "cluster"),
@@ -82,51 +81,79 @@ def _add_global(group: Any) -> None:
         choices=("single", "longest"),
         help="single-chain proteins only, or every longest chain (longest)",
     )
-    add("--orientations", type=count, metavar="K", help="of every training structure (1, the deposited one)")
+    add(
+        "--orientations",
+        type=count,
+        default=1,
+        metavar="K",
+        help="of every training structure (1, the deposited one)",
+    )
     add(
         "--fragments",
         type=count,
+        default=0,
         metavar="K",
         help="random stretches of every training structure's chains (0)",
     )
-    add("--kda", type=positive, nargs=2, metavar=("LOW", "HIGH"), help="masses to take (10 200)")
-    add("--half", action="store_true", default=None, help="store float16: half the disk, 0.0005 of the range")
-
-
-def _add_local(group: Any) -> None:
-    add = group.add_argument
     add(
+        "--kda",
+        type=positive,
+        nargs=2,
+        default=[10.0, 200.0],
+        metavar=("LOW", "HIGH"),
+        help="masses to take (10 200)",
+    )
+    add("--half", action="store_true", help="store float16: half the disk, 0.0005 of the range")
+
+
+def _add_local(parser: argparse.ArgumentParser) -> None:
+    sources = parser.add_mutually_exclusive_group(required=True)
+    sources.add_argument(
+        "--csv", metavar="MAPS.csv", help="columns map, label, mask and optionally name, voxel_size, split"
+    )
+    _add_shared_layout(sources)
+    parser.add_argument(
+        "--labels",
+        choices=_LABELS,
+        default="monores",
+        help="what the label volumes are (%(default)s); the set keeps it, and 'train unet' goes by it",
+    )
+    parser.add_argument("--paper", action="store_true", help=_PAPER_HELP)
+    parser.add_argument("--patch", type=count, metavar="N", help="edge in voxels (48; paper: 16)")
+
+
+def _add_shared_layout(sources: Any) -> None:
+    sources.add_argument(
+        "--shared-layout", metavar="DIR", help="folder with index.json and one sub-folder per map"
+    )
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    sources = parser.add_mutually_exclusive_group(required=True)
+    sources.add_argument(
         "--csv",
         metavar="MAPS.csv",
-        help="columns map, label, mask and optionally name, voxel_size, split; features for the global model also from "
+        help="your maps: columns map, label, mask and optionally name, voxel_size, split; for the global model also "
         "map, resolution and optionally mask",
     )
-    add("--shared-layout", metavar="DIR", help="folder with index.json and one sub-folder per map")
-    add(
-        "--labels",
-        choices=("monores", "resmap", "truth"),
-        help="what the label volumes are (monores); the set keeps it, and 'train unet' goes by it",
+    _add_shared_layout(sources)
+    sources.add_argument(
+        "--structures",
+        metavar="DIR",
+        help="simulate maps of the structures in this folder (manifest.csv, pdb/)",
     )
-    add("--patch", type=count, metavar="N", help="edge of the patches in voxels (48; paper: 16)")
-
-
-def _add_features(group: Any) -> None:
-    group.add_argument(
+    parser.add_argument(
         "--maps",
         type=int,
         nargs=3,
         metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="reconstructions to simulate per split, from --structures with manifest.csv and pdb/",
+        help="with --structures: reconstructions to simulate per split",
     )
-
-
-def _refuse_foreign(args: argparse.Namespace) -> None:
-    """An option of another kind would be ignored: say so instead."""
-    own = _DEFAULTS[args.kind]
-    for kind, defaults in _DEFAULTS.items():
-        for name in defaults:
-            if name not in own and getattr(args, name) is not None:
-                raise InputError(f"--{name.replace('_', '-')} belongs to 'dataset {kind}'.")
+    parser.add_argument(
+        "--labels",
+        choices=_LABELS,
+        help="what the label volumes are (monores); the set keeps it, and 'train unet' goes by it",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -135,7 +162,6 @@ def run(args: argparse.Namespace) -> None:
     from ...base.runs import atomic_files, output_folder
     from ...datasets import map_set_card
 
-    _refuse_foreign(args)
     out = Path(args.out)
     if out.suffix not in (".h5", ".hdf5"):
         raise InputError(f"--out {args.out} must be a file that ends in .h5.")
@@ -157,30 +183,24 @@ def run(args: argparse.Namespace) -> None:
     progress.note(f"{out}: {card['items']} items ({counts}), {card['bytes'] / 1e6:.0f} MB")
 
 
-def _value(args: argparse.Namespace, name: str) -> Any:
-    given = getattr(args, name)
-    return _DEFAULTS[args.kind][name] if given is None else given
-
-
 def _global(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
     from ...datasets import global_map_set, input_lists
 
-    # --split and --chain may still be given with --paper: the same maps without the leak, or more structures.
     split, chain = ("paper", "single") if args.paper else ("cluster", "longest")
     entries = input_lists.find_structures(_structures(args), args.manifest, args.clusters)
     if args.paper and len(entries) > 1 and not _non_redundant(args):
         raise InputError("--paper wants structures below 40 % identity: give --clusters or --manifest.")
     recipe = global_map_set.GlobalSetRecipe(
-        resolutions=tuple(_value(args, "resolutions")),
-        box=_value(args, "box"),
-        voxel_size=_value(args, "voxel_size"),
+        resolutions=tuple(args.resolutions),
+        box=args.box,
+        voxel_size=args.voxel_size,
         split=args.split or split,
         chain=args.chain or chain,
-        orientations=_value(args, "orientations"),
-        fragments=_value(args, "fragments"),
+        orientations=args.orientations,
+        fragments=args.fragments,
         turn_to_fit=not args.paper,
-        kda=tuple(_value(args, "kda")),
-        half=bool(_value(args, "half")),
+        kda=tuple(args.kda),
+        half=args.half,
         seed=args.seed,
     )
     return global_map_set.build_global_set(entries, out, recipe, args.workers, args.resume, args.overwrite)
@@ -188,8 +208,8 @@ def _global(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
 
 def _structures(args: argparse.Namespace) -> str:
     """The folder or list of structures; downloads come first."""
-    if (args.structures is None) == (args.pdb_list is None):
-        raise InputError("Give either --structures (files that are here) or --pdb-list (ids to download).")
+    if (args.cache or args.url) and args.pdb_list is None:
+        raise InputError("--cache and --url belong to --pdb-list, the ids to download.")
     if args.structures is not None:
         return str(args.structures)
     if args.cache is None:
@@ -216,9 +236,7 @@ def _non_redundant(args: argparse.Namespace) -> bool:
 def _local(args: argparse.Namespace, out: Path) -> Dict[str, Any]:
     from ...datasets import input_lists, patch_set
 
-    if (args.csv is None) == (args.shared_layout is None):
-        raise InputError("Give either --csv or --shared-layout.")
-    labels = _value(args, "labels")
+    labels = args.labels
     if args.csv is not None:
         triples = input_lists.read_triples(args.csv)
     else:
@@ -237,11 +255,10 @@ def _features(args: argparse.Namespace, out: Path) -> None:
     from ...base.runs import atomic_files
     from ...datasets.feature_sets import feature_set_builder, feature_set_file
 
-    sources = [name for name in ("csv", "shared_layout", "structures") if getattr(args, name) is not None]
-    if len(sources) != 1:
-        raise InputError("Give one of --csv, --shared-layout (triples) and --structures (simulation).")
-    if (args.maps is None) == (sources[0] == "structures"):
+    if (args.maps is None) != (args.structures is None):
         raise InputError("--structures and --maps TRAIN VALIDATION TEST belong together.")
+    if args.structures is not None and args.labels:
+        raise InputError("--labels is for local-resolution volumes; of simulated maps the truth is known.")
     again = {"resume": args.resume, "overwrite": args.overwrite}
     with progress.Progress("maps") as bar:
 
@@ -249,7 +266,7 @@ def _features(args: argparse.Namespace, out: Path) -> None:
             bar.total = total
             bar.step()
 
-        if sources[0] == "structures":
+        if args.structures is not None:
             counts = dict(zip(("train", "validation", "test"), args.maps))
             wanted = {split: number for split, number in counts.items() if number > 0}
             made = feature_set_builder.build_feature_set(
@@ -257,7 +274,9 @@ def _features(args: argparse.Namespace, out: Path) -> None:
             )
         else:
             rows, labels = _users_maps(args)
-            made = feature_set_builder.build_from_triples(rows, out, labels, args.seed, step, **again)
+            made = feature_set_builder.build_from_triples(
+                rows, out, labels, args.seed, step, workers=args.workers, **again
+            )
     for reason in made["skipped"][:10]:
         progress.note(f"  skipped {reason}")
     if not out.exists():

@@ -62,13 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voxel-size", type=positive, default=1.0, metavar="A", help="in A (1)")
     parser.add_argument("--mode", choices=("pdb2mrc", "realistic"), default="pdb2mrc", help="(pdb2mrc)")
     parser.add_argument("--model", type=count, metavar="N", help="number of the model (the first)")
-    parser.add_argument("--chain", metavar="ID", help="only this chain, or 'longest'")
-    like = parser.add_argument_group("mode pdb2mrc")
-    like.add_argument(
+    atoms = parser.add_mutually_exclusive_group()  # EMAN2's parser reads every chain
+    atoms.add_argument("--chain", metavar="ID", help="only this chain, or 'longest'")
+    atoms.add_argument(
         "--eman2-atoms",
         action="store_true",
-        help="read atoms with the accidents of EMAN2's parser, place and cut as it does (with a warning)",
+        help="pdb2mrc: read atoms with the accidents of EMAN2's parser, place and cut as it does (with a warning)",
     )
+    like = parser.add_argument_group("mode pdb2mrc")
     like.add_argument(
         "--center", action="store_true", help="move the Z-weighted centre to the middle of the box"
     )
@@ -114,8 +115,6 @@ def _refuse_foreign(args: argparse.Namespace) -> None:
     own = [name for name in ("eman2_atoms", "center", "b_factors") if getattr(args, name)]
     if args.mode == "realistic" and own:
         raise InputError(f"{_flag(own[0])} belongs to --mode pdb2mrc.")
-    if args.eman2_atoms and args.chain:
-        raise InputError("--chain cannot be combined with --eman2-atoms, which reads every chain.")
 
 
 def _read(args: argparse.Namespace) -> Any:

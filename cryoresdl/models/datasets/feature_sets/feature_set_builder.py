@@ -206,6 +206,7 @@ def build_from_triples(
     seed: int = 0,
     progress: Any = None,
     *,
+    workers: int = 1,
     resume: bool = True,
     overwrite: bool = False,
 ) -> Dict[str, Any]:
@@ -217,6 +218,7 @@ def build_from_triples(
         labels: "monores", "resmap" or "truth"; ``KNOWN`` for known maps.
         seed: of the drawn split.
         progress: called with (done, total).
+        workers: processes.
         resume: go on with what is there already.
         overwrite: begin anew.
 
@@ -230,25 +232,32 @@ def build_from_triples(
     placed = _with_splits(triples, out, seed)
     there = {} if overwrite else kept_items(out, seed, labels)
     parts = FeatureParts(out, {"seed": seed, "labels": labels}, resume, overwrite)
-    made, skipped = 0, []
     try:
         there.update(parts.infos())
         _refuse_another_list(triples, out, there)
-        for index, triple in enumerate(placed):
-            if index not in there:
-                try:
-                    item = item_of_known_map(triple) if labels == KNOWN else item_of_triple(triple, labels)
-                except InputError as error:
-                    skipped.append(f"{triple.name}: {error}")
-                else:
-                    parts.write(index, item)
-                    made += 1
+        jobs = [(str(parts.folder), i, one, labels) for i, one in enumerate(placed) if i not in there]
+        each = map(_make_labelled, jobs) if workers == 1 else results_of(_make_labelled, jobs, workers)
+        skipped = []
+        for done, reason in enumerate(each, len(placed) - len(jobs) + 1):
+            skipped += [reason] if reason else []
             if progress is not None:
-                progress(index + 1, len(placed))
+                progress(done, len(placed))
+        made = len(jobs) - len(skipped)
         parts.assemble(seed, len(there) + made, overwrite)
     finally:
         parts.leave()
     return {"made": made, "skipped": skipped}
+
+
+def _make_labelled(job: Tuple[str, int, Any, str]) -> str:
+    """Make one user's map, and store it or return why there is none."""
+    folder, index, triple, labels = job
+    try:
+        item = item_of_known_map(triple) if labels == KNOWN else item_of_triple(triple, labels)
+    except InputError as error:
+        return f"{triple.name}: {error}"
+    FeatureParts.in_worker(folder).write(index, item)
+    return ""
 
 
 def _with_splits(triples: Sequence[Any], out: PathLike, seed: int) -> List[Any]:
