@@ -60,6 +60,7 @@ setup(
         "gemmi",
         "Jinja2",
         "threadpoolctl",
+        "pooch",
         "tomli; python_version < '3.11'",
         TENSORFLOW + CAN_HOST_NETWORKS,
         "openvino" + CAN_HOST_NETWORKS,

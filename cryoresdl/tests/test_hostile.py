@@ -272,7 +272,7 @@ def test_downloads_refuse_endless_answers_and_bombs(tmp_path, monkeypatch):
         running.shutdown()
         thread.join()
         running.server_close()
-    assert "larger than" in failed["endless"] and "hundred times" in failed["bomb"]
+    assert "larger than" in failed["endless"] and "100 times" in failed["bomb"]
     assert not [each for each in tmp_path.iterdir() if each.name != structure_download.CHECKSUMS]
 
 

@@ -22,6 +22,10 @@ class MemoryLimitError(InputError):
     """This machine has not enough memory for this map; the same input may do elsewhere."""
 
 
+class NetworkError(InputError):
+    """A server cannot be reached or is out of order; the same input may do later."""
+
+
 class ForeignFileError(InputError):
     """A file that no record of ours names is where a result would go; once it is moved away, the same input may do."""
 

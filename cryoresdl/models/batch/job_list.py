@@ -17,6 +17,7 @@ from ..base.errors import InputError
 from ..base.resolution_terms import CRITERIA
 from ..base.runs.atomic_files import PathLike, require_regular_file, shown
 from ..maps.density_map import plain_path
+from ..maps.emdb_download import entry_number
 from .jobs import FILE_COLUMNS, LIST_COLUMNS, Job, ValidationOptions
 
 PIECE = "piece-"
@@ -154,13 +155,13 @@ class _Places:
         self._listed: dict[str, frozenset[str]] = {}
 
     def found(self, text: str) -> str:
-        """The path of a cell's file; beside the list where there is none."""
+        """The path of a cell's file, beside the list where there is none; an entry of the EMDB is no file."""
         if text.startswith("/"):
             return text
         beside = self.base + text
         if not self._has(beside) and self._has(self.here + text):
             return os.path.abspath(self.here + text)
-        return beside
+        return text if entry_number(text) and not self._has(beside) else beside
 
     def _has(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")

@@ -7,7 +7,7 @@ import errno
 import os
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..base.errors import (
     ForeignFileError,
     InputError,
     MemoryLimitError,
+    NetworkError,
     OutputError,
     is_out_of_memory,
 )
@@ -24,6 +25,7 @@ from ..base.runs.atomic_files import PathLike, shown
 from ..base.runs.run_record import Run, guarding
 from ..results import deposition, fsc_files, result_files
 from .directions import direction_columns, judged_directions
+from .emdb_jobs import with_entry
 from .jobs import (
     COMPARED,
     CRASHED,
@@ -43,6 +45,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _COMMAND, LIST_COMMAND, DEPOSIT_COMMAND = "validate", "validate list", "validate --deposit"
 _ANSWERS = (
     result_files.VALIDATION_JSON,
+    result_files.EMDB_JSON,
     result_files.CLASSIFICATION_JSON,
     *result_files.LOCAL_FILES,
     result_files.DIRECTIONAL_JSON,
@@ -98,6 +101,7 @@ def validate_map(
     with guarding(folder, made.command, overwrite) as record:
         for name in _names(options):
             record.check(name)
+        asked, (job, emdb) = job, with_entry(job)
         inputs = _read(job)
         ready = time.perf_counter()
         local, entry = _answer(job, options, inputs)
@@ -111,6 +115,8 @@ def validate_map(
             if entry is not None:
                 result_files.write_classification([entry], folder)
             result_files.write_directional(directions, folder)
+            if emdb is not None:
+                atomic_files.write_json(folder / result_files.EMDB_JSON, asdict(emdb))
             if local is not None and local.fsc is not None:
                 fsc_files.write_fsc(_whole_fsc(local.fsc, inputs.halves), folder)
             if options.filtered and local is not None:
@@ -118,13 +124,13 @@ def validate_map(
             _compare(folder, inputs.density, local, inputs.others, inputs.mask)
             if options.report:
                 _report(folder, options.pdf)
-            row = _row(job, options, inputs.density, entry, local)
+            row = _row(replace(job, map=asked.map), options, inputs.density, entry, local)
             row.update(direction_columns(directions.summary))
             row["inference_seconds"] = round(inference, 4)
             row["seconds"] = round(time.perf_counter() - start, 4)
-            summary = {"key": job.key, "inputs": after, "files": dict(input_files(job)), "row": row}
+            summary = {"key": job.key, "inputs": after, "files": dict(input_files(asked)), "row": row}
             if deposit is not None:
-                stops = _deposit(job, inputs, local, deposit)
+                stops = _deposit(asked, inputs, local, deposit)
             atomic_files.write_json(folder / result_files.VALIDATION_JSON, summary)
     return {**row, "inputs": after, **({"deposition": stops} if deposit is not None else {})}
 
@@ -343,7 +349,7 @@ def _failed(job: Job, error: Exception, folder: Path) -> dict[str, Any]:
     """The row of a map that could not be validated; what is unexpected leaves a log in its folder."""
     if isinstance(error, OutputError):
         return {**failed_row(job, str(error)), STOP: True}
-    if isinstance(error, (MemoryLimitError, ForeignFileError)):
+    if isinstance(error, (MemoryLimitError, NetworkError, ForeignFileError)):
         return failed_row(job, str(error), CRASHED)
     if isinstance(error, InputError):
         return failed_row(job, _with_columns(str(error)))

@@ -1,14 +1,17 @@
 """The command ``validate``: one map, lists, options that contradict each other."""
 
+import json
+
 import mrcfile
 import numpy as np
 import pytest
 
 from cryoresdl.models.batch import job_list
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.maps import density_map
+from cryoresdl.models.maps import density_map, emdb_download
 from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results import deposition, result_files
+from cryoresdl.tests.helpers.download_server import Server, emdb_files, serving
 from cryoresdl.tests.helpers.run_lists import OPTIONS, read_rows, run_rows, write_list
 from cryoresdl.tests.helpers.written_maps import write_map
 
@@ -146,3 +149,67 @@ class TestDeposit:
             assert command_line.main(wrong) == 2
             assert said in capsys.readouterr().err
             assert not (tmp_path / "d").exists()
+
+
+class TestEmdb:
+    @pytest.fixture(autouse=True)
+    def emdb(self, tmp_path, monkeypatch):
+        """Two entries, the first with half maps, on a server of this machine."""
+        monkeypatch.setattr("cryoresdl.models.cli.commands.validate._digests", lambda options: "")
+        monkeypatch.setenv(emdb_download.CACHE_VARIABLE, str(tmp_path / "cache"))
+        monkeypatch.chdir(tmp_path)
+        paths = [write_map(tmp_path / f"m{k}.mrc", k) for k in range(3)]
+        files = {**emdb_files("11638", paths, 4.0), **emdb_files("4400", paths[:1], 9.0)}
+        with serving(files) as address:
+            monkeypatch.setenv(emdb_download.ADDRESS_VARIABLE, address)
+            yield
+
+    def test_an_entry_is_validated_by_its_name_with_its_half_maps_and_its_claim(self, tmp_path, capsys):
+        words = ["validate", "EMD-11638", "--out", "out", "--no-report"]
+        assert command_line.main(words) == 0
+        assert "claim of 4 A: supported" in capsys.readouterr().out
+        out = tmp_path / "out"
+        told = json.loads((out / result_files.EMDB_JSON).read_text())
+        assert told["contour"] == 0.25 and told["name"] == "EMD-11638"
+        assert json.loads((out / result_files.LOCAL_JSON).read_text())["half_maps"] is True
+        assert command_line.main([*words, "--resume"]) == 0 and "already complete" in capsys.readouterr().out
+        assert command_line.main([*words, "--claimed", "2", "--overwrite"]) == 0
+        assert "claim of 2 A: optimistic" in capsys.readouterr().out
+
+    def test_a_column_of_a_list_names_entries_beside_files(self, tmp_path, capsys):
+        rows = [{"map": "EMD-11638"}, {"map": "m1.mrc"}, {"map": "emd_4400"}, {"map": "EMD-99999"}]
+        words = [
+            "validate",
+            write_list(tmp_path / "l.csv", rows),
+            "--out",
+            str(tmp_path / "out"),
+            "--no-report",
+        ]
+        assert command_line.main(words) == 0
+        assert "3 of 4 maps" in capsys.readouterr().out
+        found = read_rows(tmp_path / "out")
+        assert [row["map"] for row in found][::2] == ["EMD-11638", "emd_4400"]
+        assert [row["claimed_A"] for row in found] == ["4.0", "", "9.0", ""]
+        assert "check the number" in found[3]["error"]
+        Server.asked.clear()
+        assert command_line.main([*words, "--resume"]) == 0 and Server.asked == []
+
+    def test_a_file_of_that_name_wins(self, tmp_path, capsys):
+        write_map(tmp_path / "EMD-11638", 5)
+        assert command_line.main(["validate", "EMD-11638", "--out", "out", "--no-report"]) == 0
+        assert Server.asked == [] and not (tmp_path / "out" / result_files.EMDB_JSON).exists()
+
+    def test_without_a_network_one_sentence_says_so_and_a_list_tries_again(
+        self, tmp_path, capsys, monkeypatch
+    ):
+        monkeypatch.setattr(emdb_download, "_SMALL", emdb_download.DownloadRules(tries=1))
+        good = emdb_download.os.environ[emdb_download.ADDRESS_VARIABLE]
+        monkeypatch.setenv(emdb_download.ADDRESS_VARIABLE, "http://127.0.0.1:9")
+        assert command_line.main(["validate", "EMD-11638", "--out", "out", "--no-report"]) == 2
+        said = capsys.readouterr().err
+        assert "No network: 127.0.0.1:9 cannot be reached" in said and len(said.strip().splitlines()) == 1
+        path = write_list(tmp_path / "l.csv", [{"map": "EMD-11638"}, {"map": "m1.mrc"}])
+        words = ["validate", path, "--out", str(tmp_path / "l"), "--no-report"]
+        assert command_line.main(words) == 0 and "1 of 2" in capsys.readouterr().out
+        monkeypatch.setenv(emdb_download.ADDRESS_VARIABLE, good)
+        assert command_line.main([*words, "--resume"]) == 0 and "2 of 2" in capsys.readouterr().out

@@ -1,9 +1,7 @@
 """Structures from the PDB, over connections that break."""
 
 import hashlib
-import http.server
 import json
-import threading
 
 import pytest
 
@@ -11,6 +9,7 @@ from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.datasets.map_set_file import DatasetFile
 from cryoresdl.models.structures import structure_download
+from cryoresdl.tests.helpers.download_server import Server, serving
 from cryoresdl.tests.helpers.set_inputs import write_structures
 
 
@@ -20,44 +19,11 @@ def structures_folder(tmp_path):
     return write_structures(tmp_path / "structures")
 
 
-class Server(http.server.BaseHTTPRequestHandler):
-    """A small PDB: honours ranges, breaks off, refuses and damages files as the test says."""
-
-    files = {}
-    faults = {}
-    asked = []
-
-    def do_GET(self):
-        name = self.path.strip("/")
-        body = self.files.get(name)
-        begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
-        self.asked.append((name, begin))
-        fault = self.faults.get(name, []).pop(0) if self.faults.get(name) else ""
-        if body is None or fault.isdigit():
-            self.send_error(int(fault or 404))
-            return
-        if fault == "damaged":
-            body = body[:-4] + b"oops"
-        self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(body) - begin))
-        self.end_headers()
-        self.wfile.write(body[begin : begin + (len(body) - begin) // 2] if fault == "cut" else body[begin:])
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def server(structures_folder):
-    Server.files = {path.name: path.read_bytes() for path in (structures_folder / "pdb").glob("p*.pdb.gz")}
-    Server.faults, Server.asked = {}, []
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{running.server_address[1]}/{{id}}.pdb.gz"
-    running.shutdown()
-    thread.join()
-    running.server_close()
+    files = {path.name: path.read_bytes() for path in (structures_folder / "pdb").glob("p*.pdb.gz")}
+    with serving(files) as address:
+        yield f"{address}/{{id}}.pdb.gz"
 
 
 def fetch(ids, cache, url):

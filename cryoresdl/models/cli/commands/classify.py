@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ...networks.model_files import model_store
 from ...results import result_files
@@ -16,7 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     from ..argument_types import add_criterion, positive
 
-    parser.add_argument("maps", nargs="+", metavar="MAP", help="maps (MRC, CCP4; .gz and .bz2 too)")
+    parser.add_argument(
+        "maps",
+        nargs="+",
+        metavar="MAP|EMD-NNNN",
+        help="maps (MRC, CCP4; .gz and .bz2 too), or entries of the EMDB",
+    )
     parser.add_argument(
         "--mask", metavar="M", help="mask of the molecule, same box (default: made from the map)"
     )
@@ -90,15 +95,14 @@ def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     from ..program_endings import EXIT_BAD_INPUT, say
 
     try:
-        density = mrc_reader.read(path, args.voxel_size)
+        file, one, two, claimed = _files(path, args)
+        density = mrc_reader.read(file, args.voxel_size)
         mask = mask_reader.read_mask(args.mask, density) if args.mask else None
-        halves = [
-            mrc_reader.read(p, args.voxel_size, "half map") if p else None for p in (args.half1, args.half2)
-        ]
+        halves = [mrc_reader.read(p, args.voxel_size, "half map") if p else None for p in (one, two)]
         return global_resolution.classify(
             density,
             mask,
-            args.claimed,
+            claimed,
             args.model,
             half1=halves[0],
             half2=halves[1],
@@ -109,6 +113,19 @@ def _entry(path: str, args: argparse.Namespace) -> Optional[Dict[str, Any]]:
             raise
         say(str(error), EXIT_BAD_INPUT)
         return None
+
+
+def _files(path: str, args: argparse.Namespace) -> Tuple[str, str, str, Optional[float]]:
+    """Map, half maps ("" for none) and claim; those of the EMDB where it is an entry's name and none are given."""
+    from ...maps import emdb_download
+
+    own = args.half1 or "", args.half2 or ""
+    number = emdb_download.entry_number(path)
+    if number is None:
+        return path, *own, args.claimed
+    entry = emdb_download.fetch_entry(number, halves=not any(own))
+    claimed = args.claimed or entry.resolution_A
+    return entry.map, own[0] or entry.half1, own[1] or entry.half2, claimed
 
 
 def _lines(entry: Dict[str, Any]) -> List[str]:

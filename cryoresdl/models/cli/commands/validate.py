@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     from ..argument_types import add_criterion, count, number, positive
 
-    parser.add_argument("maps", nargs="+", metavar="MAP|LIST.csv", help="maps, or one list of maps")
+    parser.add_argument(
+        "maps",
+        nargs="+",
+        metavar="MAP|EMD-NNNN|LIST.csv",
+        help="maps, entries of the EMDB, or one list of maps",
+    )
     parser.add_argument("--mask", metavar="M", help="mask of the molecule (default: made from the map)")
     parser.add_argument(
         "--voxel-size", type=positive, metavar="A", help="A per voxel, instead of the header's"
@@ -145,11 +150,14 @@ def _check_deposit(args: argparse.Namespace) -> None:
     import os
 
     from ...base.errors import InputError
+    from ...maps import emdb_download
 
     if args.contour is not None and not args.deposit:
         raise InputError("--contour belongs to --deposit; give both or neither.")
     if not args.deposit:
         return
+    if emdb_download.entry_number(args.maps[0]):
+        raise InputError("--deposit is for a map that is not in the EMDB yet; give it as a file.")
     if not (args.half1 and args.half2):
         raise InputError(
             "--deposit needs both half maps, without which the EMDB takes no map of single particles; give --half1 and "

@@ -113,7 +113,10 @@ def _page_of(
             ("the table of the verdict", lambda: _verdict_table(entry)),
             ("the directions", lambda: _direction_table(results.json(result_files.DIRECTIONAL_JSON) or {})),
             ("the comparison", lambda: _comparison_table(results.comparison or {})),
-            ("the facts of the run", lambda: _run_table(entry, summary)),
+            (
+                "the facts of the run",
+                lambda: _run_table(entry, summary, results.json(result_files.EMDB_JSON) or {}),
+            ),
         )
         found = [_guarded(name, make, None, problems) for name, make in made]
         return [table for table in found if table is not None and table.rows]

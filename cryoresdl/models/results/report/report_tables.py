@@ -122,11 +122,15 @@ def _comparison_table(comparison: Mapping[str, Any]) -> ReportTable:
     return _table("Agreement of the methods", ["methods", *(words for _, words, _ in measures)], rows)
 
 
-def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> ReportTable:
+def _run_table(entry: Mapping[str, Any], summary: Mapping[str, Any], emdb: Mapping[str, Any]) -> ReportTable:
     mask = summary.get("mask") or {}
     box = summary.get("box_zyx")
     rows = [
         ("map", summary.get("map") or entry.get("map")),
+        ("EMDB", ": ".join(text for text in (emdb.get("name"), emdb.get("title")) if text)),
+        ("claimed by its authors (Å)", _number(emdb.get("resolution_A"), "{:g}")),
+        ("measured by", emdb.get("method")),
+        ("recommended contour", _number(emdb.get("contour"), "{:g}")),
         ("box (z, y, x; voxels)", " x ".join(str(n) for n in box) if isinstance(box, list) else None),
         ("voxel size (Å)", _number(summary.get("voxel_size_A", entry.get("voxel_size_A")), "{:g}")),
         ("Nyquist (Å)", _number(summary.get("nyquist_A"), "{:g}")),
