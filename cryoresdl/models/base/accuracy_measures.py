@@ -16,6 +16,7 @@ from .quiet_libraries import import_scipy_stats
 from .resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES, class_of, estimated
 
 Z_95 = 1.959963984540054
+CALIBRATION_BINS = 15
 Numbers = Union[Sequence[float], Sequence[int], np.ndarray]
 
 
@@ -88,35 +89,27 @@ def accuracy(matrix: np.ndarray) -> dict[str, Any]:
     return result
 
 
-def wilson(good: int, total: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion, 95 % by default.
+def wilson(good: int, total: int) -> tuple[float, float]:
+    """Wilson's score interval of a proportion, 95 %.
 
     Raises:
         InputError: nothing was counted, or more successes than trials.
     """
     if total <= 0 or not 0 <= good <= total:
         raise InputError(f"{good} of {total} is no proportion.")
-    part = good / total
+    part, z = good / total, Z_95
     middle = part + z * z / (2 * total)
     half = z * math.sqrt(part * (1 - part) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
-def bootstrap(
-    values: Numbers,
-    statistic: Callable[..., Any] = np.mean,
-    draws: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval over *maps*: voxels of one map are no independent samples.
+def bootstrap(values: Numbers, statistic: Callable[..., Any] = np.mean, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval (95 %) over *maps*: voxels of one map are no independent samples.
 
     Args:
         values: one number per map.
         statistic: function of an array and ``axis``.
-        draws: resamplings.
-        level: of the interval.
         seed: of the resampling.
 
     Raises:
@@ -131,8 +124,8 @@ def bootstrap(
     found = import_scipy_stats().bootstrap(
         (data,),
         statistic,
-        n_resamples=draws,
-        confidence_level=level,
+        n_resamples=2000,
+        confidence_level=0.95,
         method="percentile",
         random_state=np.random.default_rng(seed),
     )
@@ -153,7 +146,7 @@ def mean_over_maps(values: Sequence[float | None], seed: int = 0) -> dict[str, A
     }
 
 
-def calibration(probabilities: np.ndarray, truth: Numbers, bins: int = 15) -> dict[str, Any]:
+def calibration(probabilities: np.ndarray, truth: Numbers) -> dict[str, Any]:
     """Expected calibration error over all classes, and the reliability diagram of the predicted one.
 
     Every class of every sample is one forecast "this map is of this class"; per class the forecasts are put
@@ -163,7 +156,6 @@ def calibration(probabilities: np.ndarray, truth: Numbers, bins: int = 15) -> di
     Args:
         probabilities: (samples, classes), rows sum to 1.
         truth: class numbers.
-        bins: how many.
 
     Returns:
         ``ece``, ``ece_classwise``, ``n`` and ``bins``: a list with ``confidence``, ``accuracy``, ``count`` of
@@ -179,8 +171,8 @@ def calibration(probabilities: np.ndarray, truth: Numbers, bins: int = 15) -> di
     if (p < -1e-6).any() or not np.allclose(p.sum(1), 1, atol=1e-3):
         raise InputError("The probabilities of a sample do not sum to 1.")
     said = p.argmax(1)
-    top = _reliability(p[np.arange(len(p)), said], said == true, bins)
-    gaps = [_calibration_error(_reliability(p[:, k], true == k, bins), len(p)) for k in range(p.shape[1])]
+    top = _reliability(p[np.arange(len(p)), said], said == true)
+    gaps = [_calibration_error(_reliability(p[:, k], true == k), len(p)) for k in range(p.shape[1])]
     return {
         "ece": _calibration_error(top, len(p)),
         "ece_classwise": float(np.mean(gaps)),
@@ -189,8 +181,8 @@ def calibration(probabilities: np.ndarray, truth: Numbers, bins: int = 15) -> di
     }
 
 
-def _reliability(confidence: np.ndarray, right: np.ndarray, bins: int) -> list[dict[str, float]]:
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
+def _reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
+    place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     rows = []
     for index in np.unique(place):
         inside = place == index
@@ -364,7 +356,7 @@ def _constant(truth: np.ndarray, classes: np.ndarray, value: float) -> dict[str,
     }
 
 
-def combine_local(per_map: Sequence[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
+def combine_local(per_map: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Figures of many maps -> mean over maps with a bootstrap interval, for every number they share."""
     keys = [key for key, value in (per_map[0] if per_map else {}).items() if not isinstance(value, dict)]
-    return {key: mean_over_maps([row.get(key) for row in per_map], seed) for key in keys}
+    return {key: mean_over_maps([row.get(key) for row in per_map]) for key in keys}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Iterable, Iterator, TypeVar
+from typing import Iterator, Sequence, TypeVar
 
 ProgressItem = TypeVar("ProgressItem")
 
@@ -84,11 +84,9 @@ class Progress:
         return f"{self._count}/{self.total} {self.label} ({percent} %), {duration(elapsed)}, ETA {eta}"
 
 
-def track(items: Iterable[ProgressItem], label: str, total: int | None = None) -> Iterator[ProgressItem]:
-    """Yield ``items`` while showing progress; ``total`` defaults to ``len(items)`` where it has one."""
-    if total is None and hasattr(items, "__len__"):
-        total = len(items)  # type: ignore[arg-type]
-    with Progress(label, total) as progress:
+def track(items: Sequence[ProgressItem], label: str) -> Iterator[ProgressItem]:
+    """Yield ``items`` while showing progress."""
+    with Progress(label, len(items)) as progress:
         for item in items:
             yield item
             progress.step()

@@ -62,15 +62,13 @@ def _inside(values: np.ndarray) -> np.ndarray:
     return values[resolution_terms.estimated(values)]
 
 
-def predict_patches(model: model_archive.Model, patches: np.ndarray, batch: int = 64) -> np.ndarray:
+def predict_patches(model: model_archive.Model, patches: np.ndarray) -> np.ndarray:
     """Classes (n, z, y, x) int8 that a paper U-Net gives to prepared patches."""
     network = model.card["network"]
     if network["name"] != paper_networks.UNET:
         raise InputError(f"The model {model.name} is not a U-Net of the paper; Table 6 compares those.")
     predict = paper_predictors.classifier(model)
-    parts = [
-        predict(patches[n : n + batch]).argmax(-1).astype(np.int8) for n in range(0, len(patches), batch)
-    ]
+    parts = [predict(patches[n : n + 64]).argmax(-1).astype(np.int8) for n in range(0, len(patches), 64)]
     return np.concatenate(parts)
 
 

@@ -136,15 +136,6 @@ def trapezoid(values: np.ndarray, places: np.ndarray) -> float:
     return float((np.diff(places) * (values[1:] + values[:-1]) / 2.0).sum())
 
 
-def band_noise_gain(centre: float, samples: int = 4096) -> float:
-    """Energy per voxel that white noise of unit variance leaves in a band (3-D, up to the corners ignored)."""
-    width = max(RELATIVE_WIDTH * centre, MIN_WIDTH)
-    f = np.linspace(0.0, 0.5 * np.sqrt(3), samples)
-    # Solid angle inside the Nyquist cube: exact up to 0.5; beyond it the band's tail meets only the corners.
-    shell = 4 * np.pi * f**2 * np.clip(1 - np.clip(3 * (1 - 0.5 / np.maximum(f, 1e-9)), 0, 1), 0, 1)
-    return trapezoid(shell * np.exp(-(((f - centre) / width) ** 2)), f)
-
-
 def cells_of_mask(mask: np.ndarray, stride: int = STRIDE) -> np.ndarray:
     """Cells of ``stride`` voxels that hold at least one masked voxel: bool (z, y, x) -> bool (cz, cy, cx)."""
     cells = [cell_count(n, stride) for n in mask.shape]

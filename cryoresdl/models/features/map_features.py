@@ -181,10 +181,10 @@ def filled_box(data: np.ndarray, mask: np.ndarray) -> Region:
     return box if mask[box].sum() == mask.sum() else WHOLE
 
 
-def region_of(mask: np.ndarray, margin: int = REGION_MARGIN) -> Region:
+def region_of(mask: np.ndarray) -> Region:
     """The mask's bounding box with a margin, grown to lengths that Fourier transforms quickly; it begins at a cell."""
     window = []
-    for edge, length in zip(mask_box(mask, margin), mask.shape):
+    for edge, length in zip(mask_box(mask, REGION_MARGIN), mask.shape):
         low, high = edge.start - edge.start % STRIDE, edge.stop
         size = min(sf.next_fast_len(high - low, real=True), length)
         low = max(0, min(low - (size - (high - low)) // 2, length - size))

@@ -31,7 +31,6 @@ NO_NOISE = (
     "The resolution by direction cannot be told: the background holds no noise to measure by. Give two half maps, or the "
     "map before masking."
 )
-_LOG_THRESHOLD = math.log(FSC_THRESHOLD / (1 - FSC_THRESHOLD))
 _LEAST_SLOPE = 1.5
 INTERVAL: Dict[str, Tuple[float, float]] = {FROM_HALF_MAPS: (0.045, 0.75), ONE_MAP: (0.05, 0.3)}
 """Of the 68 % interval on the natural log scale: what is always in doubt, and the factor of the counted doubt."""

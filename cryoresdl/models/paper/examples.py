@@ -48,10 +48,10 @@ def example_labels(source: ExampleSource) -> np.ndarray:
     return np.concatenate(parts).astype(np.int64)
 
 
-def blocks(source: ExampleSource, first: int = 0, size: int = 512) -> Iterator[Tuple[slice, np.ndarray]]:
-    """Examples from number ``first`` on as flat rows, ``size`` at a time."""
-    for start in range(first, len(source), size):
-        rows = np.arange(start, min(start + size, len(source)))
+def blocks(source: ExampleSource, first: int = 0) -> Iterator[Tuple[slice, np.ndarray]]:
+    """Examples from number ``first`` on as flat rows, 512 at a time."""
+    for start in range(first, len(source), 512):
+        rows = np.arange(start, min(start + 512, len(source)))
         yield slice(start, start + len(rows)), source.take(rows)[0].reshape(len(rows), -1)
 
 

@@ -89,13 +89,11 @@ class ResultsFolder:
 
     Args:
         folder: the folder; it may be missing.
-        entry: which entry of ``classification.json`` to show, as an index or the ``map`` it is about.
     """
 
-    def __init__(self, folder: PathLike, entry: int = 0):
+    def __init__(self, folder: PathLike):
         self.folder = Path(folder)
         self.problems: Dict[str, str] = {}
-        self._entry = entry
         self._cache: Dict[str, Any] = {}
 
     def has(self, name: str) -> bool:
@@ -116,19 +114,18 @@ class ResultsFolder:
 
     @property
     def classification(self) -> Dict[str, Any] | None:
-        """The entry of ``classification.json`` that is shown, or ``None``."""
+        """The first entry of ``classification.json``, or ``None``."""
         entries = self.json(result_files.CLASSIFICATION_JSON)
         if isinstance(entries, dict):
             entries = [entries]
         if not isinstance(entries, list) or not entries:
             return None
-        entry = entries[min(self._entry, len(entries) - 1)]
-        if not isinstance(entry, dict):
+        if not isinstance(entries[0], dict):
             self.problems[result_files.CLASSIFICATION_JSON] = (
                 f"{result_files.CLASSIFICATION_JSON} was written by another version; run validate again."
             )
             return None
-        return entry
+        return entries[0]
 
     @property
     def summary(self) -> Dict[str, Any] | None:

@@ -3,10 +3,8 @@
 Atom selection of :func:`read_structure`, which follows the physics of the specimen:
 
 * the first model, or the one asked for by number;
-* polymer, ligand, ion and hydrogen atoms (``hydrogens=False`` and ``ligands=False`` leave those out); waters
-  only with ``waters=True``;
-* one conformer per residue, the one with the highest summed occupancy (``altloc="all"`` keeps every one,
-  ``altloc="B"`` a named one);
+* polymer, ligand, ion and hydrogen atoms (``hydrogens=False`` leaves those out), no waters;
+* one conformer per residue, the one with the highest summed occupancy;
 * occupancies are kept, 0 included: pdb2mrc maps ignore them as EMAN2 does, realistic maps weigh atoms with
   them (:meth:`Atoms.scattering`);
 * the element column decides the element; atoms of unknown elements are left out and counted in ``warnings``.
@@ -34,8 +32,6 @@ WATER_NAMES = frozenset(("HOH", "DOD", "WAT", "H2O", "SOL", "TIP", "TIP3", "OH2"
 NUCLEIC_NAMES = frozenset(
     ("A", "C", "G", "U", "I", "T", "DA", "DC", "DG", "DT", "DI", "DU", "ADE", "CYT", "GUA", "URA", "THY")
 )
-STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
-_COMPRESSED = (".gz", ".bz2")
 _MAX_COORDINATE_A = 1e5
 _MAX_RATIO = 100
 """Coordinates shrink by five to fifteen when packed; what grows by more than this is a bomb."""
@@ -47,20 +43,14 @@ _EMAN2_Z = {"H": 1, "C": 6, "A": 7, "N": 7, "O": 8, "P": 15, "S": 16, "W": 18, "
 def read_structure(
     path: PathLike,
     hydrogens: bool = True,
-    waters: bool = False,
-    ligands: bool = True,
     model: int | None = None,
-    altloc: str = "best",
 ) -> Atoms:
     """Read the atoms of a PDB or mmCIF file, plain or compressed with gzip or bzip2.
 
     Args:
         path: the file; the content decides between PDB and mmCIF.
         hydrogens: keep hydrogen and deuterium.
-        waters: keep water molecules.
-        ligands: keep atoms outside polymers (ligands, ions).
         model: number of the model in the file; the first when None.
-        altloc: ``"best"``, ``"all"``, or the letter of a conformer.
 
     Returns:
         The atoms in the order of the file, at least one.
@@ -72,12 +62,11 @@ def read_structure(
     path = os.fspath(path)
     structure = _parse(path)
     chosen = _choose_model(structure, model, path)
-    table = _collect(chosen, waters, ligands, hydrogens)
-    atoms = _to_atoms(table, path)
+    atoms = _to_atoms(_collect(chosen, hydrogens), path)
     _check_finite(atoms.xyz, path)
     if not np.all(np.isfinite(atoms.b_factor)) or not np.all(np.isfinite(atoms.occupancy)):
         raise InputError(f"{path} has occupancies or B-factors that are not numbers; correct those columns.")
-    return _choose_conformers(_drop_unknown(atoms, path), altloc, path)
+    return _best_conformers(_drop_unknown(atoms, path))
 
 
 def _read_text(path: str) -> str:
@@ -152,7 +141,7 @@ def _choose_model(structure: Any, model: int | None, path: str) -> Any:
     raise InputError(f"{path} has no model {model}; it has {len(structure)} models.")
 
 
-def _collect(model: Any, waters: bool, ligands: bool, hydrogens: bool) -> Dict[str, Any]:
+def _collect(model: Any, hydrogens: bool) -> Dict[str, Any]:
     """Walk the model once; plain lists are faster here than any per-atom object."""
     import gemmi
 
@@ -160,22 +149,16 @@ def _collect(model: Any, waters: bool, ligands: bool, hydrogens: bool) -> Dict[s
     chain_names: List[str] = []
     seen: Dict[str, int] = {}
     residue_index = -1
-    skipped = {"waters": 0, "ligands": 0, "hydrogens": 0}
+    no_hydrogens = False
     for chain in model:
         chain_index = seen.setdefault(chain.name, len(seen))
         if chain_index == len(chain_names):
             chain_names.append(chain.name)
         previous = None
         for residue in chain:
-            count = len(residue)
-            water = residue.is_water() or residue.name.upper() in WATER_NAMES
+            if residue.is_water() or residue.name.upper() in WATER_NAMES:
+                continue
             polymer, nucleic = _kind_of(residue, gemmi)
-            if water and not waters:
-                skipped["waters"] += count
-                continue
-            if not (water or polymer or ligands):
-                skipped["ligands"] += count
-                continue
             # Conformers of a point mutation are several gemmi residues with one number: one residue to us.
             label = (residue.seqid.num, residue.seqid.icode, residue.segment)
             if label != previous:
@@ -184,7 +167,7 @@ def _collect(model: Any, waters: bool, ligands: bool, hydrogens: bool) -> Dict[s
             number = residue.seqid.num
             for atom in residue:
                 if not hydrogens and atom.is_hydrogen():
-                    skipped["hydrogens"] += 1
+                    no_hydrogens = True
                     continue
                 columns["xyz"].append(atom.pos.tolist())
                 columns["z_number"].append(atom.element.atomic_number)
@@ -199,11 +182,7 @@ def _collect(model: Any, waters: bool, ligands: bool, hydrogens: bool) -> Dict[s
                 columns["residue_name"].append(residue.name)
                 columns["is_nucleic"].append(nucleic)
                 columns["is_polymer"].append(polymer)
-    return {
-        "columns": columns,
-        "chain_names": chain_names,
-        "skipped": skipped,
-    }
+    return {"columns": columns, "chain_names": chain_names, "no_hydrogens": no_hydrogens}
 
 
 def _kind_of(residue: Any, gemmi: Any) -> Tuple[bool, bool]:
@@ -218,11 +197,10 @@ def _kind_of(residue: Any, gemmi: Any) -> Tuple[bool, bool]:
 
 
 def _to_atoms(table: Dict[str, Any], path: str) -> Atoms:
-    columns, skipped = table["columns"], table["skipped"]
+    columns = table["columns"]
     if not columns["xyz"]:
-        if skipped["waters"] and not (skipped["ligands"] or skipped["hydrogens"]):
-            raise InputError(f"{path} holds only water molecules; give a structure with a macromolecule.")
-        raise InputError(f"{path} has no atoms left after the selection; keep hydrogens or ligands.")
+        only = "hydrogens" if table["no_hydrogens"] else "water molecules"
+        raise InputError(f"{path} holds only {only}; give a structure with a macromolecule.")
     kinds: Dict[str, Any] = {
         "xyz": np.float64,
         "z_number": np.int64,
@@ -263,14 +241,9 @@ def _drop_unknown(atoms: Atoms, path: str) -> Atoms:
     return atoms.select(known)
 
 
-def _choose_conformers(atoms: Atoms, altloc: str, path: str) -> Atoms:
-    if altloc == "all" or not np.any(atoms.altloc != ""):
+def _best_conformers(atoms: Atoms) -> Atoms:
+    if not np.any(atoms.altloc != ""):
         return atoms
-    if altloc != "best":
-        keep = (atoms.altloc == "") | (atoms.altloc == altloc)
-        if not np.any(keep):
-            raise InputError(f"{path} has no atoms of the alternate conformer {altloc}.")
-        return atoms.select(keep)
     keep = atoms.altloc == ""
     rows = np.flatnonzero(~keep)
     for residue in np.unique(atoms.residue[rows]):

@@ -5,6 +5,7 @@ import numpy as np
 from cryoresdl.models.datasets.feature_sets import feature_set_file
 from cryoresdl.models.datasets.feature_sets.feature_set_file import FeatureItem
 from cryoresdl.models.features import band_energies, network_inputs
+from cryoresdl.models.maps.fsc import fourier_shells
 from cryoresdl.models.networks import band_networks, resolution_bins
 from cryoresdl.models.networks.model_files import model_archive
 from cryoresdl.models.simulation import realistic_map
@@ -139,24 +140,22 @@ def make_item(seed, shape=(12, 14, 10), voxel=1.0, split="train", labels=None):
 
 def write_items(path, splits):
     """A feature set of those items, by split."""
-    feature_set_file.write_feature_set(
-        path,
-        (
-            (
-                index,
-                {
-                    **item.local,
-                    **{"summary_" + v: item.summary[v] for v in feature_set_file.VARIANTS},
-                    **{"rise_" + v: item.rise[v] for v in feature_set_file.VARIANTS},
-                    "truth": item.truth,
-                    "info": {**item.info, "split": split},
-                },
-            )
-            for split, items in splits.items()
-            for index, item in enumerate(items)
-        ),
-    )
+    parts = feature_set_file.FeatureParts(path, {}, overwrite=True)
+    for split, items in splits.items():
+        for index, item in enumerate(items):
+            arrays = {"truth": item.truth, **item.local}
+            arrays.update({"summary_" + v: item.summary[v] for v in feature_set_file.VARIANTS})
+            arrays.update({"rise_" + v: item.rise[v] for v in feature_set_file.VARIANTS})
+            parts.write(index, {**arrays, "info": {**item.info, "split": split}})
+    parts.assemble(0, sum(map(len, splits.values())), anew=True)
     return path
+
+
+def cutoff_in_mask(half1, half2, mask, voxel_size):
+    """Resolution (A) at which the FSC of two half maps in a mask with a soft edge first falls to 0.143."""
+    soft = fourier_shells.soft_edge(mask, max(3.0, 3.0 / voxel_size))
+    frequency, fsc = fourier_shells.half_map_fsc(half1, half2, soft)
+    return float(voxel_size / fourier_shells.first_crossing(frequency[1:], fsc[1:]))
 
 
 def quick_map(atoms=None, resolution=4.0, box=40, voxel_size=1.0, seed=1, **options):

@@ -25,6 +25,7 @@ from cryoresdl.models.simulation import imaging_conditions, realistic_map
 from cryoresdl.tests.helpers.places import PACKAGE
 from cryoresdl.tests.helpers.small_maps import (
     ball,
+    cutoff_in_mask,
     random_global_weights,
     save_global_model,
     save_local_model,
@@ -108,11 +109,9 @@ def test_conventions(result, simulated):
 
 
 def test_half_maps_tell_their_fsc(simulated, models):
-    from cryoresdl.models.maps.fsc import fourier_shells
-
     one, two = density(simulated.half1), density(simulated.half2)
     found = local_resolution.localres(density(simulated.map), one, two, simulated.mask, models["local"])
-    whole = fourier_shells.masked_cutoff(simulated.half1, simulated.half2, simulated.mask, VOXEL)
+    whole = cutoff_in_mask(simulated.half1, simulated.half2, simulated.mask, VOXEL)
     # Measured on the mask's region, whose shells differ a little from the whole box's.
     assert found.info["half_map_fsc0143_A"] == pytest.approx(whole, rel=0.12)
     size = network_inputs.summary_length()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from cryoresdl.models.maps.fsc import fourier_shells
 from cryoresdl.models.maps.fsc.half_maps import alterations, inverted, matched_half_maps
+from cryoresdl.tests.helpers.small_maps import cutoff_in_mask
 
 SHAPE, VOXEL = (48, 48, 48), 1.5
 WHOLE = (slice(None),) * 3
@@ -34,7 +34,7 @@ def test_a_good_pair_is_left_as_it_is():
         and np.array_equal(PLAIN.first, FIRST)
     )
     assert PLAIN.warnings == [] == PLAIN.doubts
-    assert PLAIN.cutoff_A == fourier_shells.masked_cutoff(FIRST, SECOND, MASK, VOXEL)
+    assert PLAIN.cutoff_A == cutoff_in_mask(FIRST, SECOND, MASK, VOXEL)
     assert PLAIN.likeness > 0.95
 
 

@@ -209,16 +209,6 @@ def _copy(source: Any, handle: h5py.File, split: str, index: int) -> None:
     _put(handle, split, index, {name: entry[name][()] for name in _ARRAYS}, json.loads(entry.attrs["info"]))
 
 
-def write_feature_set(path: PathLike, items: Iterable[Tuple[int, Dict[str, Any]]], seed: int = 0) -> None:
-    """Write numbered maps (see `feature_set_builder.make_item`) as a new feature set, replacing what is there."""
-    parts = FeatureParts(path, {}, overwrite=True)
-    count = 0
-    for index, item in items:
-        parts.write(index, item)
-        count += 1
-    parts.assemble(seed, count, anew=True)
-
-
 @dataclass
 class FeatureItem:
     """One map of a feature set, read back (see ``feature_set_builder.make_item``)."""

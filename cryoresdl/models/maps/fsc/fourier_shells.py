@@ -100,22 +100,6 @@ def soft_edge(mask: np.ndarray, width: float) -> np.ndarray:
     return np.where(distance < width, 0.5 * (1 + np.cos(np.pi * distance / width)), 0.0).astype(np.float32)
 
 
-def masked_cutoff(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, voxel_size: float) -> float:
-    """Resolution in angstroms at which the FSC of two half maps inside a mask first falls to 0.143.
-
-    The mask gets a raised-cosine edge of 3 A or 3 voxels, as the simulator's own; the phases are not randomised beyond
-    the cut-off (RELION's correction), so a mask tighter than the molecule flatters the answer.
-
-    Args:
-        half1: float32 (z, y, x).
-        half2: float32 (z, y, x).
-        mask: bool (z, y, x).
-        voxel_size: angstroms.
-    """
-    frequency, fsc = half_map_fsc(half1, half2, soft_edge(mask, max(3.0, 3.0 / voxel_size)))
-    return float(voxel_size / first_crossing(frequency[1:], fsc[1:]))
-
-
 LIKENESS_SHELLS = 5
 """Neighbouring shells whose mean FSC tells whether two maps are of the same particle: single ones agree by chance."""
 FIRST_LIKENESS_SHELL = 4

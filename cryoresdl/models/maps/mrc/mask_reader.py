@@ -29,7 +29,7 @@ NAMED_PART = 1 / 3
 """So little left of what lies above 0 is said."""
 
 
-def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarray:
+def read_mask(path: PathLike, like: DensityMap) -> np.ndarray:
     """Read a mask on the grid of ``like``.
 
     Soft masks are cut at half of their height (`SOFT_MASK_LEVEL`). All labels of a segmentation count, a few hot voxels
@@ -39,7 +39,6 @@ def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarra
     Args:
         path: the file.
         like: the map that the mask belongs to.
-        role: what the file is to the user, for the messages.
 
     Returns:
         bool array (z, y, x).
@@ -47,9 +46,9 @@ def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarra
     Raises:
         InputError: unreadable (see `mrc_reader.read`), of another box, holding NaN, empty, or a density map.
     """
-    found = load(path, None, role, voxel_needed=False, positive=True)
-    data, where = found.data, where_of(path, role)
-    check_box(path, role, data.shape, like)
+    found = load(path, None, "mask", voxel_needed=False, positive=True)
+    data, where = found.data, where_of(path, "mask")
+    check_box(path, "mask", data.shape, like)
     top, bottom = float(data.max()), float(data.min())
     if not math.isfinite(top) or not math.isfinite(bottom):
         raise InputError(f"{where} holds NaN or infinite voxels; make the mask again.")
@@ -60,10 +59,10 @@ def read_mask(path: PathLike, like: DensityMap, role: str = "mask") -> np.ndarra
             f"{where} holds values from {bottom:.3g} to {top:.3g}: that is a density map, not a mask (0 "
             "outside the molecule, above 0 inside); make a mask of it or give none."
         )
-    warnings = found.warnings + other_grid(found, like, role)
+    warnings = found.warnings + other_grid(found, like, "mask")
     if like.voxel_size == PLACEHOLDER_VOXEL_A != found.voxel_size:
         like.doubts.append(
-            f"The map says exactly 1 A per voxel and the {role} {found.voxel_size:.4g} A: give --voxel-size in A."
+            f"The map says exactly 1 A per voxel and the mask {found.voxel_size:.4g} A: give --voxel-size in A."
         )
     if 0 < bottom < top:
         data -= np.float32(bottom)

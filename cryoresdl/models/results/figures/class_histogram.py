@@ -16,7 +16,6 @@ from .drawing import _figure, _finish, _plain
 def class_histogram(
     sources: Mapping[str, Sequence[float]],
     voxels: Mapping[str, int] | None = None,
-    title: str = "",
     curves: Mapping[str, Tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Figure:
     """Bars of the ten classes and of the three, and the cumulative curve, for one or more sources.
@@ -27,7 +26,6 @@ def class_histogram(
     Args:
         sources: name -> ten fractions (of the estimated voxels; they sum to 1).
         voxels: name -> number of estimated voxels, for the legend.
-        title: heading.
         curves: name -> resolutions (A) and part of the voxels at or finer; points at the classes' edges are
             joined where a source has none.
     """
@@ -63,8 +61,7 @@ def class_histogram(
         ax.set_ylim(bottom=0)
     if len(names) == 1 and voxels:
         total.legend(fontsize=8, loc="best")
-    title = title or "How the voxels inside the mask are resolved"
-    return _finish(figure, (ten, three, total), title)
+    return _finish(figure, (ten, three, total), "How the voxels inside the mask are resolved")
 
 
 def _class_bars(

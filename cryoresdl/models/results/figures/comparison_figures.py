@@ -52,23 +52,18 @@ def agreement_matrices(names: Sequence[str], tables: Mapping[str, Any], title: s
     return _finish(figure, axes, title)
 
 
-def scatter_grid(
-    volumes: Mapping[str, Any],
-    pairs: Sequence[Tuple[str, str]] | None = None,
-    title: str = "",
-) -> Figure | None:
+def scatter_grid(volumes: Mapping[str, Any], title: str = "") -> Figure | None:
     """A panel per pair of local-resolution volumes: how often each pair of values (A) occurs at a voxel.
 
     Args:
         volumes: name -> A (z, y, x), on one grid.
-        pairs: names of two volumes each; all pairs when missing.
         title: heading.
 
     Returns:
         The figure, or ``None`` when no pair has an estimated voxel in common.
     """
-    pairs = list(combinations(volumes, 2)) if pairs is None else list(pairs)
-    found = common_values(volumes, pairs)
+    pairs = list(combinations(volumes, 2))
+    found = common_values(volumes)
     everything = [values for each in found.values() for values in each if values.size]
     if not everything:
         return None

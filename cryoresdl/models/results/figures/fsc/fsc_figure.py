@@ -17,7 +17,6 @@ def fsc_curve(
     frequency: Sequence[float],
     curves: Mapping[str, Sequence[float]],
     cutoffs: Mapping[str, float] | None = None,
-    title: str = "",
 ) -> Figure:
     """Fourier shell correlation against spatial frequency.
 
@@ -25,7 +24,6 @@ def fsc_curve(
         frequency: shell frequencies in 1/A.
         curves: name -> correlation per shell.
         cutoffs: name -> resolution in A, marked.
-        title: heading.
     """
     figure = _figure(6.4, 4.4)
     ax: Any = figure.subplots()
@@ -51,7 +49,7 @@ def fsc_curve(
     ax.set_ylabel("Fourier shell correlation", fontsize=9)
     ax.legend(fontsize=8)
     ax.grid(alpha=0.3)
-    return _finish(figure, (ax,), title or "Fourier shell correlation")
+    return _finish(figure, (ax,), "Fourier shell correlation")
 
 
 def half_map_figure(

@@ -26,7 +26,6 @@ class SliceFigure:
         origin: position (x, y, z) of voxel (0, 0, 0) in A.
         axis: the axis that the slices are perpendicular to.
         index: slice number along ``axis``; by default the one with most estimated voxels.
-        title: heading of the figure.
     """
 
     def __init__(
@@ -36,13 +35,11 @@ class SliceFigure:
         origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
         axis: str = "z",
         index: int | None = None,
-        title: str = "",
     ):
         self.layers = list(layers)
         self.shape = tuple(int(n) for n in self.layers[0].data.shape)
         self.voxel_size = float(voxel_size)
         self.origin = tuple(float(v) for v in origin)
-        self.title = title
         self.axis = _known_axis(axis)
         self.index = self.best_index() if index is None else index
         self._rows, self._columns = _grid(len(self.layers))
@@ -85,8 +82,7 @@ class SliceFigure:
     def _heading(self) -> str:
         number = AXES.index(self.axis)
         position = self.origin[2 - number] + self.index * self.voxel_size
-        where = f"slice {self.index + 1} of {self.count} along {self.axis} ({self.axis} = {position:.1f} Å)"
-        return f"{self.title}: {where}" if self.title else where
+        return f"slice {self.index + 1} of {self.count} along {self.axis} ({self.axis} = {position:.1f} Å)"
 
     def _draw(self) -> None:
         self.index = int(min(max(self.index, 0), self.count - 1))

@@ -100,9 +100,9 @@ class Chart:
         if label:
             self.legend(color, label)
 
-    def level(self, value: float, text: str = "", color: str = "#888888") -> None:
+    def level(self, value: float, text: str = "") -> None:
         """A thin line across the plot at a value of the y axis."""
-        self.line((self.x.low, self.x.high), (value, value), color, dashed=True)
+        self.line((self.x.low, self.x.high), (value, value), "#888888", dashed=True)
         if text:
             self._words.append(
                 Markup('<span class="mark" style="right:2px;bottom:{}%">{}</span>').format(
