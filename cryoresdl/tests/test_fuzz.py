@@ -23,6 +23,7 @@ from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.models.structures import structure_reader
 from cryoresdl.tests.fuzz import __main__ as fuzz
+from cryoresdl.tests.fuzz import seeds as seed_files
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 WORDS = st.sampled_from((0, 1, 2, 3, 6, 12, 5, -1, 2**31 - 1, -(2**31), 1024, 1 << 16)) | st.integers(
@@ -90,7 +91,7 @@ def test_a_finding_ends_the_run(tmp_path):
 def test_any_mrc_header(tmp_path_factory, words, floats, cut, extra):
     """Every header word may hold anything: the map is refused in one line, or it is finite and as large as it says."""
     path = tmp_path_factory.getbasetemp() / "any.mrc"
-    raw = bytearray(next(fuzz.seeds_map())) if not words else bytearray(list(fuzz.seeds_map())[4])
+    raw = bytearray(next(seed_files.seeds_map())) if not words else bytearray(list(seed_files.seeds_map())[4])
     for place, value in words.items():
         raw[4 * place : 4 * place + 4] = struct.pack("<i", value)
     for place, value in floats.items():
@@ -150,7 +151,7 @@ def test_any_table_of_words_is_a_list_or_refused(tmp_path_factory, rows):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(fuzz.MARK),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(seed_files.MARK),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )

@@ -1,6 +1,5 @@
 """A feature set that is killed at any moment and gone on with is, byte for byte, the set of an uninterrupted run."""
 
-import gzip
 import os
 import random
 import signal
@@ -11,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from cryoresdl.tests.helpers.feature_sets import write_pdb
 from cryoresdl.tests.helpers.small_maps import ball
 
 KILLS = int(os.environ.get("CRYORESDL_KILLS", "3"))
@@ -22,13 +22,7 @@ def structures(tmp_path):
     (folder / "pdb").mkdir(parents=True)
     rows = ["id,split,max_extent_A"]
     for k in range(4):
-        atoms = ball(300, 12.0, seed=k)
-        line = "ATOM  {:5d}  CA  ALA A{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00{:6.2f}           C  "
-        text = [
-            line.format(n, n, *xyz, b) for n, (xyz, b) in enumerate(zip(atoms.xyz, atoms.b_factor), start=1)
-        ]
-        with gzip.open(folder / "pdb" / f"s{k}.pdb.gz", "wt") as handle:
-            handle.write("\n".join([*text, "END", ""]))
+        write_pdb(folder / "pdb" / f"s{k}.pdb.gz", ball(300, 12.0, seed=k))
         rows.append(f"s{k},{'train' if k < 3 else 'validation'},24.0")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     return folder
