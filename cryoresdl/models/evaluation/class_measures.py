@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from ..base import accuracy_measures, resolution_terms
-from ..base.runs.atomic_files import atomic_path
+from ..base.runs.atomic_files import atomic_path, csv_cell
 
 METRICS, TABLE, PER_MAP = "metrics.json", "metrics.csv", "per_map.csv"
 CONFUSION_TABLE, RELIABILITY = "confusion.png", "reliability.png"
@@ -66,12 +66,12 @@ def _round(value: float | None) -> float | None:
 
 
 def write_measures(path: Path, rows: MeasureTable) -> Path:
-    """Write rows as CSV, whole; columns in the order of their first appearance."""
+    """Write rows as CSV, whole and without formulas; columns in the order of their first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{key: "" if value is None else value for key, value in row.items()} for row in rows])
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([csv_cell(name) for name in columns])
+    writer.writerows([[csv_cell(row.get(name)) for name in columns] for row in rows])
     with atomic_path(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
     return path

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..base.resolution_terms import class_of, estimated
-from ..base.runs.atomic_files import PathLike, atomic_path, shown
+from ..base.runs.atomic_files import PathLike, atomic_path, csv_cell, shown
 from ..maps.density_map import DensityMap
 
 ATTRIBUTE = "local_resolution"
@@ -200,10 +200,9 @@ def write_residues(path: PathLike, rows: Sequence[Residue]) -> None:
     for row in rows:
         value = row.resolution_A
         number = "" if value is None else int(class_of(np.array([value]))[0])
-        lines.writerow(
-            [row.chain, row.label, row.name, row.atoms, row.atoms_estimated]
-            + [_cell(value), number, _cell(row.interval_A)]
-        )
+        names = [csv_cell(name) for name in (row.chain, row.label, row.name)]
+        counts = [row.atoms, row.atoms_estimated]
+        lines.writerow([*names, *counts, _cell(value), number, _cell(row.interval_A)])
     _write(path, text.getvalue())
 
 
@@ -213,7 +212,7 @@ def write_chains(path: PathLike, rows: Sequence[Residue]) -> None:
     lines = csv.writer(text)
     lines.writerow(("chain", "residues", "residues_estimated", "resolution_A", "interval_A"))
     for item in chains(rows):
-        cells = [item["chain"], item["residues"], item["residues_estimated"]]
+        cells = [csv_cell(item["chain"]), item["residues"], item["residues_estimated"]]
         lines.writerow(cells + [_cell(item["resolution_A"]), _cell(item["interval_A"])])
     _write(path, text.getvalue())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.cli import command_line
-from cryoresdl.models.evaluation import map_set_measures
+from cryoresdl.models.evaluation import class_measures, map_set_measures
 from cryoresdl.models.networks import paper_networks
 from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results.figures import drawing
@@ -22,6 +22,12 @@ def constant_dnn(path, favourite):
     weights["logits/bias"][favourite] = 2.0
     card = {"name": "constant", "kind": "global", "network": network, "metrics": {"test": {"accuracy": 0.5}}}
     return str(model_archive.save_model(path, card, weights))
+
+
+def test_no_cell_or_heading_of_a_table_is_a_formula(tmp_path):
+    rows = [{"map": "=1+1", "@name": "+a", "error": -1.5}, {"map": "b", "error": None}]
+    path = class_measures.write_measures(tmp_path / "per_map.csv", rows)
+    assert path.read_text() == "map,'@name,error\n'=1+1,'+a,-1.5\nb,,\n"
 
 
 def test_a_constant_classifier_scores_a_third(tmp_path):

@@ -62,6 +62,22 @@ def test_residues_told_apart_by_insertion_codes_stay_apart(tmp_path, form):
         assert f"\t/A:{number}\t{value}" in lines
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_the_tables_is_a_formula(tmp_path, start):
+    text = f"{start}HYPERLINK()"
+    rows = [
+        residue_resolution.Residue(text, 5, text, text, 1, 1, 3.0, 0.5),
+        residue_resolution.Residue("A", -5, "", "ALA", 1, 1, 3.0, 0.5),
+    ]
+    residue_resolution.write_residues(tmp_path / "residues.csv", rows)
+    residue_resolution.write_chains(tmp_path / "chains.csv", rows)
+    with open(tmp_path / "residues.csv", newline="") as stream:
+        _, named, plain = csv.reader(stream)
+    assert named[:3] == ["'" + text, "5" + text, "'" + text] and plain[:3] == ["A", "-5", "ALA"]
+    with open(tmp_path / "chains.csv", newline="") as stream:
+        assert [line[0] for line in csv.reader(stream)] == ["chain", "'" + text, "A"]
+
+
 class TestSample:
     @pytest.mark.parametrize(
         "origin,nstart", [((10.0, -20.0, 5.0), (0, 0, 0)), ((0, 0, 0), (8, -12, 4)), ((0, 0, 0), (0, 0, 0))]
