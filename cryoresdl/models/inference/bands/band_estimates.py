@@ -21,6 +21,7 @@ from ..answers import LocalResult, _finish
 from ..input_doubts import _suspect_inputs
 from . import map_corrections
 from .cell_estimates import _expand, cell_estimates
+from .map_frame import MapFrame, frame_of
 
 
 @dataclass
@@ -53,22 +54,26 @@ def _band_localres(
     watched: bool,
     soft_mask: Optional[np.ndarray] = None,
 ) -> LocalResult:
-    """The default network: features of the region, then the U-Net over its cells."""
+    """The default network: features of the region, then the U-Net over its cells, both in the map's own orientation."""
     clock = time.perf_counter()
     voxel = density.voxel_size
+    frame = frame_of(density.data, mask)
+    data, turned = frame.view(density.data), frame.view(mask)
     pair: Optional[HalfMaps] = None
     fsc: Optional[HalfMapFsc] = None
     if halves is None:
-        feats = map_features.compute(density.data, mask, voxel)
+        feats = map_features.compute(data, turned, voxel)
     else:
-        region = map_features.region_of(mask)
-        pair = matched_half_maps(density.data, halves[0].data, halves[1].data, mask, region, voxel)
-        fsc = half_map_fsc.measure_fsc(pair.first, pair.second, voxel, mask, region, soft_mask)
-        feats = map_features.compute(pair.mean(), mask, voxel, pair.difference())
+        region = map_features.region_of(turned)
+        first, second = (frame.view(half.data) for half in halves)
+        soft = None if soft_mask is None else frame.view(soft_mask)
+        pair = matched_half_maps(data, first, second, turned, region, voxel)
+        fsc = half_map_fsc.measure_fsc(pair.first, pair.second, voxel, turned, region, soft)
+        feats = map_features.compute(pair.mean(), turned, voxel, pair.difference())
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
     cells = _estimate(model, feats, watched)
-    values, widths, capped = _volumes(cells, feats, mask, voxel)
+    values, widths, capped = _volumes(cells, feats, mask, voxel, frame)
     timings["network"] = time.perf_counter() - clock
     result = _finish(values, widths, mask, density, model)
     if capped:
@@ -105,10 +110,10 @@ def _estimate(model: Any, feats: map_features.Features, watched: bool) -> _Cells
 
 
 def _volumes(
-    cells: _Cells, feats: map_features.Features, mask: np.ndarray, voxel: float
+    cells: _Cells, feats: map_features.Features, mask: np.ndarray, voxel: float, frame: MapFrame
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Resolution and half-widths in A on the grid of the map, and how many voxels were held at the coarsest value."""
-    region, inside = feats.region, mask[feats.region]
+    region, inside = feats.region, frame.view(mask)[feats.region]
     u, s = (
         _expand(_on_grid(values, feats.mask_cells), feats.mask_cells, inside.shape)[inside]
         for values in (cells.median, cells.spread)
@@ -116,8 +121,8 @@ def _volumes(
     u = np.maximum(u, np.float32(np.log2(cells.filtered or 2.0)))
     values, widths = (np.zeros(mask.shape, np.float32) for _ in range(2))
     found = np.exp2(u) * np.float32(voxel)
-    values[region][inside] = np.minimum(found, resolution_terms.COARSEST_A)
-    widths[region][inside] = (np.exp2(u + s) - np.exp2(u - s)) * np.float32(voxel / 2)
+    frame.view(values)[region][inside] = np.minimum(found, resolution_terms.COARSEST_A)
+    frame.view(widths)[region][inside] = (np.exp2(u + s) - np.exp2(u - s)) * np.float32(voxel / 2)
     return values, widths, int((found > resolution_terms.COARSEST_A).sum())
 
 

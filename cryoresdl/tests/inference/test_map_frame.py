@@ -1,0 +1,62 @@
+"""The answer turns and mirrors with the map, voxel by voxel."""
+
+import numpy as np
+import pytest
+
+from cryoresdl.models.inference import local_resolution
+from cryoresdl.models.inference.bands import map_frame
+from cryoresdl.models.maps.density_map import DensityMap
+from cryoresdl.models.simulation import imaging_conditions, realistic_map
+from cryoresdl.tests.helpers.small_maps import atoms_at, save_local_model
+
+TURNS = {
+    "mirrored": (lambda v: v[::-1], lambda v: v[::-1]),
+    "turned": (lambda v: np.rot90(v, 1, (0, 1)), lambda v: np.rot90(v, -1, (0, 1))),
+    "turned and mirrored": (lambda v: v.transpose(2, 0, 1)[:, ::-1], lambda v: v[:, ::-1].transpose(1, 2, 0)),
+}
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    xyz = np.random.default_rng(3).normal(0, (5.0, 7.0, 9.0), (400, 3)) + [0, 2, 4]
+    conditions = imaging_conditions.ImagingConditions(b_base=40.0)
+    return realistic_map.simulate(atoms_at(xyz), 5.0, 50, 1.5, 1, conditions)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_local_model(tmp_path_factory.mktemp("model") / "tiny.cryoresdl")
+
+
+@pytest.mark.parametrize("halves", [False, True], ids=["one map", "half maps"])
+@pytest.mark.parametrize("name", sorted(TURNS))
+def test_the_answer_turns_with_the_map(simulated, model, name, halves, monkeypatch):
+    monkeypatch.setenv("CRYORESDL_BACKEND", "numpy")
+    there, back = TURNS[name]
+    volumes = [simulated.map, simulated.half1, simulated.half2] if halves else [simulated.map]
+
+    def answer(change):
+        maps = [DensityMap(np.ascontiguousarray(change(volume)), 1.5) for volume in volumes]
+        return local_resolution.localres(
+            *maps, mask=np.ascontiguousarray(change(simulated.mask)), model=model
+        )
+
+    plain, moved = answer(lambda volume: volume), answer(there)
+    assert np.ptp(plain.resolution[plain.mask]) > 0.01
+    np.testing.assert_allclose(back(moved.resolution), plain.resolution, atol=1e-3)
+    np.testing.assert_allclose(back(moved.halfwidth), plain.halfwidth, atol=1e-3)
+    np.testing.assert_allclose(moved.profile, plain.profile, atol=1e-3)
+
+
+def test_a_frame_is_a_view_that_writes_through(simulated):
+    frame = map_frame.frame_of(simulated.map, simulated.mask)
+    written = np.zeros(simulated.map.shape, np.float32)
+    frame.view(written)[...] = frame.view(simulated.map)
+    assert np.array_equal(written, simulated.map)
+    assert np.shares_memory(frame.view(written), written)
+
+
+def test_a_map_without_density_in_its_mask_keeps_its_axes():
+    mask = np.zeros((8, 8, 8), bool)
+    mask[2:5, 2:5, 2:5] = True
+    assert map_frame.frame_of(np.zeros((8, 8, 8), np.float32), mask) == map_frame.MapFrame()
