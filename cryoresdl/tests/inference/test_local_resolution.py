@@ -13,7 +13,7 @@ from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.features import band_energies, map_features, network_inputs
 from cryoresdl.models.inference import global_resolution, input_doubts, local_resolution
-from cryoresdl.models.inference.bands import band_estimates, cell_estimates
+from cryoresdl.models.inference.bands import band_estimates, cell_estimates, map_frame
 from cryoresdl.models.maps import automatic_mask
 from cryoresdl.models.maps.density_map import DensityMap
 from cryoresdl.models.maps.fsc import fourier_shells
@@ -132,7 +132,8 @@ def test_one_map_has_no_fsc(result):
 
 def test_the_network_is_really_asked(result, simulated, models):
     """The median volume is the quantile of what the network says, cell by cell, spread over the voxels."""
-    feats = map_features.compute(simulated.map, simulated.mask, VOXEL)
+    frame = map_frame.frame_of(simulated.map, simulated.mask)
+    feats = map_features.compute(frame.view(simulated.map), frame.view(simulated.mask), VOXEL)
     model = network_runners.load_model(models["local"], "local")
     median, spread, mean = cell_estimates.cell_estimates(model, feats)
     assert mean.sum() == pytest.approx(1, abs=1e-4)

@@ -32,7 +32,7 @@ class MapFrame:
 
 
 def frame_of(data: np.ndarray, mask: np.ndarray) -> MapFrame:
-    """The axes by the spread of the squared density inside the mask, narrowest first, each towards its longer tail.
+    """The axes by the spread of the squared contrast inside the mask, narrowest first, each towards its longer tail.
 
     Rotations by 90 degrees and mirrors move the frame with the map. Where two spreads are equal, as in a molecule of
     cubic symmetry, noise decides, which moves with the map as well.
@@ -42,7 +42,8 @@ def frame_of(data: np.ndarray, mask: np.ndarray) -> MapFrame:
         mask: bool (z, y, x), not empty.
     """
     box = mask_box(mask)
-    weights = np.where(mask[box], data[box], np.float32(0))
+    inside, part = mask[box], data[box]
+    weights = np.where(inside, part - np.float32(part[inside].mean(dtype=np.float64)), np.float32(0))
     weights *= weights
     spreads, tails = [], []
     for axis in range(3):
