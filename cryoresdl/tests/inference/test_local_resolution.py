@@ -132,7 +132,7 @@ def test_one_map_has_no_fsc(result):
 
 def test_the_network_is_really_asked(result, simulated, models):
     """The median volume is the quantile of what the network says, cell by cell, spread over the voxels."""
-    frame = map_frame.frame_of(simulated.map, simulated.mask)
+    frame = map_frame.frame_of([simulated.map], simulated.mask)
     feats = map_features.compute(frame.view(simulated.map), frame.view(simulated.mask), VOXEL)
     model = network_runners.load_model(models["local"], "local")
     median, spread, mean = cell_estimates.cell_estimates(model, feats)

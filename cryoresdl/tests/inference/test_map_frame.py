@@ -49,7 +49,7 @@ def test_the_answer_turns_with_the_map(simulated, model, name, halves, monkeypat
 
 
 def test_a_frame_is_a_view_that_writes_through(simulated):
-    frame = map_frame.frame_of(simulated.map, simulated.mask)
+    frame = map_frame.frame_of([simulated.map], simulated.mask)
     written = np.zeros(simulated.map.shape, np.float32)
     frame.view(written)[...] = frame.view(simulated.map)
     assert np.array_equal(written, simulated.map)
@@ -59,4 +59,4 @@ def test_a_frame_is_a_view_that_writes_through(simulated):
 def test_a_map_without_density_in_its_mask_keeps_its_axes():
     mask = np.zeros((8, 8, 8), bool)
     mask[2:5, 2:5, 2:5] = True
-    assert map_frame.frame_of(np.zeros((8, 8, 8), np.float32), mask) == map_frame.MapFrame()
+    assert map_frame.frame_of([np.zeros((8, 8, 8), np.float32)], mask) == map_frame.MapFrame()

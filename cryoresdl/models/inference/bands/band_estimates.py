@@ -57,7 +57,7 @@ def _band_localres(
     """The default network: features of the region, then the U-Net over its cells, both in the map's own orientation."""
     clock = time.perf_counter()
     voxel = density.voxel_size
-    frame = frame_of(density.data, mask)
+    frame = frame_of([each.data for each in halves or (density,)], mask)
     data, turned = frame.view(density.data), frame.view(mask)
     pair: Optional[HalfMaps] = None
     fsc: Optional[HalfMapFsc] = None

@@ -7,7 +7,7 @@ into an order and a direction that the density itself tells, and the answer is p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
@@ -31,26 +31,30 @@ class MapFrame:
         return np.flip(np.transpose(volume, self.order), self.flipped)
 
 
-def frame_of(data: np.ndarray, mask: np.ndarray) -> MapFrame:
+def frame_of(volumes: Sequence[np.ndarray], mask: np.ndarray) -> MapFrame:
     """The axes by the spread of the squared contrast inside the mask, narrowest first, each towards its longer tail.
 
-    Rotations by 90 degrees and mirrors move the frame with the map. Where two spreads are equal, as in a molecule of
-    cubic symmetry, noise decides, which moves with the map as well.
+    Rotations by 90 degrees and mirrors move the frame with the map; scale, level and sign of a volume do not count. Where
+    two spreads are equal, as in a molecule of cubic symmetry, noise decides, which moves with the map as well.
 
     Args:
-        data: float32 (z, y, x).
+        volumes: float32 (z, y, x): the map, or both half maps.
         mask: bool (z, y, x), not empty.
     """
     box = mask_box(mask)
-    inside, part = mask[box], data[box]
-    weights = np.where(inside, part - np.float32(part[inside].mean(dtype=np.float64)), np.float32(0))
-    weights *= weights
+    inside = mask[box]
+    weights = np.zeros(inside.shape, np.float32)
+    for volume in volumes:
+        values = volume[box][inside]
+        values = values - np.float32(values.mean(dtype=np.float64))
+        values *= values
+        weights[inside] += values / max(np.float32(values.mean(dtype=np.float64)), np.finfo(np.float32).tiny)
     spreads, tails = [], []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
         profile = weights.sum(axis=others, dtype=np.float64)
         total = float(profile.sum())
-        if not np.isfinite(total) or total <= 0:
+        if total <= 0:
             return MapFrame()
         places = np.arange(profile.size)
         away = places - float(profile @ places) / total
