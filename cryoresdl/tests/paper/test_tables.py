@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from cryoresdl.models.base.downloads import DownloadRules
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.evaluation import class_measures
+from cryoresdl.models.maps import emdb_download
 from cryoresdl.models.networks import paper_networks
 from cryoresdl.models.networks.model_files import model_archive
 from cryoresdl.models.paper.tables import (
@@ -104,14 +106,19 @@ def test_boundaries_of_the_papers_table_1():
 
 
 def test_table2_without_a_network_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(experimental_maps, "EMDB_URL", "http://127.0.0.1:9/{id}")
-    monkeypatch.setattr(experimental_maps.download_map, "__defaults__", ("http://127.0.0.1:9/{id}", 2.0))
+    monkeypatch.setenv(emdb_download.ADDRESS_VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setenv(emdb_download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(emdb_download, "_SMALL", DownloadRules(tries=1, timeout_s=2.0))
     context = Context(models={"DNN": tiny_dnn(tmp_path)}, download=True)
     out = tmp_path / "out"
     out.mkdir()
     rows = read(global_tables.table2(out, context)[0])
     said = capsys.readouterr().err
-    assert said.count("Cannot download") == 1 and "--maps" in said and "30 of the 30" in said
+    assert (
+        said.count("No network: 127.0.0.1:9 cannot be reached for EMD-") == 1
+        and "--maps" in said
+        and "30 of the 30" in said
+    )
     assert len(rows) == 30 and rows[0]["emdb"] == "8221" and rows[0]["paper DNN"] == "high"
     assert not list(out.rglob(".part-*"))
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import csv
 import functools
-import urllib.request
 from pathlib import Path
 from typing import Any, Callable, Dict
 
 from ...base import progress, resolution_terms
 from ...base.errors import InputError
-from ...base.runs.atomic_files import atomic_path
 from ...evaluation.class_measures import MeasureTable
-from ...maps import density_map
+from ...maps import density_map, emdb_download
 from ...maps.mrc import mrc_reader
 from ...networks.model_files import model_store
 from . import printed_results
 from .context import GLOBAL_MODELS, Context
-
-EMDB_URL = "https://files.wwpdb.org/pub/emdb/structures/EMD-{id}/map/emd_{id}.map.gz"
 
 
 def emdb_rows(
@@ -34,7 +30,7 @@ def emdb_rows(
         path = _emdb_file(number, context)
         if path is None and there:
             try:
-                path = download_map(number, out / "emdb")
+                path = Path(emdb_download.fetch_entry(number, halves=False).map)
             except InputError as error:
                 progress.note(str(error))
                 there = False
@@ -55,30 +51,6 @@ def _emdb_file(number: str, context: Context) -> Path | None:
         return None
     names = (f"emd_{number}.map.gz", f"emd_{number}.map", f"emd_{number}.mrc.gz", f"emd_{number}.mrc")
     return next((context.maps / name for name in names if (context.maps / name).is_file()), None)
-
-
-def download_map(number: str, folder: Path, url: str = EMDB_URL, timeout_s: float = 20.0) -> Path:
-    """Fetch one EMDB map; what is there already stays.
-
-    Raises:
-        InputError: no network, or the server has no such map.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"emd_{number}.map.gz"
-    if target.exists():
-        return target
-    address = url.format(id=number)
-    try:
-        with urllib.request.urlopen(address, timeout=timeout_s) as answer, atomic_path(target) as temporary:
-            with open(temporary, "wb") as stream:
-                while block := answer.read(1 << 20):
-                    stream.write(block)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise InputError(
-            f"Cannot download EMD-{number} ({reason}); get it where there is a network and give --maps DIR."
-        ) from error
-    return target
 
 
 def real_map_rows(context: Context, predictors: Dict[str, Callable[..., Dict[str, Any]]]) -> MeasureTable:
