@@ -17,7 +17,7 @@ import pytest
 from cryoresdl.models.base import errors
 from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results import result_files, results_folder
-from cryoresdl.models.results.report import build_report, chimerax_script, html_page
+from cryoresdl.models.results.report import build_report, html_page
 from cryoresdl.models.structures import structure_download
 from cryoresdl.tests.helpers import made_results, small_maps
 from cryoresdl.tests.helpers.places import PACKAGE
@@ -226,14 +226,6 @@ def test_a_hostile_model_card_is_text_in_the_report(tmp_path, monkeypatch):
     assert page.scripts == clean.scripts and page.handlers == clean.handlers
     assert all(source.startswith(("data:", "#")) or source in clean.sources for source in page.sources)
     assert "alert(1)" in text and "1337" not in "".join(part for part in text.split('"') if len(part) < 1000)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_one_word_for_chimerax(name):
-    word = chimerax_script.quoted("/data/" + name)
-    assert word[0] == word[-1] == '"' and "\n" not in word
-    inside = word[1:-1].replace("\\\\", "").replace('\\"', "")
-    assert '"' not in inside
 
 
 class Endless(http.server.BaseHTTPRequestHandler):

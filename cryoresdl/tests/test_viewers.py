@@ -323,7 +323,9 @@ def test_chimerax_row_gives_the_script_where_chimerax_is_not_installed(project, 
     assert "nothing to colour" in message.getMessage()
     made_results.validation(folder)
     message = viewer(project, run)._showChimera("showChimera")[0]
-    assert str(folder / chimerax_script.SCRIPT) in os.path.abspath(message.getMessage().splitlines()[-1])
+    assert str(folder / result_files.CHIMERAX / chimerax_script.SCRIPT) in os.path.abspath(
+        message.getMessage().splitlines()[-1]
+    )
 
 
 # --------------------------------------------------------------------------------------------- ChimeraX script
@@ -337,7 +339,7 @@ def test_chimerax_script_sets_voxel_size_and_origin_of_both_volumes(tmp_path):
     script = commands(chimerax_script.write_chimerax_script(made_results.validation(tmp_path / "run")))
     for number in (1, 2):
         assert f"volume #{number} voxelSize 1.5 origin -30.0000,10.0000,5.0000" in script
-    assert script[0] == f'open "{tmp_path}/run/input.mrc" id 1'
+    assert script[0] == "open map.mrc id 1"
     assert "volume #1 origin" not in " ".join(
         commands(chimerax_script.write_chimerax_script(tmp_path / "run", (1, 2, 3)))
     )
@@ -356,19 +358,32 @@ def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
     assert "local resolution (Å)" in script
 
 
-def test_chimerax_quotes_every_path(tmp_path):
+def test_the_chimerax_folder_works_on_another_machine(tmp_path):
     folder = made_results.validation(tmp_path / 'a "b"; close\\n\nsession')
-    script = commands(chimerax_script.write_chimerax_script(folder))
-    opened = [line for line in script if line.startswith("open ")]
-    assert len(opened) == 2
-    for line in opened:
-        assert re.fullmatch(r'open "(?:[^"\\]|\\.)*" id \d', line)
+    script = chimerax_script.write_chimerax_script(folder)
+    text = script.read_text(encoding="utf-8")
+    assert str(tmp_path) not in text and '"b"' not in text
+    opened = re.findall(r"^open (\S+) id \d$", text, re.M)
+    assert len(opened) == 2 == text.count("open ")
+    # What it opens lies beside it, the map's own values among them.
+    made = [mrc_reader.read_values(script.parent / name) for name in opened]
+    assert np.array_equal(made[0].data, mrc_reader.read_values(folder / "input.mrc").data)
+    assert made[0].origin == made[1].origin == made_results.ORIGIN
+
+
+def test_chimerax_colours_stretch_over_the_maps_own_range(tmp_path):
+    folder = made_results.validation(tmp_path / "run")
+    span = colours.own_range(made_results.volumes()[2])
+    script = "\n".join(commands(chimerax_script.write_chimerax_script(folder, span=span)))
+    ends = [colours.resolution_color(value) for value in colours.RESOLUTION_RANGE_A]
+    for value, color in zip(span, ends):
+        assert f":{value:g},{color}" in script and f"{color}:{value:.3g}" in script
 
 
 def test_chimerax_volume_keeps_the_estimates_and_continues_them_a_little(tmp_path):
     folder = made_results.validation(tmp_path / "run")
     chimerax_script.write_chimerax_script(folder)
-    filled = mrc_reader.read_values(folder / chimerax_script.FILLED).data
+    filled = mrc_reader.read_values(folder / result_files.CHIMERAX / chimerax_script.FILLED).data
     _, mask, values, _ = made_results.volumes()
     assert np.array_equal(filled[mask], values[mask])
     ring = (filled > 0) & ~mask

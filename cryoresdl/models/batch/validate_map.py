@@ -218,7 +218,9 @@ def _names(options: ValidationOptions) -> list[str]:
 
 def _stale(name: str) -> bool:
     """Whether a file of an earlier run says something about its map."""
-    return name in (*_ANSWERS, *_REPORT) or name.startswith("figures" + os.sep)
+    return name in (*_ANSWERS, *_REPORT) or name.startswith(
+        ("figures" + os.sep, result_files.CHIMERAX + os.sep)
+    )
 
 
 def _whole_fsc(fsc: Any, halves: list[Any]) -> Any:

@@ -30,6 +30,8 @@ REPORT_HTML = "report.html"
 REPORT_JSON = "report.json"
 REPORT_PDF = "report.pdf"
 FILTERED = "local_filtered.mrc"
+CHIMERAX = "chimerax"
+"""The folder for ChimeraX within a results folder."""
 FILTER_JSON = "filter.json"
 FILTER_FILES = (FILTERED, FILTER_JSON)
 LOCAL_FILES = (

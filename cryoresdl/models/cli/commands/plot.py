@@ -1,4 +1,4 @@
-"""``cryoresdl plot``: one figure of a results folder as PNG, SVG or PDF."""
+"""``cryoresdl plot``: one figure of a results folder as PNG, SVG or PDF, or a folder for ChimeraX."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from ...base.errors import InputError
+from ...results.result_files import CHIMERAX
 
 HELP = "draw one figure of a results folder"
 EXAMPLE = "cryoresdl plot slices results --axis y --format svg"
@@ -22,9 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     kinds = "\n".join(f"  {name:14s} {kind.help}" for name, kind in figure_catalogue.FIGURE_KINDS.items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = f"{HELP}; KIND is one of\n{kinds}"
+    folder = f"  {CHIMERAX:14s} a folder with the coloured surface for ChimeraX, to take to any machine"
+    parser.description = f"{HELP}; KIND is one of\n{kinds}\n{folder}"
     parser.add_argument(
-        "kind", metavar="KIND", choices=[*figure_catalogue.FIGURE_KINDS, "all"], help="what to draw, or all"
+        "kind",
+        metavar="KIND",
+        choices=[*figure_catalogue.FIGURE_KINDS, CHIMERAX, "all"],
+        help="what to draw, or all figures",
     )
     parser.add_argument("folder", metavar="DIR", help="the results folder of another command")
     parser.add_argument("--format", choices=drawing.FORMATS, default="png", help="file format (default: png)")
@@ -39,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=("A", "B"),
         help="difference, scatter: two of the compared volumes (default: the first two; all pairs)",
+    )
+    parser.add_argument(
+        "--range",
+        nargs="+",
+        metavar=("own|LOW", "HIGH"),
+        help="range of the colours of resolutions: two numbers in A, or own for this map's middle 90 %% (default: 1.5 12)",
     )
     parser.add_argument(
         "--dpi", type=int, default=150, help="dots per inch of PNG files, 30 to 1200 (default: 150)"
@@ -60,6 +71,10 @@ def run(args: argparse.Namespace) -> None:
     if args.slice is not None and args.slice < 1:
         raise InputError(f"--slice {args.slice} is not a slice number; the first slice is 1.")
     opened = results_folder.ResultsFolder(folder)
+    span = _span(args, opened)
+    if args.kind == CHIMERAX:
+        _write_chimerax(folder, span, args)
+        return
     kinds = figure_catalogue.drawable(opened) if args.kind == "all" else [args.kind]
     if not kinds:
         raise InputError(f"{folder} holds no results of CryoResDL to draw.")
@@ -72,11 +87,51 @@ def run(args: argparse.Namespace) -> None:
     atomic_files.make_folder((out / names[0]).parent)
     index = None if args.slice is None else args.slice - 1
     for kind, name in zip(kinds, names):
-        figure = figure_catalogue.from_folder(kind, opened, args.axis, index, args.pair)
+        figure = figure_catalogue.from_folder(kind, opened, args.axis, index, args.pair, span=span)
         print(drawing.save_figure(figure, out / name, args.dpi))
     for name in curves:
         atomic_files.write_text(out / name, (folder / Path(name).name).read_text(encoding="utf-8"))
         print(out / name)
+
+
+def _span(args: argparse.Namespace, opened: Any) -> tuple[float, float] | None:
+    """The range of the colours that was asked for, in A."""
+    from ...results.figures import colours, figure_catalogue
+    from ..argument_types import positive
+
+    if args.range is None:
+        return None
+    if args.kind not in (*figure_catalogue.COLOURED, CHIMERAX, "all"):
+        raise InputError(
+            f"--range is for figures whose colours are resolutions; those of {args.kind} are none."
+        )
+    if args.range == ["own"]:
+        resolution = opened.resolution
+        span = None if resolution is None else colours.own_range(resolution.data)
+        if span is None:
+            raise InputError(
+                f"--range own needs a local resolution, and {args.folder} holds none; give two numbers."
+            )
+        return span
+    try:
+        low, high = (positive(text) for text in args.range)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise InputError(f"--range {' '.join(args.range)} is neither own nor two numbers above 0.") from error
+    if low >= high:
+        raise InputError(
+            f"--range {low:g} {high:g}: the first number is the finer resolution, below the second."
+        )
+    return low, high
+
+
+def _write_chimerax(folder: Path, span: tuple[float, float] | None, args: argparse.Namespace) -> None:
+    from ...base.runs import output_folder
+    from ...results.report import chimerax_script
+
+    if args.out:
+        raise InputError("plot chimerax writes the folder chimerax in DIR; leave out --out and copy it.")
+    output_folder.prepare_out(folder, chimerax_script.CHIMERAX_FILES, args.overwrite, command="plot")
+    print(chimerax_script.write_chimerax_script(folder, span=span))
 
 
 def _curves(folder: Path, names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ...base import resolution_terms
 from ..compared_results import global_fractions
-from .colours import SOURCE_COLORS, class_colors, global_colors
+from .colours import SOURCE_COLORS, ColourRange, class_colors, global_colors
 from .drawing import _figure, _finish, _plain
 
 
@@ -17,6 +17,8 @@ def class_histogram(
     sources: Mapping[str, Sequence[float]],
     voxels: Mapping[str, int] | None = None,
     curves: Mapping[str, Tuple[np.ndarray, np.ndarray]] | None = None,
+    *,
+    span: ColourRange = None,
 ) -> Figure:
     """Bars of the ten classes and of the three, and the cumulative curve, for one or more sources.
 
@@ -28,7 +30,9 @@ def class_histogram(
         voxels: name -> number of estimated voxels, for the legend.
         curves: name -> resolutions (A) and part of the voxels at or finer; points at the classes' edges are
             joined where a source has none.
+        span: range of the colours of resolutions.
     """
+    ten_colors, three_colors = class_colors(span), list(global_colors(span).values())
     figure = _figure(10.0, 6.4)
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.6), height_ratios=(1.25, 1))
     ten, three, total = (figure.add_subplot(part) for part in (grid[0, :], grid[1, 0], grid[1, 1]))
@@ -40,12 +44,12 @@ def class_histogram(
     for number, name in enumerate(names):
         fractions = np.asarray(sources[name], float)
         place = (number, len(names))
-        _class_bars(ten, fractions, place, class_colors(), labels[name])
-        _class_bars(three, global_fractions(fractions), place, list(global_colors().values()), "")
+        _class_bars(ten, fractions, place, ten_colors, labels[name])
+        _class_bars(three, global_fractions(fractions), place, three_colors, "")
         _cumulative(total, fractions, place, (curves or {}).get(name), labels[name])
     if len(names) > 1:
-        _class_strip(ten, class_colors())
-        _class_strip(three, list(global_colors().values()))
+        _class_strip(ten, ten_colors)
+        _class_strip(three, three_colors)
         ten.legend(fontsize=8, loc="best")
     ten.set_xticks(range(10), resolution_terms.LOCAL_CLASSES)
     ten.set_xlabel("local resolution class (Å)", fontsize=9)

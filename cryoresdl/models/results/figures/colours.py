@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -14,6 +14,11 @@ from ...base import resolution_terms
 RESOLUTION_RANGE_A = (1.5, 12.0)
 RESOLUTION_TICKS_A = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
 INTERVAL_RANGE_A = (0.0, 2.0)
+OWN_PERCENTILES = (5, 95)
+"""Between these percentiles of a map's own local resolution lies the range that is its own."""
+
+ColourRange = Optional[Tuple[float, float]]
+"""Lowest and highest resolution (A) of a colour scale; None is the absolute scale, `RESOLUTION_RANGE_A`."""
 
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe and Ito's colour-blind-safe set, for lines and bars of several sources."""
@@ -30,32 +35,63 @@ EMPTY = "#ededed"
 _TEXT = "#222222"
 
 
-def resolution_colors() -> ScalarMappable:
+def resolution_colors(span: ColourRange = None) -> ScalarMappable:
     """The shared colour scale of resolutions in A: norm and colour map in one object.
 
     ``resolution_colors().to_rgba(values)`` colours anything; use its ``norm`` and ``cmap`` for images.
+
+    Args:
+        span: another range than the absolute one.
     """
     cmap = colormaps["viridis"].copy()
     cmap.set_bad(EMPTY)
-    return ScalarMappable(norm=LogNorm(*RESOLUTION_RANGE_A, clip=True), cmap=cmap)
+    return ScalarMappable(norm=LogNorm(*(span or RESOLUTION_RANGE_A), clip=True), cmap=cmap)
 
 
-def resolution_color(value_A: float) -> str:
+def resolution_color(value_A: float, span: ColourRange = None) -> str:
     """The colour of one resolution, as ``#rrggbb``."""
-    red, green, blue, _ = resolution_colors().to_rgba(np.array([value_A], float))[0]
+    red, green, blue, _ = resolution_colors(span).to_rgba(np.array([value_A], float))[0]
     return to_hex((red, green, blue))
 
 
-def class_colors() -> List[str]:
+def class_colors(span: ColourRange = None) -> List[str]:
     """The colours of the ten local classes, those of the resolutions at their centres."""
-    return [resolution_color(value) for value in resolution_terms.LOCAL_CENTRES_A]
+    return [resolution_color(value, span) for value in resolution_terms.LOCAL_CENTRES_A]
 
 
-def global_colors() -> Dict[str, str]:
+def global_colors(span: ColourRange = None) -> Dict[str, str]:
     """The colours of ``high``, ``medium`` and ``low``."""
-    return dict(
-        zip(resolution_terms.GLOBAL_CLASSES, (resolution_color(v) for v in resolution_terms.GLOBAL_CENTRES_A))
-    )
+    centres = resolution_terms.GLOBAL_CENTRES_A
+    return dict(zip(resolution_terms.GLOBAL_CLASSES, (resolution_color(value, span) for value in centres)))
+
+
+def own_range(resolution: Any) -> ColourRange:
+    """The range that a map's own local resolution covers: its middle 90 %, at least 10 % wide.
+
+    Args:
+        resolution: A (z, y, x), perhaps memory-mapped.
+
+    Returns:
+        A; None where nothing is estimated.
+    """
+    step = max(1, round((resolution.size / 4e6) ** (1 / 3)))
+    values = np.asarray(resolution[::step, ::step, ::step], np.float32)
+    known = values[resolution_terms.estimated(values)]
+    if not known.size:
+        return None
+    low, high = (float(value) for value in np.percentile(known, OWN_PERCENTILES))
+    if high < 1.1 * low:
+        low, high = low / 1.05, high * 1.05
+    return low, high
+
+
+def resolution_ticks(span: ColourRange = None) -> Sequence[float]:
+    """Resolutions (A) that are marked on a scale: those of the absolute one as far as the range holds them, or finer."""
+    low, high = span or RESOLUTION_RANGE_A
+    held = [value for value in RESOLUTION_TICKS_A if low <= value <= high]
+    if len(held) >= 3:
+        return held
+    return [float(f"{value:.3g}") for value in np.geomspace(low, high, 5)]
 
 
 def shade(level: float) -> Tuple[str, bool]:

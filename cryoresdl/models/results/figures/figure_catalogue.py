@@ -26,6 +26,7 @@ from ..results_folder import (
     TRUTH_VOLUME,
     ResultsFolder,
 )
+from .colours import ColourRange
 from .drawing import missing
 from .folder_figures import (
     _draw_agreement,
@@ -74,6 +75,8 @@ def from_folder(
     axis: str = "z",
     index: int | None = None,
     pair: Sequence[str] | None = None,
+    *,
+    span: ColourRange = None,
 ) -> Figure:
     """Draw any figure from a results folder; what is missing is said in the figure, never raised.
 
@@ -83,6 +86,7 @@ def from_folder(
         axis: for slices, the axis to look along.
         index: for slices, the slice number.
         pair: for ``difference`` and ``scatter``, the names of two of the compared volumes.
+        span: for `COLOURED`, the range of the colours of resolutions.
 
     Raises:
         KeyError: no such kind (a programming error; the command line offers a choice).
@@ -91,7 +95,7 @@ def from_folder(
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     title = recipe.help[0].upper() + recipe.help[1:]
     try:
-        figure = recipe.draw(results, axis=axis, index=index, pair=pair)
+        figure = recipe.draw(results, axis=axis, index=index, pair=pair, span=span)
     except Exception as error:  # files of another version may miss any key; a viewer must outlive that
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return missing(
@@ -109,6 +113,19 @@ def drawable(folder: Any) -> List[str]:
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     return [name for name, kind in FIGURE_KINDS.items() if kind.ready(results)]
 
+
+COLOURED = (
+    "surface",
+    "slices",
+    "axes",
+    "interval",
+    "histogram",
+    "disagreement",
+    "difference",
+    "truth",
+    "direction",
+)
+"""The kinds in which colours are resolutions."""
 
 FIGURE_KINDS: Dict[str, Kind] = {
     "verdict": Kind("claim, class, estimate and reasons", _draw_verdict, (result_files.CLASSIFICATION_JSON,)),

@@ -26,6 +26,7 @@ from ..results_folder import HISTORY_CSV, SIMULATION_JSON, ResultsFolder
 from ..verdict_words import verdict_title
 from .accuracy_figures import confusion_matrix, reliability, training_curves
 from .class_histogram import class_histogram
+from .colours import ColourRange
 from .comparison_figures import agreement_matrices, scatter_grid
 from .drawing import _plain, missing
 from .fsc.direction_figures import direction_globe
@@ -42,29 +43,29 @@ def _draw_slices(kind: str) -> Callable[..., Figure | None]:
         axis: str = "z",
         index: int | None = None,
         pair: Sequence[str] | None = None,
-        **_: Any,
+        span: ColourRange = None,
     ) -> Figure | None:
-        shown = slices_from_folder(results, kind, axis, index, pair)
+        shown = slices_from_folder(results, kind, axis, index, pair, span=span)
         return shown.figure if shown else None
 
     return draw
 
 
-def _draw_axes(results: ResultsFolder, **_: Any) -> Figure | None:
+def _draw_axes(results: ResultsFolder, span: ColourRange = None, **_: Any) -> Figure | None:
     resolution = results.resolution
     if resolution is None:
         return None
     density = _like(results.density, resolution)
-    return three_axes(density, resolution.data, resolution.voxel_size, resolution.origin)
+    return three_axes(density, resolution.data, resolution.voxel_size, resolution.origin, span=span)
 
 
-def _draw_surface(results: ResultsFolder, **_: Any) -> Figure | None:
+def _draw_surface(results: ResultsFolder, span: ColourRange = None, **_: Any) -> Figure | None:
     resolution, density = results.resolution, results.density
     if resolution is None or density is None or density.shape != resolution.shape:
         return None
     if not estimated(resolution.data[...]).any():
         return missing("No voxel of the map is estimated, so there is no surface to colour.")
-    return surface_figure(density.data, resolution.data, resolution.voxel_size)
+    return surface_figure(density.data, resolution.data, resolution.voxel_size, span=span)
 
 
 def _draw_verdict(results: ResultsFolder, **_: Any) -> Figure | None:
@@ -77,19 +78,19 @@ def _draw_probabilities(results: ResultsFolder, **_: Any) -> Figure | None:
     return None if entry is None else probabilities(entry.get("probabilities") or {}, verdict_title(entry))
 
 
-def _draw_histogram(results: ResultsFolder, **_: Any) -> Figure | None:
+def _draw_histogram(results: ResultsFolder, span: ColourRange = None, **_: Any) -> Figure | None:
     sources, voxels = histogram_sources(results)
     if not sources:
         return None
-    return class_histogram(sources, voxels, curves=cumulative_curves(results))
+    return class_histogram(sources, voxels, curves=cumulative_curves(results), span=span)
 
 
-def _draw_directions(results: ResultsFolder, **_: Any) -> Figure | None:
+def _draw_directions(results: ResultsFolder, span: ColourRange = None, **_: Any) -> Figure | None:
     table, summary = results.table(result_files.DIRECTIONAL_CSV), results.json(result_files.DIRECTIONAL_JSON)
     if table is None or not isinstance(summary, dict):
         return None
     claim = (results.classification or {}).get("claim") or {}
-    return direction_globe(table, summary, claim.get("claimed_A"))
+    return direction_globe(table, summary, claim.get("claimed_A"), span=span)
 
 
 def _draw_curves(results: ResultsFolder, **_: Any) -> Figure | None:

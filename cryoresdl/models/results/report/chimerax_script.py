@@ -1,7 +1,8 @@
-"""A ChimeraX script that colours a map by its local resolution, in the figures' colours.
+"""A folder for ChimeraX: a script that colours a map by its local resolution, in the figures' colours, and its volumes.
 
-The commands are those of ChimeraX's user guide (``open``, ``volume``, ``color sample``, ``key``, ``2dlabels``).
-Voxel size and origin are set for both volumes, whatever their headers say, so that models fit the map.
+The script opens the volumes beside it by their names (ChimeraX runs a script in its own folder), so that the folder works
+on any machine. The commands are those of ChimeraX's user guide (``open``, ``volume``, ``color sample``, ``key``,
+``2dlabels``). Voxel size and origin are set for both volumes, so that models fit the map.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from ...base.errors import InputError
 from ...base.resolution_terms import estimated
-from ...base.runs.atomic_files import PathLike, atomic_path
+from ...base.runs.atomic_files import PathLike, make_folder, write_text
 from ...maps import density_map
 from ...maps.mrc import mrc_writer
 from .. import result_files
@@ -21,19 +22,22 @@ from ..figures import colours
 from ..results_folder import ResultsFolder
 from ..volume_filling import fill
 
-SCRIPT = "chimerax.cxc"
-FILLED = "local_resolution_chimerax.mrc"
+SCRIPT, MAP, FILLED = "chimerax.cxc", "map.mrc", "local_resolution.mrc"
+CHIMERAX_FILES = tuple(f"{result_files.CHIMERAX}/{name}" for name in (MAP, FILLED, SCRIPT))
 OUTSIDE = "#b0b0b0"
 CONTOUR_PERCENTILE = 55
 """The contour encloses a bit less than half of the estimated voxels: side chains show, solvent does not."""
 
 
-def write_chimerax_script(folder: PathLike, origin: Sequence[float] | None = None) -> Path:
-    """Write the script, and the volume that it colours with, into a results folder.
+def write_chimerax_script(
+    folder: PathLike, origin: Sequence[float] | None = None, *, span: colours.ColourRange = None
+) -> Path:
+    """Write the folder for ChimeraX into a results folder.
 
     Args:
         folder: what ``validate`` or ``localres`` wrote.
         origin: position (x, y, z) of the first voxel in A; by default the header's.
+        span: range of the colours in A.
 
     Returns:
         Path of the script.
@@ -54,40 +58,42 @@ def write_chimerax_script(folder: PathLike, origin: Sequence[float] | None = Non
     if not inside.any():
         raise InputError(f"{resolution.path} holds no estimated voxel to colour with.")
     like = density_map.DensityMap(np.asarray(resolution.data, np.float32), resolution.voxel_size, place)
-    filled = results.folder / FILLED
-    mrc_writer.write_volume(filled, fill(like.data, inside), like)
+    target = results.folder / result_files.CHIMERAX
+    make_folder(target)
+    mrc_writer.write_volume(target / FILLED, fill(like.data, inside), like)
+    mrc_writer.write_volume(target / MAP, density.data, like)
     level = float(np.percentile(density.data[inside], CONTOUR_PERCENTILE))
-    target = results.folder / SCRIPT
-    with atomic_path(target) as temporary:
-        text = script(density.path, str(filled), resolution.voxel_size, place, level)
-        temporary.write_text(text, encoding="utf-8")
-    return target
+    write_text(target / SCRIPT, script(resolution.voxel_size, place, level, span))
+    return target / SCRIPT
 
 
-def script(density: str, resolution: str, voxel_size: float, origin: Tuple[float, ...], level: float) -> str:
+def script(
+    voxel_size: float, origin: Tuple[float, ...], level: float, span: colours.ColourRange = None
+) -> str:
     """The commands.
 
     Args:
-        density: path of the map.
-        resolution: path of the local-resolution volume on the same grid.
         voxel_size: A.
         origin: position (x, y, z) of the first voxel in A.
         level: contour level of the map, in its own units.
+        span: range of the colours in A.
     """
     place = ",".join(f"{value:.4f}" for value in origin)
-    stops = [*colours.RESOLUTION_TICKS_A]
-    palette = ":".join(f"{value:g},{colours.resolution_color(value)}" for value in stops)
+    low, high = span or colours.RESOLUTION_RANGE_A
+    stops = sorted({low, *colours.resolution_ticks(span), high})
+    painted = [f"{value:g},{colours.resolution_color(value, span)}" for value in stops]
     # Below the finest resolution lies "not estimated": grey instead of the colour of the best voxels.
-    nothing = f"0,{OUTSIDE}:1,{OUTSIDE}"
-    labels = [f"{colours.resolution_color(v)}:{v:g}" for v in stops]
+    grey = min(1.0, 0.7 * low)
+    painted = [f"0,{OUTSIDE}", f"{grey:g},{OUTSIDE}", *painted]
+    labels = [f"{colours.resolution_color(v, span)}:{v:.3g}" for v in stops]
     lines = [
         "# Map coloured by local resolution; made by CryoResDL. Open with ChimeraX.",
-        f"open {quoted(density)} id 1",
-        f"open {quoted(resolution)} id 2",
+        f"open {MAP} id 1",
+        f"open {FILLED} id 2",
         *(f"volume #{number} voxelSize {voxel_size:.6g} origin {place}" for number in (1, 2)),
         f"volume #1 style surface step 1 level {level:.6g}",
         "hide #2 models",
-        f'color sample #1 map #2 palette "{nothing}:{palette}"',
+        f'color sample #1 map #2 palette "{":".join(painted)}"',
         f"key {' '.join(labels)} pos 0.90,0.15 size 0.03,0.6 fontSize 18 numericLabelSpacing equal",
         '2dlabels text "local resolution (Å)" xpos 0.72 ypos 0.79 size 18',
         f'2dlabels text "not estimated" color {OUTSIDE} xpos 0.72 ypos 0.08 size 16',
@@ -95,11 +101,3 @@ def script(density: str, resolution: str, voxel_size: float, origin: Tuple[float
         "view #1",
     ]
     return "\n".join(lines) + "\n"
-
-
-def quoted(path: str) -> str:
-    """A path as one ChimeraX word: absolute, in double quotes, with its escapes."""
-    text = str(Path(path).absolute())
-    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
-        text = text.replace(plain, escaped)
-    return f'"{text}"'

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...compared_results import is_number
-from ..colours import resolution_colors
+from ..colours import ColourRange, resolution_colors, resolution_ticks
 from ..drawing import _figure, _finish
 
 _PIXELS = 180
@@ -19,7 +19,11 @@ ALIKE = 1.02
 
 
 def direction_globe(
-    table: Mapping[str, Sequence[float]], summary: Mapping[str, Any], claimed: float | None = None
+    table: Mapping[str, Sequence[float]],
+    summary: Mapping[str, Any],
+    claimed: float | None = None,
+    *,
+    span: ColourRange = None,
 ) -> Figure:
     """The half sphere of directions from above, and how many directions are resolved how well.
 
@@ -27,13 +31,14 @@ def direction_globe(
         table: columns z, y, x (unit vectors), resolution_A, low_A and high_A of ``directional.csv``.
         summary: content of ``directional.json``.
         claimed: a claimed resolution in A, drawn as a line.
+        span: range of the colours.
     """
     axes = np.stack([np.asarray(table[name], float) for name in ("z", "y", "x")], axis=1)
     resolution = np.asarray(table["resolution_A"], float)
     figure = _figure(9.0, 4.4)
     panels: Any = figure.subplots(1, 2, width_ratios=[1.0, 1.1])
     globe, shares = panels
-    colours = resolution_colors()
+    colours = resolution_colors(span)
     values = _globe(axes, resolution)
     pixels = colours.to_rgba(values)
     pixels[~np.isfinite(values), 3] = 0.0
@@ -45,7 +50,9 @@ def direction_globe(
         _mark(globe, summary.get("worst_axis_zyx"), "worst")
     globe.set_axis_off()
     globe.set_title(f"cones of {summary.get('half_angle_degrees', 20):g}° about each direction", fontsize=10)
-    bar = figure.colorbar(colours, ax=globe, shrink=0.8, ticks=_TICKS, format="%g")
+    bar = figure.colorbar(
+        colours, ax=globe, shrink=0.8, ticks=_TICKS if span is None else resolution_ticks(span), format="%g"
+    )
     bar.ax.minorticks_off()
     bar.set_label("resolution (Å)", fontsize=9)
     _draw_shares(shares, table, claimed)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...results_folder import ResultsFolder
-from ..colours import _TEXT, EMPTY
+from ..colours import _TEXT, EMPTY, ColourRange
 from ..drawing import _figure, _plain
 from .folder_slices import layers_from_folder
 from .slice_layers import Layer, _colorbar, _pixels, _style
@@ -26,6 +26,7 @@ class SliceFigure:
         origin: position (x, y, z) of voxel (0, 0, 0) in A.
         axis: the axis that the slices are perpendicular to.
         index: slice number along ``axis``; by default the one with most estimated voxels.
+        span: range of the colours of resolutions.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class SliceFigure:
         origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
         axis: str = "z",
         index: int | None = None,
+        *,
+        span: ColourRange = None,
     ):
         self.layers = list(layers)
         self.shape = tuple(int(n) for n in self.layers[0].data.shape)
@@ -44,7 +47,7 @@ class SliceFigure:
         self.index = self.best_index() if index is None else index
         self._rows, self._columns = _grid(len(self.layers))
         self.figure = _figure(3.7 * self._columns + 0.4, 3.5 * self._rows + 0.3)
-        self._styles = [_style(layer) for layer in self.layers]
+        self._styles = [_style(layer, span) for layer in self.layers]
         known = [layer for layer in self.layers if layer.kind in ("resolution", "spread")]
         self.window = focus(known[0].data) if known else tuple((0, n) for n in self.shape)
         self.images: List[Any] = []
@@ -158,15 +161,17 @@ def three_axes(
     resolution: np.ndarray,
     voxel_size: float,
     origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
+    *,
+    span: ColourRange = None,
 ) -> Figure:
-    """The best slice along z, y and x: the map above, its local resolution below."""
+    """The best slice along z, y and x: the map above, its local resolution below, in the colours of a range."""
     rows = [Layer("Map", density)] if density is not None else []
     rows.append(Layer("Local resolution", resolution, "resolution"))
     figure = _figure(10.5, 3.2 * len(rows) + 0.2)
     grid: Any = figure.subplots(len(rows), 3, squeeze=False)
     window = focus(resolution)
     for line, layer in zip(grid, rows):
-        style = _style(layer)
+        style = _style(layer, span)
         for ax, axis in zip(line, AXES):
             index = best_index(resolution, axis)
             across, up = _plane(axis)
@@ -195,6 +200,8 @@ def slices_from_folder(
     axis: str = "z",
     index: int | None = None,
     pair: Sequence[str] | None = None,
+    *,
+    span: ColourRange = None,
 ) -> SliceFigure | None:
     """A movable slice figure of a results folder, or ``None`` when its volumes are missing.
 
@@ -204,12 +211,13 @@ def slices_from_folder(
         axis: the axis to look along.
         index: the slice number.
         pair: of a difference: the names of two of the compared volumes (the first two).
+        span: range of the colours of resolutions.
     """
     results = folder if isinstance(folder, ResultsFolder) else ResultsFolder(folder)
     layers, reference = layers_from_folder(results, kind, pair)
     if reference is None:
         return None
-    return SliceFigure(layers, reference.voxel_size, reference.origin, axis, index)
+    return SliceFigure(layers, reference.voxel_size, reference.origin, axis, index, span=span)
 
 
 class MaskFigure(SliceFigure):

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from ....base import resolution_terms
 from ....base.resolution_terms import estimated
 from ....maps.foreign_volumes import only_estimates
-from ..colours import EMPTY, INTERVAL_RANGE_A, RESOLUTION_TICKS_A, resolution_colors
+from ..colours import EMPTY, INTERVAL_RANGE_A, ColourRange, resolution_colors, resolution_ticks
 from .volume_slices import Difference, _sample
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def _difference_layers(names: Tuple[str, str], first: Any, second: Any) -> List[
     return [*layers, Layer(f"{names[1]} - {names[0]}", signed, "difference")]
 
 
-def _style(layer: Layer) -> PanelStyle:
+def _style(layer: Layer, span: ColourRange = None) -> PanelStyle:
     if layer.kind == "resolution":
-        colors = resolution_colors()
+        colors = resolution_colors(span)
         return PanelStyle(colors.cmap, colors.norm, "local resolution (Å)")
     if layer.kind == "density":
         low, high = np.percentile(_sample(layer.data), _CONTRAST)
@@ -121,12 +121,13 @@ def _colorbar(figure: Figure, image: Any, ax: Any, kind: str, label: str) -> Non
     bar.set_label(label, fontsize=9)
     bar.ax.tick_params(labelsize=8)
     if kind == "resolution":
-        bar.ax.yaxis.set_major_locator(FixedLocator(RESOLUTION_TICKS_A))
+        low, high = image.norm.vmin, image.norm.vmax
+        bar.ax.yaxis.set_major_locator(FixedLocator(resolution_ticks((low, high))))
         bar.ax.yaxis.set_minor_locator(NullLocator())
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         # The classes' edges as thin lines: the picture is continuous, the classes can still be read off.
         bar.ax.hlines(
-            resolution_terms.LOCAL_EDGES_A,
+            [edge for edge in resolution_terms.LOCAL_EDGES_A if low < edge < high],
             0,
             1,
             transform=bar.ax.get_yaxis_transform(),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from ..colours import resolution_colors
+from ..colours import ColourRange, resolution_colors
 from ..drawing import _figure
 from ..slices.slice_layers import _colorbar
 from .molecule_surface import MoleculeSurface, surface_of
@@ -19,16 +19,17 @@ SIDE = 110
 PIXELS = 400
 
 
-def surface_figure(density: Any, resolution: Any, voxel_size: float) -> Figure:
+def surface_figure(density: Any, resolution: Any, voxel_size: float, *, span: ColourRange = None) -> Figure:
     """Three views of the map's surface in the colours of the local resolution.
 
     Args:
         density: the map (z, y, x).
         resolution: local resolution (z, y, x), A.
         voxel_size: A.
+        span: range of the colours.
     """
     surface = surface_of(density, resolution, resolution, voxel_size, (0.0, 0.0, 0.0), SIDE)
-    colors = resolution_colors()
+    colors = resolution_colors(span)
     figure = _figure(11.0, 4.1)
     axes: Any = figure.subplots(1, len(VIEWS))
     pictures = [picture(surface, rotation, colors) for _, rotation in VIEWS]
