@@ -38,6 +38,7 @@ class ValidationForm(CryoResProtocol):
             "libraries, and pays for itself with boxes of 400 voxels and more.",
         )
         self._defineInput(form)
+        self._defineClaim(form)
         self._defineComparison(form)
         self._defineNetworks(form)
         form.addParallelSection(threads=1, mpi=0)
@@ -63,6 +64,9 @@ class ValidationForm(CryoResProtocol):
             help="Where the molecule is (same box as the volume); soft masks are cut at half of their maximum. "
             "Empty: a mask is made from the map, and can be looked at in the results.",
         )
+
+    @staticmethod
+    def _defineClaim(form):
         form.addParam(
             "claimedResolution",
             params.FloatParam,

@@ -19,6 +19,8 @@ from typing import Any, Callable
 
 from .runs.atomic_files import sha256
 
+CHECKSUMS = "checksums.json"
+"""File of a cache with what is known of its files."""
 _BLOCK = 1 << 16
 _RETRIED = (408, 429, 500, 502, 503, 504)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 from ..base import progress
-from ..base.downloads import DownloadRules, Refused, Unreachable, fetch_file
+from ..base.downloads import CHECKSUMS, DownloadRules, Refused, Unreachable, fetch_file
 from ..base.errors import InputError, NetworkError
 from ..base.runs.atomic_files import make_folder, read_json, sha256, shown, write_json
 from .density_map import plain_path
@@ -23,7 +23,6 @@ from .density_map import plain_path
 ADDRESS_VARIABLE, CACHE_VARIABLE = "CRYORESDL_EMDB_URL", "CRYORESDL_EMDB_CACHE"
 ADDRESS = "https://ftp.ebi.ac.uk/pub/databases/emdb/structures"
 CACHE = "~/.cryoresdl/emdb"
-CHECKSUMS = "checksums.json"
 _NAME = re.compile(r"emd[-_](\d{4,6})", re.IGNORECASE)
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _RULES = DownloadRules(largest=64 << 30, expansion=1100)

@@ -44,7 +44,7 @@ class UploadCheck:
 
 
 @dataclass(frozen=True)
-class Deposition:
+class UploadFindings:
     """What is said beside the files; resolution in A (None where the curve does not fall to 0.143), contour in map units."""
 
     resolution_A: float | None
@@ -78,7 +78,7 @@ class DepositedMaps:
     contour: float | None = None
 
 
-def write_deposition(maps: DepositedMaps, folder: PathLike) -> Deposition:
+def write_deposition(maps: DepositedMaps, folder: PathLike) -> UploadFindings:
     """Write the folder; its ``deposition.json`` comes last and means that all of it is whole.
 
     Args:
@@ -102,12 +102,12 @@ def write_deposition(maps: DepositedMaps, folder: PathLike) -> Deposition:
     return found
 
 
-def checked(maps: DepositedMaps) -> Deposition:
+def checked(maps: DepositedMaps) -> UploadFindings:
     """Look at the maps as the EMDB does; grid and pixel of half maps of another box were refused when they were read."""
     contour = found_contour(maps) if maps.contour is None else maps.contour
     crossing = maps.fsc.crossing()
     checks = [_grid(maps), *_half_maps(maps), _contour(maps, contour), _mask(maps.fsc)]
-    return Deposition(None if crossing is None else round(crossing, 3), contour, checks)
+    return UploadFindings(None if crossing is None else round(crossing, 3), contour, checks)
 
 
 def found_contour(maps: DepositedMaps) -> float:
@@ -201,7 +201,7 @@ def _mask(fsc: HalfMapFsc) -> UploadCheck:
     return UploadCheck("mask", not doubts, " ".join(doubts) or "The mask is neither too tight nor too loose.")
 
 
-def _readme(maps: DepositedMaps, found: Deposition) -> str:
+def _readme(maps: DepositedMaps, found: UploadFindings) -> str:
     """What goes where in the deposition, and the checklist, as plain text."""
     density, info = maps.density, maps.local.info
     resolution = (

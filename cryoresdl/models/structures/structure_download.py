@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from ..base import progress
-from ..base.downloads import DownloadRules, Refused, Unreachable, fetch_file
+from ..base.downloads import CHECKSUMS, DownloadRules, Refused, Unreachable, fetch_file
 from ..base.errors import InputError
 from ..base.runs.atomic_files import PathLike, read_json, sha256, shown, write_json
 from ..base.runs.output_folder import lock_folder
 
 DEFAULT_URL = "https://files.rcsb.org/download/{id}.cif.gz"
-CHECKSUMS = "checksums.json"
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MAX_BYTES = 4 << 30
 """Far above any packed entry of the Protein Data Bank; an endless answer must not fill the disk."""

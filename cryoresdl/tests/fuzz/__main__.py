@@ -204,6 +204,36 @@ def random_runs(run, seeds, number, seed, target=""):
         run(body)
 
 
+def guided_runs(atheris, run, folder, args, report):
+    """Mutations that follow the coverage; libFuzzer ends the process after them."""
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    for number, body in enumerate(TARGETS[args.target][0]()):
+        (corpus / str(number)).write_bytes(body)
+
+    def counted(body):
+        run(body)
+        # libFuzzer ends the process without any clean-up: what is to be said is said on the way.
+        if (ACCEPTED + REFUSED) % 10000 == 0 or ACCEPTED + REFUSED == args.runs:
+            report()
+
+    def mutator(body, most, seed):
+        chance = random.Random(seed)
+        better = informed(args.target, body, chance) if chance.random() < 0.5 else None
+        return atheris.Mutate(body, most) if better is None else better[:most]
+
+    words = [
+        sys.argv[0],
+        f"-runs={args.runs}",
+        f"-seed={args.seed}",
+        "-max_len=4096",
+        "-rss_limit_mb=3000",
+        "-timeout=300",
+    ]
+    atheris.Setup([*words, "-verbosity=0", str(corpus)], counted, custom_mutator=mutator)
+    atheris.Fuzz()
+
+
 def main():
     """Fuzz one target and say how many inputs were accepted and refused."""
     parser = argparse.ArgumentParser(
@@ -243,32 +273,7 @@ def main():
         random_runs(run, seeds(), args.runs, args.seed, args.target)
         report()
         return
-    corpus = folder / "corpus"
-    corpus.mkdir()
-    for number, body in enumerate(seeds()):
-        (corpus / str(number)).write_bytes(body)
-
-    def counted(body):
-        run(body)
-        # libFuzzer ends the process without any clean-up: what is to be said is said on the way.
-        if (ACCEPTED + REFUSED) % 10000 == 0 or ACCEPTED + REFUSED == args.runs:
-            report()
-
-    def mutator(body, most, seed):
-        chance = random.Random(seed)
-        better = informed(args.target, body, chance) if chance.random() < 0.5 else None
-        return atheris.Mutate(body, most) if better is None else better[:most]
-
-    words = [
-        sys.argv[0],
-        f"-runs={args.runs}",
-        f"-seed={args.seed}",
-        "-max_len=4096",
-        "-rss_limit_mb=3000",
-        "-timeout=300",
-    ]
-    atheris.Setup([*words, "-verbosity=0", str(corpus)], counted, custom_mutator=mutator)
-    atheris.Fuzz()
+    guided_runs(atheris, run, folder, args, report)
 
 
 if __name__ == "__main__":

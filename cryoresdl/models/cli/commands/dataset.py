@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> List[argparse.ArgumentPars
     return found
 
 
-def _add_global(parser: argparse.ArgumentParser) -> None:
+def _add_structures(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     sources = parser.add_mutually_exclusive_group(required=True)
     sources.add_argument(
@@ -59,6 +59,11 @@ def _add_global(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="sequence clusters at 40 %%: cd-hit .clstr, or one cluster per line",
     )
+
+
+def _add_global(parser: argparse.ArgumentParser) -> None:
+    _add_structures(parser)
+    add = parser.add_argument
     add("--paper", action="store_true", help=_PAPER_HELP)
     add(
         "--resolutions",

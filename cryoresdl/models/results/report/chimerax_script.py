@@ -22,8 +22,8 @@ from ..figures import colours
 from ..results_folder import ResultsFolder
 from ..volume_filling import fill
 
-SCRIPT, MAP, FILLED = "chimerax.cxc", "map.mrc", "local_resolution.mrc"
-CHIMERAX_FILES = tuple(f"{result_files.CHIMERAX}/{name}" for name in (MAP, FILLED, SCRIPT))
+SCRIPT, SHOWN_MAP, FILLED = "chimerax.cxc", "map.mrc", "local_resolution.mrc"
+CHIMERAX_FILES = tuple(f"{result_files.CHIMERAX}/{name}" for name in (SHOWN_MAP, FILLED, SCRIPT))
 OUTSIDE = "#b0b0b0"
 CONTOUR_PERCENTILE = 55
 """The contour encloses a bit less than half of the estimated voxels: side chains show, solvent does not."""
@@ -61,7 +61,7 @@ def write_chimerax_script(
     target = results.folder / result_files.CHIMERAX
     make_folder(target)
     mrc_writer.write_volume(target / FILLED, fill(like.data, inside), like)
-    mrc_writer.write_volume(target / MAP, density.data, like)
+    mrc_writer.write_volume(target / SHOWN_MAP, density.data, like)
     level = float(np.percentile(density.data[inside], CONTOUR_PERCENTILE))
     write_text(target / SCRIPT, script(resolution.voxel_size, place, level, span))
     return target / SCRIPT
@@ -88,7 +88,7 @@ def script(
     labels = [f"{colours.resolution_color(v, span)}:{v:.3g}" for v in stops]
     lines = [
         "# Map coloured by local resolution; made by CryoResDL. Open with ChimeraX.",
-        f"open {MAP} id 1",
+        f"open {SHOWN_MAP} id 1",
         f"open {FILLED} id 2",
         *(f"volume #{number} voxelSize {voxel_size:.6g} origin {place}" for number in (1, 2)),
         f"volume #1 style surface step 1 level {level:.6g}",
