@@ -8,21 +8,37 @@ hundreds of times faster. All that an epoch depends on is in the checkpoint or f
 
 from __future__ import annotations
 
-import json
 import time
-import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Protocol, Tuple
+from typing import Any, Callable, Dict, List, Protocol, Tuple
 
 import numpy as np
 
+from ..base import progress
 from ..base.errors import InputError
-from ..base.runs.atomic_files import atomic_path
 from ..networks import paper_networks
-from ..training.run_files import CHECKPOINT, HISTORY, HISTORY_COLUMNS, History, write_history
+from ..training.run_files import CHECKPOINT, HISTORY, load_checkpoint, save_checkpoint, write_history
 
-_META = "meta.json"
+HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@dataclass
+class History:
+    """Per-epoch figures, and where the lowest validation loss was."""
+
+    rows: List[Dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped: str = ""
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest validation loss so far."""
+        return self.rows[self.best_epoch - 1]["val_loss"] if self.best_epoch else float("inf")
+
+    def columns(self) -> Dict[str, List[float]]:
+        """The history as columns, as a card holds it."""
+        return {name: [row[name] for row in self.rows] for name in HISTORY_COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -101,10 +117,12 @@ def run_epochs(
     history, best = History(), stepper.state()
     path = folder / CHECKPOINT
     if resume and path.exists():
-        state, best, history = _load_checkpoint(path, identity)
-        stepper.restore(state)
+        facts, arrays = load_checkpoint(path, identity)
+        history = History(facts["history"], facts["best_epoch"])
+        best = part_of(arrays, "best/")
+        stepper.restore(part_of(arrays, "state/"))
         if write:
-            write_history(folder / HISTORY, history)
+            write_history(folder / HISTORY, history.rows)
     started, first = time.monotonic(), len(history.rows)
     while not _finished(history, recipe):
         epoch = len(history.rows) + 1
@@ -114,15 +132,18 @@ def run_epochs(
             raise InputError(
                 f"The loss is not a finite number in epoch {epoch}; lower the learning rate and start again."
             )
-        measured = (epoch, float(loss), float(accuracy), float(val_loss), float(val_accuracy))
-        history.rows.append(dict(zip(HISTORY_COLUMNS, measured)))
-        if val_loss < history.best_loss:
+        measured = (float(f"{value:.8g}") for value in (loss, accuracy, val_loss, val_accuracy))
+        history.rows.append(dict(zip(HISTORY_COLUMNS, (epoch, *measured))))
+        if history.rows[-1]["val_loss"] < history.best_loss:
             history.best_epoch, best = epoch, stepper.state()
         done = _finished(history, recipe)
         if write and (done or epoch % checkpoint_every == 0):
-            _save_checkpoint(path, stepper.state(), best, history, identity)
+            facts = {"history": history.rows, "best_epoch": history.best_epoch}
+            arrays = {f"state/{name}": value for name, value in stepper.state().items()}
+            arrays.update({f"best/{name}": value for name, value in best.items()})
+            save_checkpoint(path, identity, facts, arrays)
         if write:
-            write_history(folder / HISTORY, history)
+            write_history(folder / HISTORY, history.rows)
         if report:
             report(_progress(history, recipe, (time.monotonic() - started) / (epoch - first)))
     history.stopped = _finished(history, recipe)
@@ -144,54 +165,16 @@ def _progress(history: History, recipe: EpochRecipe, seconds: float) -> str:
     last = recipe.epochs
     if recipe.patience is not None:
         last = min(last, history.best_epoch + recipe.patience)
-    left = int(seconds * (last - epochs))
     return (
         f"epoch {epochs}/{recipe.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
         f"val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}  best {history.best_epoch}  "
-        f"{seconds:.2f} s/epoch  ETA {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} unless it improves"
+        f"{seconds:.2f} s/epoch  ETA {progress.duration(seconds * (last - epochs))} unless it improves"
     )
 
 
-def _save_checkpoint(
-    path: Path,
-    state: Dict[str, np.ndarray],
-    best: Dict[str, np.ndarray],
-    history: History,
-    identity: Dict[str, Any],
-) -> None:
-    meta = json.dumps({"identity": identity, "rows": history.rows, "best_epoch": history.best_epoch})
-    with atomic_path(path) as temporary, zipfile.ZipFile(str(temporary), "w") as archive:
-        for prefix, arrays in (("state", state), ("best", best)):
-            for name, array in arrays.items():
-                with archive.open(f"{prefix}/{name}.npy", "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
-        archive.writestr(_META, meta)
-
-
-def _load_checkpoint(
-    path: Path, identity: Dict[str, Any]
-) -> Tuple[Dict[str, np.ndarray], Dict[str, np.ndarray], History]:
-    arrays: Dict[str, Dict[str, np.ndarray]] = {"state": {}, "best": {}}
-    try:
-        with zipfile.ZipFile(str(path)) as archive:
-            meta = json.loads(archive.read(_META).decode("utf-8"))
-            for name in archive.namelist():
-                if name == _META:
-                    continue
-                prefix, _, rest = name.partition("/")
-                with archive.open(name) as stream:
-                    arrays[prefix][rest[:-4]] = np.lib.format.read_array(stream, allow_pickle=False)
-        history = History(list(meta["rows"]), int(meta["best_epoch"]))
-        recorded = meta["identity"]
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
-        raise InputError(f"The checkpoint {path} is damaged; delete it and train again.") from error
-    differing = [key for key in identity if recorded.get(key) != json.loads(json.dumps(identity[key]))]
-    if differing:
-        raise InputError(
-            f"The checkpoint {path} belongs to another run ({', '.join(sorted(differing))} differ); "
-            "give the same options to resume it, or another --out."
-        )
-    return arrays["state"], arrays["best"], history
+def part_of(arrays: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
+    """The arrays whose names begin with a prefix, under the rest of their names."""
+    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 
 
 def recipe_card(recipe: EpochRecipe) -> Dict[str, Any]:

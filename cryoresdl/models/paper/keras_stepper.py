@@ -8,7 +8,7 @@ import numpy as np
 
 from ..base.errors import InputError
 from ..networks import paper_networks, tensorflow_import
-from .epoch_loop import EpochRecipe
+from .epoch_loop import EpochRecipe, part_of
 from .examples import ExampleSource, epoch_order, example_batches
 
 
@@ -85,13 +85,13 @@ class KerasStepper:
 
     def restore(self, state: Dict[str, np.ndarray]) -> None:
         """Put back what :meth:`state` gave."""
-        paper_networks.from_weights(self.model, _part(state, "weights/"))
+        paper_networks.from_weights(self.model, part_of(state, "weights/"))
         for number, variable in enumerate(self.model.optimizer.variables):
             variable.assign(state[f"optimizer/{number}"])
 
     def weights(self, state: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         """The trained network's arrays in a state, named as in ``paper_networks.weight_shapes``."""
-        return _part(state, "weights/")
+        return part_of(state, "weights/")
 
     def _seed_dropout(self, epoch: int) -> None:
         for number, layer in enumerate(self.model.layers):
@@ -99,7 +99,3 @@ class KerasStepper:
             if generator is not None:
                 words = np.random.default_rng([self.seed, epoch, number, 2]).integers(0, 2**32, 2, np.uint32)
                 generator.state.assign(words.astype(generator.state.dtype))
-
-
-def _part(arrays: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
-    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}

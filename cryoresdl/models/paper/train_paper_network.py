@@ -13,13 +13,13 @@ import numpy as np
 from ..base import accuracy_measures, machine, progress
 from ..base.errors import InputError
 from ..base.resolution_terms import GLOBAL_CLASSES, LOCAL_CLASSES
-from ..base.runs.atomic_files import remove_result, shown, write_json
+from ..base.runs.atomic_files import remove_result, shown
 from ..base.runs.output_folder import prepare_out
 from ..datasets.map_set_file import DatasetFile
 from ..networks import paper_networks, paper_predictors, tensorflow_import
 from ..networks.model_files import model_archive
 from ..training import run_files
-from ..training.run_files import CARD, CONFUSION_FIGURE, CURVES_FIGURE, MODEL, SMALL_MODEL
+from ..training.run_files import CARD, CONFUSION_FIGURE, CURVES_FIGURE, MODEL, SMALL_MODEL, _leave_card
 from . import dnn_compression, dnn_dual_solver, epoch_loop, keras_stepper, several_workers
 
 PAPER_KINDS = {"dnn": paper_networks.DNN, "cnn": paper_networks.CNN, "unet": paper_networks.UNET}
@@ -106,7 +106,7 @@ def train(options: PaperTrainingOptions) -> Path:
         if not chief:
             return folder / MODEL
         card = _card(options, network, data, history, time.monotonic() - started)
-        return _finish(folder, card, stepper, best, data, history)
+        return _finish(folder, card, stepper, best, data)
 
 
 def _check_data(data: DatasetFile, options: PaperTrainingOptions) -> int:
@@ -201,7 +201,7 @@ def _card(
     options: PaperTrainingOptions,
     network: Dict[str, Any],
     data: DatasetFile,
-    history: run_files.History,
+    history: epoch_loop.History,
     seconds: float,
 ) -> Dict[str, Any]:
     from ... import __version__
@@ -250,7 +250,6 @@ def _finish(
     stepper: Any,
     best: Dict[str, np.ndarray],
     data: DatasetFile,
-    history: run_files.History,
 ) -> Path:
     from ..results.figures import accuracy_figures, drawing
 
@@ -262,9 +261,7 @@ def _finish(
     path = model_archive.save_model(folder / MODEL, card, weights)
     if card["network"]["name"] == paper_networks.DNN:
         _save_small(folder, card, weights, data, test)
-    write_json(folder / CARD, card)
-    title = f"{card['name']}: best epoch {history.best_epoch} of {len(history.rows)}"
-    drawing.save_figure(accuracy_figures.training_curves(history.columns(), title), folder / CURVES_FIGURE)
+    _leave_card(folder, card)
     if matrix.sum():
         names = GLOBAL_CLASSES if card["kind"] == "global" else LOCAL_CLASSES
         drawing.save_figure(

@@ -37,20 +37,17 @@ from .crop_batches import LocalNetworkRecipe, crop_dataset
 from .held_out_answers import inference_model, validate_local
 from .probability_score import _loss
 from .run_files import (
-    BEST,
     CARD,
     CHECKPOINT,
     CURVES_FIGURE,
     HISTORY,
     MODEL,
-    RunIdentity,
-    _append_history,
-    _checkpoint,
-    _cut_history,
     _leave_card,
-    _restore,
     _run_name,
-    _save_arrays,
+    identity_of,
+    load_checkpoint,
+    save_checkpoint,
+    write_history,
 )
 
 VALIDATION_MAPS = 30
@@ -71,7 +68,7 @@ def fit_local(
 
     Args:
         data: feature set(s).
-        out: folder for ``checkpoint.npz``, ``best.npz`` and ``history.csv``.
+        out: folder for ``checkpoint.npz`` and ``history.csv``.
         recipe: hyper-parameters.
         resume: go on from the checkpoint when there is one.
         start: named weights to begin with (fine-tuning).
@@ -90,15 +87,17 @@ def fit_local(
         raise InputError(
             "The training set knows one resolution per map only; train 'cnn' on it, or give local-resolution volumes."
         )
-    run = _LocalFit(out, recipe, RunIdentity.of(recipe, data, labels, start), check_items, report)
+    run = _LocalFit(out, recipe, identity_of(recipe, data, labels, start), check_items, report)
     run.build(start)
     if resume:
         run.restore()
-    _cut_history(out / HISTORY, run.number)
     while run.number < recipe.steps:
         run.advance(train_items, min(validate_every - run.number % validate_every, recipe.steps - run.number))
-    with np.load(out / BEST) as stored:
-        return {k: stored[k] for k in stored.files}
+    if not run.best:
+        raise InputError(
+            "The validation error is not a finite number; lower the learning rate and start again."
+        )
+    return run.best
 
 
 class _LocalFit:
@@ -108,13 +107,15 @@ class _LocalFit:
         self,
         out: Path,
         recipe: LocalNetworkRecipe,
-        identity: RunIdentity,
+        identity: Dict[str, Any],
         check_items: List[FeatureItem],
         report: Any,
     ) -> None:
         self.out, self.recipe, self.identity = out, recipe, identity
         self.check_items, self.report = check_items, report
-        self.number, self.best = 0, float("inf")
+        self.number, self.score = 0, float("inf")
+        self.best: Dict[str, np.ndarray] = {}
+        self.rows: List[Dict[str, Any]] = []
         self.first, self.begun = 0, time.monotonic()
         self.model: Any = None
         self.keras: Any = None
@@ -148,11 +149,30 @@ class _LocalFit:
 
     def restore(self) -> None:
         """Go on from the checkpoint when there is one."""
-        checkpoint = self.out / CHECKPOINT
-        if checkpoint.exists():
-            self.number, self.best = _restore(checkpoint, self.model, self.model.optimizer, self.identity)
-            self.first = self.number
-            self.report(f"resumed at step {self.number}")
+        path = self.out / CHECKPOINT
+        if not path.exists():
+            return
+        facts, arrays = load_checkpoint(path, self.identity)
+        for name, variable in self._variables().items():
+            variable.assign(arrays.pop(name))
+        self.best = {name[len(_BEST) :]: value for name, value in arrays.items()}
+        self.number = self.first = facts["step"]
+        self.score, self.rows = facts["score"], facts["history"]
+        write_history(self.out / HISTORY, self.rows)  # without what a killed run wrote after its checkpoint
+        self.report(f"resumed at step {self.number}")
+
+    def _variables(self) -> Dict[str, Any]:
+        """Weights and the optimizer's variables, by their names in a checkpoint."""
+        groups = {"weights": self.model.trainable_variables, "optimizer": self.model.optimizer.variables}
+        return {f"{group}/{k}": one for group, several in groups.items() for k, one in enumerate(several)}
+
+    def _keep(self) -> None:
+        """Write history and checkpoint."""
+        write_history(self.out / HISTORY, self.rows)
+        arrays = {name: np.asarray(variable) for name, variable in self._variables().items()}
+        arrays.update({_BEST + name: value for name, value in self.best.items()})
+        facts = {"step": self.number, "score": self.score, "history": self.rows}
+        save_checkpoint(self.out / CHECKPOINT, self.identity, facts, arrays)
 
     def advance(self, items: List[FeatureItem], steps: int) -> None:
         """Train for some steps, validate, and keep what is best and where the run is."""
@@ -168,19 +188,17 @@ class _LocalFit:
             "rate": round(float(self.model.optimizer.learning_rate), 7),
             "seconds": round(time.monotonic() - self.begun, 1),
         }
-        _append_history(self.out / HISTORY, row)
+        self.rows.append(row)
         per_step = (time.monotonic() - self.begun) / (self.number - self.first)
         left = progress.duration((self.recipe.steps - self.number) * per_step)
         self.report(f"{json.dumps(row)} ETA {left}")
         score = selection_score(checks)
-        if score < self.best:
-            self.best = score
-            _save_arrays(self.out / BEST, band_networks.weights_of(self.model))
-        _checkpoint(
-            self.out / CHECKPOINT, self.model, self.model.optimizer, self.number, self.best, self.identity
-        )
+        if score < self.score:
+            self.score, self.best = score, band_networks.weights_of(self.model)
+        self._keep()
 
 
+_BEST = "best/"
 WARM_UP = 300
 """Steps in which the learning rate rises."""
 
@@ -321,7 +339,7 @@ def _prepare(out: Path, resume: bool, overwrite: bool) -> None:
     """Make and lock the run's folder; ``overwrite`` removes what an earlier run would go on from."""
     from ..base.runs import output_folder
 
-    kept = (BEST, CHECKPOINT, HISTORY)
+    kept = (CHECKPOINT, HISTORY)
     output_folder.prepare_out(
         out, [MODEL], overwrite, resume, command="train", may_remain=(*kept, CARD, CURVES_FIGURE)
     )

@@ -1,92 +1,51 @@
-"""Files of a training run: checkpoint, history, card, curves."""
+"""Files of a training run, whichever network: checkpoint, history, card, curves.
+
+A checkpoint is one ``.npz``: the arrays that the next step depends on, and in JSON the facts of the run (how far it
+is, its history) and its identity, so that a run goes on only as it was begun.
+"""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
-from dataclasses import asdict, dataclass, field
+import zipfile
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..base.errors import InputError
-from ..base.runs.atomic_files import atomic_path, remove_result
+from ..base.runs.atomic_files import atomic_path, shown, write_json
 from ..datasets.feature_sets.feature_set_file import _as_list, _set_facts
+from ..networks.model_files import model_archive
 from ..networks.model_files.model_archive import MODEL_SUFFIX
 
+CHECKPOINT, HISTORY = "checkpoint.npz", "history.csv"
+MODEL, SMALL_MODEL = "model" + MODEL_SUFFIX, "model-small" + MODEL_SUFFIX
+CARD, CURVES_FIGURE, CONFUSION_FIGURE = "card.json", "training.png", "confusion.png"
+_FACTS = "facts"
+_REMEDY = "give the same as before, another --out, or --overwrite to begin anew."
 
-def _save_arrays(path: Path, arrays: Dict[str, np.ndarray]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-        np.savez(handle, **arrays)
 
+def identity_of(
+    recipe: Any, data: Any, labels: str, start: Optional[Mapping[str, np.ndarray]]
+) -> Dict[str, Any]:
+    """What decides the result of a training on feature sets.
 
-@dataclass(frozen=True)
-class RunIdentity:
-    """What decides the result of a training: a run goes on only as it was begun.
-
-    Attributes:
-        recipe: the hyper-parameters, with the seed of batches and weights.
-        sets: names of the sets, their seeds and maps per split.
+    Args:
+        recipe: the hyper-parameters, with the seed of batches and weights; a dataclass.
+        data: feature set(s), known by their names, seeds and numbers of maps.
         labels: what the sets' labels are; empty where nobody knows.
-        start: digest of the weights that the training begins with; empty for random ones.
+        start: named weights that the training begins with; None for random ones.
     """
-
-    recipe: Dict[str, Any]
-    sets: Dict[str, Any]
-    labels: str = ""
-    start: str = ""
-
-    @classmethod
-    def of(cls, recipe: Any, data: Any, labels: str, start: Optional[Dict[str, np.ndarray]]) -> RunIdentity:
-        """Of a training that is about to begin; ``recipe`` is a dataclass."""
-        names = [Path(p).name for p in _as_list(data)]
-        facts = {"names": names, **_set_facts(data)}
-        # Through JSON, so that it compares with what a checkpoint holds.
-        plain = json.loads(json.dumps([asdict(recipe), facts]))
-        return cls(plain[0], plain[1], labels, "" if start is None else _weights_digest(start))
-
-    def refuse_another(self, begun: str, path: Path) -> None:
-        """Refuse to go on with a checkpoint of another run.
-
-        Args:
-            begun: the identity that the checkpoint holds, as JSON.
-            path: of the checkpoint.
-
-        Raises:
-            InputError: says what differs.
-        """
-        remedy = "give the same as before, another --out, or --overwrite to begin anew."
-        before = json.loads(begun)
-        if before.get("labels") and self.labels and before["labels"] != self.labels:
-            raise InputError(
-                f"{path} was begun on {before['labels']} labels, not {self.labels}; give another --out, or "
-                "--overwrite to begin anew."
-            )
-        if before.get("sets") != self.sets:
-            raise InputError(
-                f"{path} was begun on other sets ({_sets_in_words(before.get('sets'))}); {remedy}"
-            )
-        changed = [k for k, v in self.recipe.items() if before.get("recipe", {}).get(k) != v]
-        if changed:
-            name = changed[0]
-            raise InputError(
-                f"{path} was begun with {name} {before.get('recipe', {}).get(name)}, not {self.recipe[name]}; {remedy}"
-            )
-        if before.get("start") != self.start:
-            raise InputError(f"{path} was begun from another start; {remedy}")
+    identity: Dict[str, Any] = {"labels": labels} if labels else {}
+    identity["sets"] = {"names": [Path(p).name for p in _as_list(data)], **_set_facts(data)}
+    return {**identity, **asdict(recipe), "start": "" if start is None else _weights_digest(start)}
 
 
-def _sets_in_words(sets: Any) -> str:
-    if not isinstance(sets, dict):
-        return "an older version did not say which"
-    counts = ", ".join(f"{count} {split}" for split, count in sets.get("maps", {}).items())
-    return f"{', '.join(sets.get('names', []))}: {counts} maps, seeds {sets.get('seeds')}"
-
-
-def _weights_digest(weights: Dict[str, np.ndarray]) -> str:
+def _weights_digest(weights: Mapping[str, np.ndarray]) -> str:
     found = hashlib.sha256()
     for name in sorted(weights):
         found.update(name.encode())
@@ -94,126 +53,82 @@ def _weights_digest(weights: Dict[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def _checkpoint(
-    path: Path, model: Any, optimizer: Any, number: int, best: float, identity: RunIdentity
+def save_checkpoint(
+    path: Path, identity: Mapping[str, Any], facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Keep weights, the optimizer's state, the step, and what the run is."""
-    arrays = {f"v{k}": np.asarray(v) for k, v in enumerate(model.trainable_variables)}
-    arrays.update({f"o{k}": np.asarray(v) for k, v in enumerate(optimizer.variables)})
-    facts = {"number": number, "best": best, "identity": json.dumps(asdict(identity))}
-    _save_arrays(path, {**arrays, **{name: np.asarray(value) for name, value in facts.items()}})
+    """Keep the state of a run, whole or not at all.
+
+    Args:
+        path: of the checkpoint.
+        identity: what the run is; plain values, as JSON takes them.
+        facts: how far it is; plain values.
+        arrays: all that the next step depends on, by name.
+    """
+    text = json.dumps({"identity": identity, **facts})
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **{_FACTS: np.array(text)}, **arrays)  # type: ignore[arg-type]
 
 
-def _restore(path: Path, model: Any, optimizer: Any, identity: RunIdentity) -> Tuple[int, float]:
-    """Put a checkpoint back; returns its step and the best score so far.
+def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """The facts and arrays of a checkpoint.
 
     Raises:
-        InputError: the checkpoint is of another run: other sets, labels, hyper-parameters, seed or start.
+        InputError: the checkpoint is damaged, or of another run: other sets, labels, hyper-parameters, seed or start.
     """
-    with np.load(path) as stored:
-        if "identity" not in stored.files:
-            raise InputError(
-                f"{path} was begun by an older version, which did not keep the state of its optimizer; give another "
-                "--out, or --overwrite to begin anew."
-            )
-        identity.refuse_another(str(stored["identity"]), path)
-        for k, v in enumerate(model.trainable_variables):
-            v.assign(stored[f"v{k}"])
-        for k, v in enumerate(optimizer.variables):
-            v.assign(stored[f"o{k}"])
-        return int(stored["number"]), float(stored["best"])
+    try:
+        with np.load(str(path), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        facts = json.loads(str(arrays.pop(_FACTS)))
+        begun = facts.pop("identity")
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError) as error:
+        raise InputError(
+            f"The checkpoint {shown(path)} is damaged or of an older version; give another --out, or --overwrite to "
+            "begin anew."
+        ) from error
+    difference = _difference(begun, json.loads(json.dumps(identity)))
+    if difference:
+        raise InputError(f"{shown(path)} was begun with {difference}; {_REMEDY}")
+    return facts, arrays
 
 
-def _cut_history(path: Path, last_step: int) -> None:
-    """Drop rows after the checkpoint: a run killed between the two would otherwise log its steps twice."""
-    if not path.exists():
-        return
-    with open(path, newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if int(row["step"]) <= last_step]
-    if rows:
-        _write_rows(path, rows)
-    else:
-        remove_result(path)
+def _difference(begun: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The first thing in which two runs differ, in words; empty where they do not. What one does not say, agrees."""
+    for key, value in now.items():
+        before = begun.get(key, value)
+        if before == value:
+            continue
+        name = key.replace("_", " ")
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = _difference(before, value)
+            if inner:
+                return f"other {name} ({inner})"
+        elif len(str(before)) + len(str(value)) > 100:
+            return f"another {name}"
+        else:
+            return f"{name} {before}, not {value}"
+    return ""
 
 
-def _append_history(path: Path, row: Dict[str, Any]) -> None:
-    """Add a row; the first one makes the file, so that the folder's record knows how it begins."""
-    if not path.exists():
-        _write_rows(path, [row])
-        return
-    with open(path, "a", newline="", encoding="utf-8") as handle:
-        csv.DictWriter(handle, list(row)).writerow(row)
-
-
-def _write_rows(path: Path, rows: List[Dict[str, Any]]) -> None:
+def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``history.csv``, whole: a row per epoch or validation, the same columns in all."""
     with atomic_path(path, grows=True) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, list(rows[0]))
+        with open(temporary, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
 
 
-def _leave_card(folder: Path, card: Dict[str, Any]) -> None:
-    """The card and the training curves beside the model, under the names that the paper's networks leave them."""
-    from ..base.runs import atomic_files
-    from ..results.figures import drawing, figure_catalogue
-
-    atomic_files.write_json(folder / CARD, card)
-    if (folder / HISTORY).exists():
-        drawing.save_figure(figure_catalogue.from_folder("curves", folder), folder / CURVES_FIGURE)
-
-
-def _run_name(out: Path, otherwise: str) -> str:
-    """A model's name where the user gave none: its folder's, by which users tell their trainings apart."""
-    from ..networks.model_files import model_archive
-
-    name = out.resolve().name
-    return name if model_archive.is_name(name) else otherwise
+def _append_history(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a row; the first one makes the file, so that the folder's record knows how it begins."""
+    if not path.exists():
+        write_history(path, [row])
+        return
+    with open(path, "a", newline="", encoding="utf-8") as stream:
+        csv.DictWriter(stream, list(row)).writerow(row)
 
 
-BEST, CHECKPOINT, HISTORY = "best.npz", "checkpoint.npz", "history.csv"
-MODEL, CARD, CURVES_FIGURE, CONFUSION_FIGURE = (
-    "model" + MODEL_SUFFIX,
-    "card.json",
-    "training.png",
-    "confusion.png",
-)
-SMALL_MODEL = "model-small" + MODEL_SUFFIX
-
-HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-
-
-@dataclass
-class History:
-    """Per-epoch figures, and where the lowest validation loss was."""
-
-    rows: List[Dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    stopped: str = ""
-
-    @property
-    def best_loss(self) -> float:
-        """The lowest validation loss so far."""
-        return self.rows[self.best_epoch - 1]["val_loss"] if self.best_epoch else float("inf")
-
-    def columns(self) -> Dict[str, List[float]]:
-        """The history as columns, as the figures take it."""
-        return {name: [row[name] for row in self.rows] for name in HISTORY_COLUMNS}
-
-
-def write_history(path: Path, history: History) -> None:
-    """Write ``history.csv`` (epoch, loss, accuracy, val_loss, val_accuracy), whole."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HISTORY_COLUMNS)
-    for row in history.rows:
-        writer.writerow([int(row["epoch"]), *(f"{row[name]:.8g}" for name in HISTORY_COLUMNS[1:])])
-    with atomic_path(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
-
-def read_history(path: Path) -> Dict[str, List[float]]:
-    """Read ``history.csv`` as columns.
+def read_history(path: Path, columns: Sequence[str]) -> Dict[str, List[float]]:
+    """Columns of ``history.csv``.
 
     Raises:
         InputError: the file is missing or is not such a table.
@@ -221,10 +136,27 @@ def read_history(path: Path) -> Dict[str, List[float]]:
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
-        return {name: [float(row[name]) for row in rows] for name in HISTORY_COLUMNS}
+        return {name: [float(row[name]) for row in rows] for name in columns}
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}; train a model there first.") from error
+        raise InputError(
+            f"Cannot read {shown(path)}: {error.strerror}; train a model there first."
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is not a training history; it needs columns {', '.join(HISTORY_COLUMNS)}."
+            f"{shown(path)} is not a training history; it needs columns {', '.join(columns)}."
         ) from error
+
+
+def _leave_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """The card and the training curves beside the model."""
+    from ..results.figures import drawing, figure_catalogue
+
+    write_json(folder / CARD, card)
+    if (folder / HISTORY).exists():
+        drawing.save_figure(figure_catalogue.from_folder("curves", folder), folder / CURVES_FIGURE)
+
+
+def _run_name(out: Path, otherwise: str) -> str:
+    """A model's name where the user gave none: its folder's, by which users tell their trainings apart."""
+    name = out.resolve().name
+    return name if model_archive.is_name(name) else otherwise

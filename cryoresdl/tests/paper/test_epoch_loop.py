@@ -94,7 +94,7 @@ def test_history_improves_and_is_written(tmp_path):
     history, best = epoch_loop.run_epochs(
         dual(epochs=40), recipe(epochs=40), tmp_path, {}, report=lines.append
     )
-    columns = run_files.read_history(tmp_path / "history.csv")
+    columns = run_files.read_history(tmp_path / "history.csv", epoch_loop.HISTORY_COLUMNS)
     assert columns["epoch"] == list(range(1, 41)) and len(lines) == 40 and "ETA" in lines[0]
     assert columns["val_loss"][-1] < columns["val_loss"][0] * 0.8
     assert history.best_epoch == 1 + int(np.argmin(columns["val_loss"]))
@@ -164,7 +164,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         epoch_loop.run_epochs(dual(), recipe(), tmp_path, {"seed": 3}, resume=True)
     (tmp_path / "history.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="not a training history"):
-        run_files.read_history(tmp_path / "history.csv")
+        run_files.read_history(tmp_path / "history.csv", epoch_loop.HISTORY_COLUMNS)
 
 
 SCRIPT = """
@@ -212,13 +212,13 @@ def test_kill_9_and_resume_give_the_same_history(tmp_path):
             break
     assert killed.wait() == -signal.SIGKILL
     assert whole.wait() == 0
-    history = run_files.read_history(tmp_path / "killed" / "history.csv")
+    history = run_files.read_history(tmp_path / "killed" / "history.csv", epoch_loop.HISTORY_COLUMNS)
     assert 4 <= len(history["epoch"]) < 10
     assert start(tmp_path / "killed", 0).wait() == 0
-    first = run_files.read_history(tmp_path / "whole" / "history.csv")
-    second = run_files.read_history(tmp_path / "killed" / "history.csv")
+    first = run_files.read_history(tmp_path / "whole" / "history.csv", epoch_loop.HISTORY_COLUMNS)
+    second = run_files.read_history(tmp_path / "killed" / "history.csv", epoch_loop.HISTORY_COLUMNS)
     assert second["epoch"] == first["epoch"] == list(range(1, 11))
-    for name in run_files.HISTORY_COLUMNS[1:]:
+    for name in epoch_loop.HISTORY_COLUMNS[1:]:
         np.testing.assert_allclose(second[name], first[name], rtol=1e-5)
     assert not list((tmp_path / "killed").glob(".part-*.npz")) or len(history["epoch"]) > 0
 

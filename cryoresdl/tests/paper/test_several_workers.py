@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.paper import epoch_loop
 from cryoresdl.models.paper.several_workers import Cluster
 from cryoresdl.models.training import run_files
 from cryoresdl.tests.helpers.map_sets import global_set
@@ -55,9 +56,9 @@ def test_two_workers_train_as_one_and_survive_a_kill(tmp_path):
     together = start_two(data, tmp_path / "together", 6)
     for process in together:
         assert (process.communicate(timeout=300), process.returncode)[1] == 0
-    one = run_files.read_history(tmp_path / "alone" / "history.csv")
-    two = run_files.read_history(tmp_path / "together" / "history.csv")
-    for name in run_files.HISTORY_COLUMNS:
+    one = run_files.read_history(tmp_path / "alone" / "history.csv", epoch_loop.HISTORY_COLUMNS)
+    two = run_files.read_history(tmp_path / "together" / "history.csv", epoch_loop.HISTORY_COLUMNS)
+    for name in epoch_loop.HISTORY_COLUMNS:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-4, err_msg=name)
 
     chief, other = start_two(data, tmp_path / "killed", 2000)
@@ -69,12 +70,12 @@ def test_two_workers_train_as_one_and_survive_a_kill(tmp_path):
     assert chief.returncode == 1 and "worker of the cluster is lost" in said
     assert "Traceback" not in said
     other.communicate()
-    first = run_files.read_history(tmp_path / "killed" / "history.csv")
+    first = run_files.read_history(tmp_path / "killed" / "history.csv", epoch_loop.HISTORY_COLUMNS)
     assert len(first["epoch"]) >= 3
     wanted = len(first["epoch"]) + 2
     for process in start_two(data, tmp_path / "killed", wanted, resume=True):
         assert (process.communicate(timeout=300), process.returncode)[1] == 0
-    again = run_files.read_history(tmp_path / "killed" / "history.csv")
+    again = run_files.read_history(tmp_path / "killed" / "history.csv", epoch_loop.HISTORY_COLUMNS)
     assert again["epoch"] == list(range(1, wanted + 1))
     np.testing.assert_allclose(again["loss"][:6], one["loss"][: len(again["loss"][:6])], rtol=1e-4)
 

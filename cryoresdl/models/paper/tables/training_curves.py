@@ -12,6 +12,7 @@ from ...evaluation.class_measures import write_measures
 from ...networks.model_files import model_store
 from ...results.figures import drawing
 from ...training import run_files
+from ..epoch_loop import HISTORY_COLUMNS
 from . import printed_results
 from .context import Context
 
@@ -44,19 +45,15 @@ def _figure(name: str, column: str, title: str) -> Callable[[Path, Context], Lis
 def _history(column: str, context: Context) -> Dict[str, List[float]]:
     if context.history:
         path = Path(context.history)
-        return run_files.read_history(path / run_files.HISTORY if path.is_dir() else path)
+        return run_files.read_history(path / run_files.HISTORY if path.is_dir() else path, HISTORY_COLUMNS)
     name = context.model(column)
     card = model_store.read_card(name)
     history = card.get("history")
-    if (
-        not isinstance(history, dict)
-        or not set(run_files.HISTORY_COLUMNS) <= set(history)
-        or not history["epoch"]
-    ):
+    if not isinstance(history, dict) or not set(HISTORY_COLUMNS) <= set(history) or not history["epoch"]:
         raise InputError(
             f"The card of {name} holds no training history; give --history DIR of a training run."
         )
-    return {key: [float(value) for value in history[key]] for key in run_files.HISTORY_COLUMNS}
+    return {key: [float(value) for value in history[key]] for key in HISTORY_COLUMNS}
 
 
 def curves_figure(history: Dict[str, List[float]], printed: Dict[str, float], title: str) -> Any:
