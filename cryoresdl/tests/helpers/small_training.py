@@ -3,6 +3,10 @@
 import numpy as np
 
 from cryoresdl.models.paper import epoch_loop, examples
+from cryoresdl.models.training.crop_batches import LocalNetworkRecipe
+
+TINY = LocalNetworkRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
+"""Four steps of the default local network."""
 
 
 def blobs(count, side=8, seed=0):

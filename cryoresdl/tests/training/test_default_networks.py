@@ -1,4 +1,4 @@
-"""Training of the default local network: batches, the score, resuming, calibration, the saved model."""
+"""Training of the default local network: sets, resuming, calibration, the saved model."""
 
 import csv
 import json
@@ -13,182 +13,21 @@ from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.datasets.feature_sets import feature_set_file
 from cryoresdl.models.features import network_inputs
 from cryoresdl.models.inference.bands import map_corrections
-from cryoresdl.models.networks import band_networks, network_runners, resolution_bins
+from cryoresdl.models.networks import band_networks, network_runners
 from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.training import (
     crop_batches,
-    global_network,
     held_out_answers,
     local_network,
-    probability_score,
-    profile_table,
     run_files,
 )
-from cryoresdl.models.training.calibration import global_calibration
 from cryoresdl.models.training.crop_batches import LocalNetworkRecipe
 from cryoresdl.tests.helpers.small_maps import (
     make_item,
-    random_global_weights,
     random_local_weights,
     write_items,
 )
-
-TINY = LocalNetworkRecipe(channels=(4, 6), crop=8, batch=2, steps=4, seed=1, bfloat16=False)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    counts = {"train": 3, "validation": 1, "test": 1}
-    splits = {
-        split: [make_item(index + 10 * len(split), split=split) for index in range(count)]
-        for split, count in counts.items()
-    }
-    return write_items(tmp_path_factory.mktemp("features") / "set.h5", splits)
-
-
-@pytest.fixture(scope="module")
-def monores(tmp_path_factory):
-    """A user's set: three maps with the labels of MonoRes."""
-    splits = {
-        split: [make_item(index, split=split, labels="monores")]
-        for index, split in enumerate(("train", "validation", "test"))
-    }
-    return write_items(tmp_path_factory.mktemp("features") / "monores.h5", splits)
-
-
-# --- without TensorFlow ---------------------------------------------------------------------------------------------
-
-
-def test_the_global_model_learns_what_the_half_maps_measure():
-    item = make_item(0)
-    assert profile_table._known_resolution(item, "single") == 4.0
-    item.info["measured_fsc0143_masked_A"] = 4.4
-    assert profile_table._known_resolution(item, "single") == 4.4
-
-
-def test_a_map_has_a_resolution_by_each_criterion_and_no_finer_than_its_filter():
-    item = make_item(0)
-    assert np.isnan(profile_table._known_resolution(item, "single", "0.5"))
-    item.info.update(measured_fsc05_masked_A=6.1, global_fsc05_A=6.0)
-    assert profile_table._known_resolution(item, "single", "0.5") == 6.1
-    item.info["finest_shown_A"] = 7.0
-    assert profile_table._known_resolution(item, "single", "0.5") == 7.0
-    assert profile_table._known_resolution(item, "halves", "0.5") == 6.1
-    assert profile_table._expected_resolution(item, "0.5") == 6.0
-    item.info["kind"] = "clean"
-    assert profile_table._expected_resolution(item, "0.5") == item.info["global_fsc0143_A"]
-
-
-def test_rows_are_taken_by_criterion_where_it_is_known():
-    profile, known = np.zeros((3, 4), np.float32), np.array([1.0, 2.0, 3.0])
-    table = profile_table.ProfileTable(profile, known, np.ones(3), ["a", "b", "c"], known)
-    assert table.criteria() == ["0.143"] and table.by("0.143") is table
-    with pytest.raises(InputError, match="no resolution by FSC 0.5"):
-        table.by("0.5")
-    table = replace(table, at_half=np.array([[1.5, 1.4], [np.nan, np.nan], [3.5, 3.4]]))
-    half = table.by("0.5")
-    assert table.criteria() == ["0.143", "0.5"] and half.kind == ["a", "c"]
-    assert half.log2_voxels.tolist() == [1.5, 3.5] and half.expected.tolist() == [1.4, 3.4]
-
-
-@pytest.mark.parametrize(
-    ("info", "expected"),
-    [({}, 4.4), ({"options": {"auto_mask": True}}, 0.0), ({"measured_fsc0143_given_mask_A": 5.0}, 5.0)],
-)
-def test_half_maps_enter_with_the_correlation_in_the_mask_of_the_map(info, expected):
-    item = make_item(0)
-    item.info.update({"measured_fsc0143_masked_A": 4.4, **info})
-    assert profile_table._measured_in_mask(item) == expected
-
-
-def profile_rows(count, seed, halves):
-    """An untrained global network and rows of either kind, whose truth scatters more from one map."""
-    rng = np.random.default_rng(seed)
-    inputs = network_inputs.MEASURED_INPUTS.stop
-    profile = rng.normal(size=(count, inputs)).astype(np.float32)
-    profile[:, network_inputs.MEASURED_INPUTS] = np.where(halves, 1.0, 0.0)[:, None] * (1.0, 99.0)
-    model = global_network.Ensemble(
-        band_networks.global_network(inputs, (4,)), random_global_weights(inputs, (4,), 3)
-    )
-    rows = profile_table.ProfileTable(profile, np.zeros(count), np.ones(count), ["x"] * count)
-    middle = global_calibration.calibrated(model, rows, {}).middle
-    return model, replace(rows, log2_voxels=middle + rng.normal(0, np.where(halves, 0.1, 0.8), count))
-
-
-def test_half_maps_are_calibrated_apart_from_single_maps():
-    halves = np.arange(200) % 2 == 0
-    model, rows = profile_rows(200, 5, halves)
-    found = global_calibration.calibrate_global(model, rows)
-    assert found["half_maps"]["spread"] < found["spread"] / 2
-    for kind in (halves, ~halves):
-        measured = global_calibration.measure_global(model, rows.rows(kind), found)
-        assert measured["coverage68"] == pytest.approx(0.683, abs=0.02)
-    few = global_calibration.calibrate_global(model, rows.rows(np.arange(200) < 40))
-    assert "half_maps" not in few and few["spread"] > 0
-
-
-def test_models_of_one_calibration_serve_both_kinds():
-    model, rows = profile_rows(2, 1, np.array([False, True]))
-    plain, wide, apart = (
-        global_calibration.calibrated(model, rows, calibration)
-        for calibration in ({}, {"spread": 2.0}, {"spread": 2.0, "half_maps": {"spread": 0.5}})
-    )
-    width = plain.high - plain.low
-    assert wide.high - wide.low == pytest.approx(2 * width)
-    assert apart.high - apart.low == pytest.approx(width * (2.0, 0.5))
-
-
-def test_half_maps_that_are_always_right_leave_no_doubt():
-    model, rows = profile_rows(60, 2, np.ones(60, bool))
-    # Blind to what half maps measure, the network's own answer stays while the measurement is moved.
-    model.weights["dense0/kernel"][network_inputs.MEASURED_INPUTS] = 0
-    own = global_calibration.calibrated(model, rows, {}).own
-    rows.profile[:, network_inputs.MEASURED_INPUTS.stop - 1] = own - 2.0 + 0.2
-    right = replace(rows, log2_voxels=own + 0.2)
-    assert global_calibration._doubt(model, right, {}) == pytest.approx(0.02)
-    other = np.where(global_calibration.true_classes(right) == 2, 2.0, 4.5)
-    wrong = replace(rows, log2_voxels=np.where(np.arange(60) % 3, own + 0.2, other))
-    assert global_calibration._doubt(model, wrong, {}) > 0.2
-
-
-def test_crops_keep_features_and_truth_together():
-    item = make_item(0)
-    rng = np.random.default_rng(0)
-    for size in (8, 16):  # 16 is larger than the item: padded
-        for _ in range(10):
-            x, t, _, voxel = crop_batches.draw_crop(item, "single", size, rng)
-            assert x.shape == (size, size, size, network_inputs.N_LOCAL) and t.shape == (size,) * 3
-            inside = t > 0
-            assert inside.any() and voxel == 1.0
-            assert np.array_equal(x[..., -1] > 0, inside)
-            assert np.allclose(np.log2(t[inside]), 1 + 3 * x[..., 0][inside], atol=5e-3)
-
-
-def test_batches_do_not_depend_on_where_a_run_began():
-    items = [make_item(k) for k in range(3)]
-    first, again, other = (crop_batches.crop_batch(items, TINY, step) for step in (2, 2, 0))
-    assert all(np.array_equal(u, v) for u, v in zip(first, again))
-    assert not np.array_equal(first[0], other[0])
-    x, t, s, v = first
-    assert x.shape == (2, 8, 8, 8, network_inputs.N_LOCAL) and t.shape == (2, 8, 8, 8)
-    assert s.shape == (2, network_inputs.summary_length()) and v.shape == (2,)
-    assert {a.dtype for a in (x, t, s, v)} == {np.dtype(np.float32)}
-
-
-def test_both_variants_are_drawn_by_their_share():
-    item = make_item(0)
-    item.local["halves"] = item.local["halves"] + np.float16(0)
-    item.local["halves"][1] = 7
-    item.local["single"][1] = -7
-    always = crop_batches.crop_batch([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=1.0), 0)
-    never = crop_batches.crop_batch([item], LocalNetworkRecipe(crop=8, batch=4, halves_share=0.0), 0)
-    assert always[0][..., 1].max() == 7 and never[0][..., 1].min() == -7
-
-
-def test_padding_to_four():
-    x = held_out_answers.pad_to_four(np.ones((3, 5, 8, 9), np.float16))
-    assert x.shape == (1, 8, 8, 12, 3) and x.dtype == np.float32
-    assert x.sum() == 3 * 5 * 8 * 9
+from cryoresdl.tests.helpers.small_training import TINY
 
 
 def test_a_missing_split_is_said_but_other_sets_may_hold_it(data, tmp_path):
@@ -224,30 +63,6 @@ def test_the_sets_say_what_is_learned(data, monores, tmp_path):
         agreed([data, monores])
 
 
-def test_a_card_says_how_the_test_maps_were_kept_apart(data, monores):
-    cluster, whole = "test, structures of clusters never trained on", "test, whole maps never trained on"
-    assert feature_set_file.kept_apart(["realistic", "clean"]) == cluster
-    assert feature_set_file.kept_apart(["realistic", "monores"]) == whole
-    assert feature_set_file.kept_apart(["truth"]) == feature_set_file.kept_apart(["known"]) == whole
-    model, rows = profile_rows(2, 1, np.array([False, True]))
-    assert (
-        global_calibration._kept_apart(replace(rows, kind=["clean single", "realistic halves"]), data)
-        == cluster
-    )
-    assert (
-        global_calibration._kept_apart(replace(rows, kind=["clean single", "monores single"]), monores)
-        == whole
-    )
-
-
-def test_the_global_model_says_which_split_is_empty(tmp_path):
-    data = write_items(tmp_path / "few.h5", {"train": [make_item(0, labels="monores")]})
-    with pytest.raises(
-        InputError, match="few.h5 holds no complete map of the split 'test', only train 1; make"
-    ):
-        profile_table.make_table(data, "test", None)
-
-
 def test_a_training_is_called_like_its_folder(tmp_path):
     assert run_files._run_name(tmp_path / "my-network", "truth") == "my-network"
     assert run_files._run_name(tmp_path / "with blanks", "truth") == "truth"
@@ -260,101 +75,6 @@ def test_a_bad_name_is_said_before_anything_is_trained(data, tmp_path, capsys):
         words = ["train", network, "--data", str(data), "--name", "a/b", "--out", str(tmp_path / network)]
         assert command_line.main(words) == 2
         assert "'a/b' cannot name a model" in capsys.readouterr().err and not (tmp_path / network).exists()
-
-
-# --- with TensorFlow ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tf():
-    tensorflow = pytest.importorskip("tensorflow")
-    import keras
-
-    policy = keras.mixed_precision.global_policy()
-    yield tensorflow
-    keras.mixed_precision.set_global_policy(policy)
-
-
-def logits_of(p):
-    return np.log(np.maximum(p, 1e-12)).astype(np.float32)
-
-
-def test_the_score_is_the_ranked_probability_score(tf):
-    """A sure and right answer scores near 0, a wrong one its distance; worse in between."""
-    edges = resolution_bins.bin_edges()
-    k = 15
-    u = np.float32((edges[k] + edges[k + 1]) / 2)
-    scores = []
-    for shift in (0, 1, 2, 8):
-        p = np.zeros((1, resolution_bins.N_BINS))
-        p[0, k + shift] = 1
-        scores.append(
-            float(probability_score._loss_of(tf, logits_of(p), tf.constant([u]), tf.constant([1.0]), 0.0)[0])
-        )
-    assert scores[0] == pytest.approx(0, abs=1e-6)
-    assert np.allclose(scores[1:], np.array([1, 2, 8]) * resolution_bins.BIN_STEP, rtol=1e-3)
-    # In angstroms the same miss costs more where bins are wider.
-    p = np.zeros((1, resolution_bins.N_BINS))
-    p[0, k + 1] = 1
-    args = (tf, logits_of(p), tf.constant([u]), tf.constant([1.0]))
-    extra = float(probability_score._loss_of(*args, 1.0)[0]) - scores[1]
-    width = np.log(2) * resolution_bins.BIN_STEP * 2 ** edges[k + 1]
-    assert extra == pytest.approx(width / np.sqrt(1 + (2**u / 10) ** 2), rel=1e-3)
-
-
-def test_the_score_prefers_honest_spreads(tf):
-    """Proper: averaged over truths drawn from a distribution, that distribution itself scores best."""
-    rng = np.random.default_rng(0)
-    centres = resolution_bins.centres()
-
-    def gaussian(sigma):
-        p = np.exp(-0.5 * ((centres - 3.0) / sigma) ** 2)
-        return p / p.sum()
-
-    u = tf.constant(rng.normal(3.0, 0.4, 4000).astype(np.float32))
-    mean = {
-        sigma: float(
-            np.mean(
-                probability_score._loss_of(
-                    tf, np.tile(logits_of(gaussian(sigma)), (4000, 1)), u, tf.ones(4000), 0.0
-                )
-            )
-        )
-        for sigma in (0.15, 0.4, 1.0)
-    }
-    assert mean[0.4] < mean[0.15] and mean[0.4] < mean[1.0]
-
-
-def test_only_estimated_cells_count(tf):
-    truth = np.zeros((1, 4, 4, 4), np.float32)
-    truth[0, :2] = 4.0
-    logits = np.random.default_rng(0).normal(size=(1, 4, 4, 4, resolution_bins.N_BINS)).astype(np.float32)
-    voxel = tf.constant([1.0])
-    loss, error = probability_score._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
-    logits[0, 2:] = 99.0
-    again, same = probability_score._loss(tf, tf.constant(logits), tf.constant(truth), voxel, 0.3)
-    assert float(loss) == float(again) and float(error) == float(same)
-    # The error is that of the median.
-    p = np.exp(logits[0, :2].reshape(-1, resolution_bins.N_BINS).astype(np.float64))
-    exact = np.abs(resolution_bins.quantile(p / p.sum(-1, keepdims=True), 0.5) - 2.0).mean()
-    assert float(error) == pytest.approx(exact, abs=0.06)
-
-
-def test_a_small_molecule_is_heard_beside_a_large_one(tf):
-    truth = np.zeros((2, 8, 8, 8), np.float32)
-    truth[0], truth[1, :1, :1] = 4.0, 4.0
-    right = np.full((2, 8, 8, 8, resolution_bins.N_BINS), -20.0, np.float32)
-    right[..., int((2.0 - resolution_bins.BIN_LOW) / resolution_bins.BIN_STEP)] = 20.0
-    wrong = right.copy()
-    wrong[1] = wrong[1, ..., ::-1]
-    voxels = tf.constant([1.0, 1.0])
-
-    def error(logits):
-        return float(probability_score._loss(tf, tf.constant(logits), tf.constant(truth), voxels, 0.3)[1])
-
-    every = error(np.ascontiguousarray(wrong[1:].repeat(2, 0)))
-    share = (error(wrong) - error(right)) / (every - error(right))
-    assert share == pytest.approx(np.sqrt(8) / (np.sqrt(8) + np.sqrt(512)), rel=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -589,54 +309,3 @@ def test_fine_tuning_takes_the_width_of_its_start(tuned_folder, data, tmp_path):
     assert channels[0] == channels[1] != list(crop_batches.LocalNetworkRecipe.channels)
     with pytest.raises(InputError, match="no default local model"):
         local_network.train_local(data, tmp_path / "other", start="paper-cnn")
-
-
-def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):
-    """A second training with a seed above 0 used to go on in the file of the first."""
-    from cryoresdl.models.training import global_network, profile_table
-
-    rng = np.random.default_rng(0)
-    rows = profile_table.ProfileTable(
-        rng.normal(size=(12, 5)).astype(np.float32),
-        rng.uniform(1.5, 3, 12).astype(np.float32),
-        np.ones(12, np.float32),
-        ["realistic single"] * 12,
-    )
-    recipe = global_network.GlobalNetworkRecipe(widths=(4,), epochs=2, batch=6, seed=5)
-    for _ in range(2):
-        global_network.train_members(rows, rows, recipe, lambda _: None, tmp_path / "history.csv", members=2)
-        with open(tmp_path / "history.csv", newline="") as handle:
-            assert [row["epoch"] for row in csv.DictReader(handle)] == ["0", "1", "0", "1"]
-
-
-def test_noise_spares_what_half_maps_measure(tf):
-    import keras
-
-    size = network_inputs.MEASURED_INPUTS.stop + 3
-    model = keras.Sequential([keras.Input((size,)), keras.layers.Identity()])
-    rows = np.ones((50, size), np.float32)
-    noisy = np.asarray(global_network._with_noise(keras, model, 0.5)(rows, training=True))
-    spread = noisy.std(0)
-    measured = [*range(size)[network_inputs.MEASURED_INPUTS], size - 1]
-    assert (spread[measured] == 0).all() and (np.delete(spread, measured) > 0.2).all()
-    assert np.array_equal(global_network._with_noise(keras, model, 0.5)(rows, training=False), rows)
-
-
-def test_a_resumed_global_training_reads_its_table_of_the_same_data_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_store, "digest", lambda model: "local")
-    made = []
-
-    def table(data, *_, **__):
-        made.append(data)
-        return profile_table.ProfileTable(np.zeros((2, 4)), np.ones(2), np.ones(2), ["realistic single"] * 2)
-
-    monkeypatch.setattr(profile_table, "make_table", table)
-    sets = [write_items(tmp_path / f"{count}.h5", {"train": [make_item(count)] * count}) for count in (1, 2)]
-    for data, resume, times in (
-        (sets[0], False, 1),
-        (sets[0], True, 1),
-        (sets[1], True, 2),
-        (sets[0], True, 3),
-    ):
-        profile_table.cached_table(tmp_path / "table.npz", [data], "train", None, resume)
-        assert len(made) == times
