@@ -5,12 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, List, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from ..base.resolution_terms import CRITERIA
+from ..base.runs.atomic_files import write_json, write_text
 from ..maps.density_map import DensityMap
+from ..results import result_files
 from .map_variants import variants_of
+
+if TYPE_CHECKING:
+    from ..inference.answers import LocalResult
 
 AS_GIVEN = "as given"
 STEADY = 0.10
@@ -47,19 +54,30 @@ class Audit:
     cases: List[AuditCase]
     sentences: List[str] = field(default_factory=list)
     turned: List[str] = field(default_factory=list)
+    turning: str = ""
+    """One sentence for the verdict itself where the answer turns over; "" where it does not."""
 
     def as_json(self) -> Dict[str, Any]:
         """The content of ``audit.json``."""
         return asdict(self)
 
 
-def audit(density: DensityMap, mask: Optional[np.ndarray] = None, claimed: Optional[float] = None) -> Audit:
+def audit(
+    density: DensityMap,
+    mask: Optional[np.ndarray] = None,
+    claimed: Optional[float] = None,
+    *,
+    criterion: str = CRITERIA[0],
+    known: Optional[LocalResult] = None,
+) -> Audit:
     """Ask the networks about a map and its variants.
 
     Args:
         density: the map.
         mask: bool (z, y, x); None makes one, which the variants share.
         claimed: claimed resolution in A, or None.
+        criterion: of FSC, which the claim is meant by.
+        known: the local answer about this map in this mask, made without half maps; None asks for it.
 
     Raises:
         InputError: as in `inference.localres`, for the map itself; a variant that cannot be judged is left out.
@@ -67,17 +85,43 @@ def audit(density: DensityMap, mask: Optional[np.ndarray] = None, claimed: Optio
     from ..base.errors import InputError
     from ..inference import local_resolution
 
-    local = local_resolution.localres(density, mask=mask)
-    cases = [_case("", AS_GIVEN, density, local, claimed)]
+    asked = (claimed, criterion)
+    local = known or local_resolution.localres(density, mask=mask)
+    cases = [_case("", AS_GIVEN, density, local, *asked)]
     for variant in variants_of(density, local.mask, claimed, cases[0].resolution_A):
         changed, its_mask = variant.make()
         try:
             answer = local_resolution.localres(changed, mask=its_mask)
-            cases.append(_case(variant.group, variant.name, changed, answer, claimed))
+            cases.append(_case(variant.group, variant.name, changed, answer, *asked))
         except InputError:  # a mask of too few voxels, a claim beyond the new Nyquist
             continue
     sentences, turned = _in_words(cases)
-    return Audit(density.path, claimed, cases, sentences, turned)
+    return Audit(density.path, claimed, cases, sentences, turned, _turning(cases, turned))
+
+
+def audit_of_answer(
+    density: DensityMap, halved: bool, local: LocalResult, entry: Dict[str, Any], asked: Tuple[Any, str]
+) -> Audit:
+    """Audit a map that was validated; where the answer turns over, the reasons of its verdict end with that.
+
+    Args:
+        density: the map.
+        halved: whether half maps were asked: the audit is of the map alone.
+        local: its local answer, whose mask is taken.
+        entry: its entry of ``classification.json``.
+        asked: claim in A, or None, and its criterion of FSC.
+    """
+    claimed, criterion = asked
+    found = audit(density, local.mask, claimed, criterion=criterion, known=None if halved else local)
+    if found.turning and entry.get("claim"):
+        entry["claim"]["reasons"].append(found.turning)
+    return found
+
+
+def write_audit(found: Audit, folder: Path) -> None:
+    """Write ``audit.csv`` and then ``audit.json``."""
+    write_text(folder / result_files.AUDIT_CSV, as_csv(found))
+    write_json(folder / result_files.AUDIT_JSON, found.as_json())
 
 
 def as_csv(found: Audit) -> str:
@@ -89,10 +133,12 @@ def as_csv(found: Audit) -> str:
     return stream.getvalue()
 
 
-def _case(group: str, name: str, density: DensityMap, local: Any, claimed: Optional[float]) -> AuditCase:
+def _case(
+    group: str, name: str, density: DensityMap, local: Any, claimed: Optional[float], criterion: str
+) -> AuditCase:
     from ..inference import global_resolution
 
-    entry = global_resolution.classify(density, claimed=claimed, local=local)
+    entry = global_resolution.classify(density, claimed=claimed, local=local, criterion=criterion)
     low, high = entry.get("interval_A") or (None, None)
     said = (entry.get("claim") or {}).get("verdict")
     return AuditCase(
@@ -125,6 +171,16 @@ def _in_words(cases: List[AuditCase]) -> tuple[List[str], List[str]]:
             )
             sentences.append(f"The {what} does not hang on {words}{moved} ({span}).")
     return sentences, turned
+
+
+def _turning(cases: List[AuditCase], turned: List[str]) -> str:
+    """What the main verdict says of its own audit."""
+    if not turned:
+        return ""
+    given, others = cases[0], [case for case in cases if case.name in turned]
+    what = "verdict" if given.verdict else "class"
+    changes = " and ".join(f"{_answer(case)} when {_done(case.name)}" for case in others)
+    return f"The {what} turns over easily: judged from the map alone it is {_answer(given)} as given, and {changes}."
 
 
 def _done(name: str) -> str:

@@ -77,6 +77,7 @@ class ValidationOptions:
         report: make figures and a report for every map.
         filtered: also write the map low-passed at its local resolution.
         pdf: also write every report as PDF.
+        audit: also ask about the map's variants.
         digests: of the model files: results of a model that was replaced do not count for a resume.
     """
 
@@ -86,6 +87,7 @@ class ValidationOptions:
     report: bool = True
     filtered: bool = False
     pdf: bool = False
+    audit: bool = False
     digests: str = ""
 
 

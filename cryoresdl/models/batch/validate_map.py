@@ -24,6 +24,7 @@ from ..base.runs import atomic_files
 from ..base.runs.atomic_files import PathLike, shown
 from ..base.runs.run_record import Run, guarding
 from ..results import deposition, fsc_files, result_files
+from .audit_map import audit_of_answer, write_audit
 from .directions import direction_columns, judged_directions
 from .emdb_jobs import with_entry
 from .jobs import (
@@ -46,6 +47,8 @@ _COMMAND, LIST_COMMAND, DEPOSIT_COMMAND = "validate", "validate list", "validate
 _ANSWERS = (
     result_files.VALIDATION_JSON,
     result_files.EMDB_JSON,
+    result_files.AUDIT_JSON,
+    result_files.AUDIT_CSV,
     result_files.CLASSIFICATION_JSON,
     *result_files.LOCAL_FILES,
     result_files.DIRECTIONAL_JSON,
@@ -106,6 +109,10 @@ def validate_map(
         ready = time.perf_counter()
         local, entry = _answer(job, options, inputs)
         directions = judged_directions(inputs.density, inputs.halves, inputs.mask, local, entry, job.claimed)
+        audited = None
+        if options.audit and local is not None and entry is not None:
+            halved, asked_for = inputs.halves[0] is not None, (job.claimed, job.criterion)
+            audited = audit_of_answer(inputs.density, halved, local, entry, asked_for)
         inference = time.perf_counter() - ready
         after = made.stamps()
         with made.writing():
@@ -115,6 +122,8 @@ def validate_map(
             if entry is not None:
                 result_files.write_classification([entry], folder)
             result_files.write_directional(directions, folder)
+            if audited is not None:
+                write_audit(audited, folder)
             if emdb is not None:
                 atomic_files.write_json(folder / result_files.EMDB_JSON, asdict(emdb))
             if local is not None and local.fsc is not None:

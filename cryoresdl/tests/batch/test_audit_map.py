@@ -6,6 +6,7 @@ import pytest
 
 from cryoresdl.models.batch import audit_map, map_variants
 from cryoresdl.models.cli import command_line
+from cryoresdl.models.inference.answers import LocalResult
 from cryoresdl.models.maps import density_map
 from cryoresdl.models.maps.mrc import mrc_writer
 from cryoresdl.models.results.figures import comparison_figures
@@ -80,6 +81,32 @@ def test_a_verdict_that_turns_over_is_said_and_one_that_does_not_too():
     figure = comparison_figures.audit_figure([vars(one) for one in cases], 4.0)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["supported", "pessimistic", "claim 4 Å"]
+
+
+def test_a_verdict_that_turns_over_is_said_in_the_verdict_itself(blob, monkeypatch):
+    cases = [
+        case("", audit_map.AS_GIVEN, 4.0, "supported"),
+        case("mask", "mask shrunk by 4 A", 3.2, "pessimistic"),
+        case("voxel size", "voxel size +2 %", 4.1, "optimistic"),
+    ]
+    said = audit_map._turning(cases, [one.name for one in cases[1:]])
+    assert "supported as given, and pessimistic when the mask is shrunk by 4 A and optimistic when" in said
+    assert audit_map._turning(cases, []) == ""
+    density, mask = blob
+    local = LocalResult(density.data, density.data, density.data, mask)
+    given = []
+
+    def audit(*_, known, **__):
+        given.append(known)
+        return audit_map.Audit(None, 4.0, cases, turning=said)
+
+    monkeypatch.setattr(audit_map, "audit", audit)
+    entry = {"claim": {"reasons": ["It fits."]}}
+    audit_map.audit_of_answer(density, False, local, entry, (4.0, "0.143"))
+    assert entry["claim"]["reasons"] == ["It fits.", said]
+    # With half maps the answer is another one than that of the map alone, which is asked anew.
+    audit_map.audit_of_answer(density, True, local, {"claim": None}, (None, "0.143"))
+    assert given == [local, None]
 
 
 def test_command_writes_json_table_and_picture(blob, tmp_path, capsys):

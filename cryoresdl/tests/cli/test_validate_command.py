@@ -37,6 +37,19 @@ class TestCommand:
         )
         assert command_line.main(words + ["--overwrite"]) == 0
 
+    def test_an_audit_is_made_when_asked_for_and_has_a_place_in_the_report(self, tmp_path, capsys):
+        path, out = write_map(tmp_path / "a.mrc"), tmp_path / "out"
+        words = ["validate", path, "--claimed", "4", "--out", str(out)]
+        assert command_line.main(words) == 0 and not (out / result_files.AUDIT_JSON).exists()
+        assert "What the answer hangs on" not in (out / result_files.REPORT_HTML).read_text()
+        assert command_line.main([*words, "--audit", "--overwrite"]) == 0
+        told = json.loads((out / result_files.AUDIT_JSON).read_text())
+        assert len(told["cases"]) > 5 and (out / result_files.AUDIT_CSV).is_file()
+        page = (out / result_files.REPORT_HTML).read_text()
+        assert "What the answer hangs on" in page and told["sentences"][0].replace(" A)", " Å)") in page
+        assert command_line.main([*words, "--audit", "--networks", "local", "--overwrite"]) == 2
+        assert command_line.main(["plot", "audit", str(out)]) == 0 and (out / "figures/audit.png").is_file()
+
     def test_bad_input_leaves_no_folder(self, tmp_path, capsys):
         (tmp_path / "a.mrc").write_bytes(b"junk")
         assert command_line.main(["validate", str(tmp_path / "a.mrc"), "--out", str(tmp_path / "out")]) == 2

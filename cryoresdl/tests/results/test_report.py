@@ -428,3 +428,20 @@ def test_real_browser_tells_errors_of_a_page(browser, tmp_path):
         assert any("Uncaught" in error for error in other.errors)
     finally:
         other.close()
+
+
+def test_an_audit_in_the_folder_has_a_figure_and_its_turn_is_in_the_verdict(tmp_path):
+    folder = made_results.validation(tmp_path / "run")
+    case = {"group": "", "name": "as given", "global_class": "high", "verdict": "supported", "low_A": 3.0}
+    cases = [{**case, "resolution_A": 4.0, "high_A": 5.0, "local_median_A": 4.0}]
+    told = {
+        "claimed_A": 3.2,
+        "cases": cases,
+        "sentences": ["The verdict does not hang on the mask (4 to 4.1 A)."],
+    }
+    (folder / result_files.AUDIT_JSON).write_text(json.dumps({**told, "turning": "It turns over at 3 A."}))
+    build_report.write_report(folder)
+    page = json.loads((folder / result_files.REPORT_JSON).read_text())
+    assert page["verdict"][-1] == "It turns over at 3 Å."
+    html = (folder / result_files.REPORT_HTML).read_text(encoding="utf-8")
+    assert "What the answer hangs on" in html and "does not hang on the mask (4 to 4.1 Å)" in html

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 
+from ...results import result_files
+
 HELP = "tell what the answer about a map hangs on"
 EXAMPLE = "cryoresdl audit map.mrc --claimed 3.2 --out audit"
-AUDIT_FILES = ("audit.json", "audit.csv", "audit.png")
+AUDIT_FILES = (result_files.AUDIT_JSON, result_files.AUDIT_CSV, result_files.AUDIT_PNG)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,13 +46,10 @@ def run(args: argparse.Namespace) -> None:
     mask = mask_reader.read_mask(args.mask, density) if args.mask else None
     output_folder.prepare_out(out, AUDIT_FILES, args.overwrite, args.resume, command="audit")
     found = audit_map.audit(density, mask, args.claimed)
-    told = found.as_json()
     with made.writing():
-        atomic_files.write_text(out / AUDIT_FILES[1], audit_map.as_csv(found))
-        drawing.save_figure(
-            comparison_figures.audit_figure(told["cases"], args.claimed), out / AUDIT_FILES[2]
-        )
-        atomic_files.write_json(out / AUDIT_FILES[0], told)
+        picture = comparison_figures.audit_figure(found.as_json()["cases"], args.claimed)
+        drawing.save_figure(picture, out / result_files.AUDIT_PNG)
+        audit_map.write_audit(found, out)
     for sentence in found.sentences:
         print(sentence)
     for warning in density.warnings:

@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--filtered", action="store_true", help="also write the map low-passed at its local resolution"
     )
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="also tell what the verdict hangs on: mask, sharpening, filter, sampling (as long as eight more maps)",
+    )
     parser.add_argument("--pdf", action="store_true", help="the report as PDF, too")
     parser.add_argument(
         "--deposit",
@@ -115,7 +120,10 @@ def run(args: argparse.Namespace) -> None:
         report=not args.no_report and (not several or args.map_reports),
         filtered=args.filtered,
         pdf=args.pdf,
+        audit=args.audit,
     )
+    if args.audit and args.networks != "both":
+        raise InputError("--audit asks both networks; leave out --networks.")
     if args.filtered and args.networks == "global":
         raise InputError("--filtered needs the local network; leave out --networks global.")
     options = replace(options, digests=_digests(options))

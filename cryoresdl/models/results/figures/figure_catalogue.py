@@ -30,6 +30,7 @@ from .colours import ColourRange
 from .drawing import missing
 from .folder_figures import (
     _draw_agreement,
+    _draw_audit,
     _draw_axes,
     _draw_confusion,
     _draw_curves,
@@ -176,6 +177,7 @@ FIGURE_KINDS: Dict[str, Kind] = {
         (CARD_JSON, TRAINED),
         _confusion_of,
     ),
+    "audit": Kind("what the answer hangs on", _draw_audit, (result_files.AUDIT_JSON,)),
     "curves": Kind("training history", _draw_curves, (HISTORY_CSV,)),
     "truth": Kind(
         "simulated map and its true local resolution", _draw_slices("truth"), (SIMULATED_MAP, TRUTH_VOLUME)

@@ -27,7 +27,7 @@ from ..verdict_words import verdict_title
 from .accuracy_figures import confusion_matrix, reliability, training_curves
 from .class_histogram import class_histogram
 from .colours import ColourRange
-from .comparison_figures import agreement_matrices, scatter_grid
+from .comparison_figures import agreement_matrices, audit_figure, scatter_grid
 from .drawing import _plain, missing
 from .fsc.direction_figures import direction_globe
 from .fsc.fsc_figure import fsc_curve, half_map_figure
@@ -91,6 +91,11 @@ def _draw_directions(results: ResultsFolder, span: ColourRange = None, **_: Any)
         return None
     claim = (results.classification or {}).get("claim") or {}
     return direction_globe(table, summary, claim.get("claimed_A"), span=span)
+
+
+def _draw_audit(results: ResultsFolder, **_: Any) -> Figure | None:
+    told = results.json(result_files.AUDIT_JSON)
+    return audit_figure(told["cases"], told.get("claimed_A")) if isinstance(told, dict) else None
 
 
 def _draw_curves(results: ResultsFolder, **_: Any) -> Figure | None:

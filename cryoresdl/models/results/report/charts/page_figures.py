@@ -14,6 +14,7 @@ from ...figures.slices.folder_slices import layers_from_folder
 from ...fsc_files import FSC_JSON
 from ...measured_model import _confusion_of
 from ...results_folder import HISTORY_CSV, SIMULATED_MAP, SIMULATION_JSON, TRUTH_VOLUME, ResultsFolder
+from ...verdict_words import with_unit
 from .result_charts import (
     agreement_tables,
     calibration_chart,
@@ -75,6 +76,14 @@ def _picture(kind: str) -> Callable[[ResultsFolder], Markup | None]:
     return draw
 
 
+def _audit(results: ResultsFolder) -> Markup | None:
+    """The estimate in every case of the audit, and the sentences about it."""
+    told = results.json(result_files.AUDIT_JSON) or {}
+    picture = _picture("audit")(results)
+    lines = Markup("").join(Markup("<li>{}</li>").format(with_unit(text)) for text in told["sentences"])
+    return Markup("{}<ul>{}</ul>").format(picture, lines)
+
+
 def _direction(results: ResultsFolder) -> Markup | None:
     """The globe where directions differ; where they do not it has one colour, and the curve of their shares says it."""
     told = results.json(result_files.DIRECTIONAL_JSON) or {}
@@ -129,6 +138,13 @@ PAGE_FIGURES: Tuple[Tuple[str, str, str, Tuple[str, ...], Callable[[ResultsFolde
         "The half sphere of directions seen along z, and the share of the directions that reach a resolution.",
         (result_files.DIRECTIONAL_CSV, result_files.DIRECTIONAL_JSON),
         _direction,
+    ),
+    (
+        "audit",
+        "What the answer hangs on",
+        "The estimate from the map alone, as it was given and when mask, sharpening, filter, sampling or voxel size change.",
+        (result_files.AUDIT_JSON,),
+        _audit,
     ),
     (
         "disagreement",
