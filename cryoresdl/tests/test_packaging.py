@@ -114,8 +114,9 @@ def test_scripts_are_executable_and_parse(name):
 
 def test_ci_runs_every_stage():
     text = (ROOT / ".ci" / "run").read_text()
-    for stage in ("make lint", "make docs", "make demo", "make test", "tools/fresh_scipion.sh"):
+    for stage in ("make lint", "make docs", "make demo", "make test", "said_beside"):
         assert re.search(rf'^stage ".*" {re.escape(stage)}', text, re.M), stage
+    assert re.search(r'^tools/fresh_scipion\.sh >"\$beside_log" 2>&1 &$', text, re.M)
     assert "CRYORESDL_COMPLETE=1" in text
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
     assert {"demo", "test", "install", "lint", "docs", "wheel-test", "bench", "clean", "distclean"} == set(
