@@ -71,6 +71,31 @@ def _other_plugins(home):
 
 _isolate()
 
+LONG = (
+    "test_protocols_validate",
+    "test_protocols_others",
+    "test_recipes",
+    "test_protocols_inputs",
+    "test_default_networks",
+    "test_model_check",
+    "test_map_corrections",
+    "test_audit",
+    "test_figures",
+    "test_report",
+)
+"""Files that take longest: they begin first, so that no worker is alone with one of them at the end."""
+OTHER_PROCESSES = ("test_protocols_", "test_workflows")
+"""Files whose engine runs in processes of its own: tracing what runs here takes time and tells nothing."""
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first; coverage of the engine is not looked for where it does not run."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+    for item in items:
+        if item.path.stem.startswith(OTHER_PROCESSES):
+            item.add_marker("no_cover")
+
+
 # A run in the background ignores Ctrl-C, and so would the programs whose answer to it is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,6 +7,7 @@ import pytest
 
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.cli import command_line
+from cryoresdl.models.cli.commands import compare
 from cryoresdl.models.maps import density_map
 from cryoresdl.models.maps.mrc import mask_reader, mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files, volume_comparison
@@ -158,7 +159,8 @@ class TestCommand:
         assert command_line.main(words) == 2 and command_line.main(words + ["--resume"]) == 0
         assert "already complete" in capsys.readouterr().out
 
-    def test_other_volumes_or_names_are_compared_again(self, tmp_path, capsys):
+    def test_other_volumes_or_names_are_compared_again(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(compare, "draw_comparison", lambda out: None)  # drawn in the test above
         a, b, mask, density = self.write(tmp_path)
         words = ["compare", "--out", str(tmp_path / "out"), "--resume"]
         for more in ([a, f"{b}=x"], [a, f"{b}=y"], [a, f"{density}=y"], [a, f"{density}=y", "--mask", mask]):

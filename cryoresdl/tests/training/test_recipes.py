@@ -15,7 +15,7 @@ from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.models.training.recipes import make_model, recipe_file, set_makers
 from cryoresdl.tests.helpers.made_folders import labelled_in, structures_in
 
-TINY = 0.0005
+TINY, SMALL_BOX = 0.0005, 40
 SHIPPED = [one.name for one in model_store.available() if one.source == "shipped"]
 LONGEST_S = 12 * 3600.0
 
@@ -32,7 +32,7 @@ def labelled(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_boxes(monkeypatch):
-    monkeypatch.setattr(feature_set_recipes, "LARGEST_BOX", 40)
+    monkeypatch.setattr(feature_set_recipes, "LARGEST_BOX", SMALL_BOX)
     yield
     output_folder.unlock_folders()
 
@@ -107,11 +107,26 @@ def words_for(name, structures, labelled, out):
     ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def whole_default(structures, labelled, tmp_path_factory):
+    """The default recipe run from end to end, for both tests that look at it."""
+    pytest.importorskip("tensorflow")
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_set_recipes, "LARGEST_BOX", SMALL_BOX)
+        assert command_line.main(words_for("default", structures, labelled, folder)) == 0
+    output_folder.unlock_folders()
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_recipe_runs_whole_at_a_tiny_scale(name, structures, labelled, tmp_path):
+def test_a_recipe_runs_whole_at_a_tiny_scale(name, structures, labelled, tmp_path, request):
     pytest.importorskip("tensorflow")
-    assert command_line.main(words_for(name, structures, labelled, tmp_path)) == 0
+    if name == "default":
+        tmp_path = request.getfixturevalue("whole_default")
+    else:
+        assert command_line.main(words_for(name, structures, labelled, tmp_path)) == 0
     model = model_store.load_named(tmp_path / f"{name}.cryoresdl")
     recipe = recipe_file.read_recipe(name).scaled(TINY)
     made = model.card["recipe"]
@@ -126,11 +141,11 @@ def test_a_recipe_runs_whole_at_a_tiny_scale(name, structures, labelled, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_model(structures, labelled, tmp_path, monkeypatch, capsys):
+def test_a_killed_run_resumes_to_the_same_model(
+    structures, labelled, whole_default, tmp_path, monkeypatch, capsys
+):
     """Killed in the middle of the sets and again after the training."""
-    pytest.importorskip("tensorflow")
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
-    assert command_line.main(words_for("default", structures, labelled, whole)) == 0
+    whole, torn = whole_default, tmp_path / "torn"
     words = words_for("default", structures, labelled, torn)
 
     class Killed(BaseException):
