@@ -4,6 +4,7 @@ pytest imports this file before any test module, and so before pyworkflow, which
 """
 
 import atexit
+import functools
 import importlib.util
 import os
 import shutil
@@ -108,6 +109,32 @@ def shared():
     if folder is None:
         pytest.skip("needs the project's shared data (set CRYORESDL_SHARED)")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _untraced_drawing():
+    """Coverage looks away while matplotlib draws: none of our code runs there, and tracing doubles the time."""
+    if sys.gettrace() is None:
+        yield
+        return
+    from matplotlib.figure import Figure
+
+    def untraced(draw):
+        @functools.wraps(draw)
+        def call(*args, **options):
+            tracer = sys.gettrace()
+            sys.settrace(None)
+            try:
+                return draw(*args, **options)
+            finally:
+                sys.settrace(tracer)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("savefig", "draw", "draw_without_rendering"):
+            patch.setattr(Figure, name, untraced(getattr(Figure, name)))
+        yield
 
 
 @pytest.fixture(autouse=True)
