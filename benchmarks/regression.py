@@ -122,7 +122,7 @@ def accuracy_figures(repeats: int) -> dict:
     from cryoresdl.models.inference import local_resolution
     from cryoresdl.models.maps.mrc import mrc_reader
 
-    a, b = (mrc_reader.read(halves / f"sample_half{k}.mrc") for k in (1, 2))
+    a, b = (mrc_reader.read(halves / f"sample_half{k}.mrc.gz") for k in (1, 2))
     both = local_resolution.localres(case.density, a, b, case.mask)
     inside = case.mask & (case.truth > 0)
     return {

@@ -154,8 +154,8 @@ VARIANTS: dict[str, Callable[[Case], Case]] = {
 def sample() -> Case:
     """The bundled map."""
     density = mrc_reader.read(DATA / "sample_map.mrc")
-    mask = mask_reader.read_mask(DATA / "sample_mask.mrc", density)
-    return Case("sample", density, mask, mrc_reader.read_values(DATA / "sample_truth.mrc", density).data)
+    mask = mask_reader.read_mask(DATA / "sample_mask.mrc.gz", density)
+    return Case("sample", density, mask, mrc_reader.read_values(DATA / "sample_truth.mrc.gz", density).data)
 
 
 def generated(shared: Path, limit: int) -> list[Case]:

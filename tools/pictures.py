@@ -177,14 +177,14 @@ def build(home, data):
     make = Builder(project, uploads)
 
     halves = {
-        name: str(SAMPLE / ("sample_%s.mrc" % part))
+        name: make.plain(SAMPLE / ("sample_%s.mrc.gz" % part))
         for name, part in (("half1map", "half1"), ("half2map", "half2"))
     }
     sample = make.run(
         ProtImportVolumes,
         "import sample",
         filesPath=str(SAMPLE / "sample_map.mrc"),
-        samplingRate=1.25,
+        samplingRate=1.05,
         setHalfMaps=True,
         **halves,
     )
@@ -192,7 +192,7 @@ def build(home, data):
         protocols.ProtCryoResValidate,
         "validate",
         {"inputVolumes": (sample, "outputVolume")},
-        claimedResolution=3.6,
+        claimedResolution=3.2,
     )
     _compare(make, data / "maps", protocols, ProtImportMask, ProtImportVolumes)
     _train(make, data / "structures" / "pdb", protocols, ProtImportSetOfAtomStructs)

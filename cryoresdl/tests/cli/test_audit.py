@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import cryoresdl
 from cryoresdl.models.cli.command_line import COMMANDS
 from cryoresdl.tests.helpers import pdb_lines
 from cryoresdl.tests.helpers.made_folders import labelled_in, structures_in
 from cryoresdl.tests.helpers.map_sets import global_set
-from cryoresdl.tests.helpers.places import REPOSITORY
+from cryoresdl.tests.helpers.places import REPOSITORY, sample
 from cryoresdl.tests.helpers.scipion_case import needs_models
 
-DATA = Path(cryoresdl.__file__).parent / "data"
-MAP, MASK, TRUTH = (str(DATA / f"sample_{part}.mrc") for part in ("map", "mask", "truth"))
+MAP, MASK, TRUTH = (sample(part) for part in ("map", "mask", "truth"))
 AUDITED = Path(__file__).resolve().parents[1] / "helpers" / "audited"
 TRAIN = "train dnn --paper --solver keras --data SET --width 0.02 --epochs 1 --batch 6"
 CASES = {

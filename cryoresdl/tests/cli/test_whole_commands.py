@@ -14,13 +14,9 @@ from cryoresdl.models.networks import network_runners
 from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.results import result_files
 from cryoresdl.models.training import global_network
-from cryoresdl.tests.helpers.places import PACKAGE
+from cryoresdl.tests.helpers.places import PACKAGE, sample
 from cryoresdl.tests.helpers.scipion_case import needs_models
 from cryoresdl.tests.helpers.small_maps import make_item, write_items
-
-
-def sample(part):
-    return str(PACKAGE / "data" / f"sample_{part}.mrc")
 
 
 @needs_models
@@ -50,19 +46,37 @@ def test_localres_writes_what_the_contract_says(tmp_path, capsys):
 
 
 @needs_models
-def test_half_maps_bring_the_answer_nearer_to_the_truth(tmp_path):
-    words = ["localres", sample("map"), "--mask", sample("mask"), "--quiet"]
-    halves = ["--half1", sample("half1"), "--half2", sample("half2")]
-    truth = mrc_reader.read_values(sample("truth"))
-    errors = []
-    for name, more in (("one", []), ("two", halves)):
-        assert command_line.main([*words, *more, "--out", str(tmp_path / name)]) == 0
-        values = mrc_reader.read_values(tmp_path / name / result_files.LOCAL_RESOLUTION).data
-        inside = (truth.data > 0) & (values > 0)
-        errors.append(np.abs(values - truth.data)[inside].mean())
-        info = json.loads((tmp_path / name / result_files.LOCAL_JSON).read_text())
-        assert info["half_maps"] == bool(more)
-    assert max(errors) < 0.6 and errors[1] < errors[0] + 0.1
+@pytest.mark.parametrize("half_maps", [False, True])
+def test_the_answers_about_the_sample_are_its_known_truth(half_maps, tmp_path):
+    """Simulated from atoms: the local resolution of every voxel and the resolution of the half maps are known."""
+    words = [
+        "validate",
+        sample("map"),
+        "--mask",
+        sample("mask"),
+        "--claimed",
+        "3.2",
+        "--quiet",
+        "--no-report",
+    ]
+    halves = ["--half1", sample("half1"), "--half2", sample("half2")] if half_maps else []
+    assert command_line.main([*words, *halves, "--out", str(tmp_path)]) == 0
+    known = json.loads((PACKAGE / "data" / "sample.json").read_text())
+    truth = mrc_reader.read_values(sample("truth")).data
+    values, halfwidth = (
+        mrc_reader.read_values(tmp_path / name).data
+        for name in (result_files.LOCAL_RESOLUTION, result_files.LOCAL_INTERVAL)
+    )
+    error = np.abs(values - truth)[truth > 0]
+    assert (values[truth > 0] > 0).all() and error.mean() < 0.2
+    assert 0.6 < (error <= halfwidth[truth > 0]).mean() < 0.85  # intervals of 68 %
+    assert np.median(truth[truth > 0]) == pytest.approx(known["truth_median_A"], abs=0.01)
+    (entry,) = json.loads((tmp_path / result_files.CLASSIFICATION_JSON).read_text())
+    assert known["global_fsc0143_A"] == pytest.approx(3.2, abs=0.01)
+    assert entry["class"] == "high" and entry["claim"]["verdict"] == "supported"
+    assert entry["resolution_A"] == pytest.approx(3.2, abs=0.1 if half_maps else 0.5)
+    info = json.loads((tmp_path / result_files.LOCAL_JSON).read_text())
+    assert info["half_maps"] == half_maps and not info["warnings"]
 
 
 @needs_models

@@ -26,7 +26,7 @@ from cryoresdl.tests.helpers.local_case import (
     low_passed,
     shipped,
 )
-from cryoresdl.tests.helpers.places import PACKAGE
+from cryoresdl.tests.helpers.places import sample
 from cryoresdl.tests.helpers.small_maps import save_local_model
 
 pytestmark = pytest.mark.usefixtures("without_tensorflow")
@@ -244,7 +244,7 @@ print(hashlib.sha256(found.resolution.tobytes() + found.halfwidth.tobytes() + fo
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two processors"
 )
 def test_the_number_of_processors_does_not_change_a_byte():
-    path = str(PACKAGE / "data" / "sample_map.mrc")
+    path = sample("map")
     answers = [
         subprocess.run(
             [sys.executable, "-c", _ON_SO_MANY, number, path], capture_output=True, text=True, check=True

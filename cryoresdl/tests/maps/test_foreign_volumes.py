@@ -9,6 +9,7 @@ from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.base.resolution_terms import estimated
 from cryoresdl.models.maps import density_map, foreign_volumes
 from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
+from cryoresdl.tests.helpers.places import sample
 
 SIDE, VOXEL = 24, 1.25
 
@@ -128,15 +129,12 @@ def test_densities_of_any_grey_scale_are_refused(scale, offset, masked, tmp_path
 
 
 def test_the_sample_map_and_its_half_are_refused_and_its_truth_is_read():
-    import cryoresdl
-
-    folder = f"{cryoresdl.__path__[0]}/data/sample_"
-    like = mrc_reader.read(folder + "map.mrc")
+    like = mrc_reader.read(sample("map"))
     for part in ("map", "half1"):
         with pytest.raises(InputError, match="density"):
-            foreign_volumes.read_resolution(f"{folder}{part}.mrc", like)
-    truth = foreign_volumes.read_resolution(folder + "truth.mrc", like)
-    assert np.median(truth.data[truth.data > 0]) == pytest.approx(3.71, abs=0.01) and not truth.warnings
+            foreign_volumes.read_resolution(sample(part), like)
+    truth = foreign_volumes.read_resolution(sample("truth"), like)
+    assert np.median(truth.data[truth.data > 0]) == pytest.approx(3.96, abs=0.01) and not truth.warnings
 
 
 def test_real_volumes_of_monores_and_resmap_are_read_whole(shared):
