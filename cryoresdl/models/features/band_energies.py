@@ -60,6 +60,16 @@ def smooth_resample(
     """Smooth with a Gaussian of ``sigma`` full-grid voxels and sample at the middle of every cell of ``step`` voxels.
 
     Three matrix products, which on these sizes is many times faster than a filter followed by interpolation.
+
+    Args:
+        volume: float32 (z, y, x), on a grid that is as fine as the full one or coarser.
+        full_shape: voxels (z, y, x) of the full grid.
+        out_shape: cells (z, y, x).
+        step: edge of a cell, in voxels of the full grid.
+        sigma: of the Gaussian, in voxels of the full grid.
+
+    Returns:
+        float32 ``out_shape``.
     """
     for axis in (2, 1, 0):
         matrix = _window_matrix(
@@ -111,7 +121,7 @@ class Spectrum:
         return sf.irfftn(cut, s=grid, workers=_FFT_WORKERS, overwrite_x=True) * scale
 
     def energy(self, centre: float, out_shape: Sequence[int], step: float) -> Tuple[np.ndarray, np.ndarray]:
-        """Windowed energy of a band on cells of ``step`` voxels, and the band's point energy on its own grid."""
+        """Windowed energy of a band on ``out_shape`` cells (z, y, x) of ``step`` voxels; its point energy on its grid."""
         point = self.band(centre)
         point *= point
         sigma = WINDOW / centre
@@ -132,7 +142,7 @@ def _fourier_crop(transform: np.ndarray, shape: Sequence[int], grid: Sequence[in
 
 
 def trapezoid(values: np.ndarray, places: np.ndarray) -> float:
-    """Integral by the trapezoidal rule; NumPy 2 has no ``trapz``, and ``scipy.integrate`` takes 0.3 s to load."""
+    """Integral of values (n,) at places (n,) by the trapezoidal rule; ``scipy.integrate`` takes 0.3 s to load."""
     return float((np.diff(places) * (values[1:] + values[:-1]) / 2.0).sum())
 
 

@@ -115,6 +115,7 @@ def sums_of_halves(
         second *= np.float32(np.sqrt(energies[0] / energies[1]))  # halves may come on different grey scales
 
     def planes(z: int) -> Tuple[np.ndarray, np.ndarray]:
+        """What the halves share and their mean power in plane z (y, x) of the transform."""
         a, b = first[z], second[z]
         return a.real * b.real + a.imag * b.imag, (_power(a) + _power(b)) / 2
 

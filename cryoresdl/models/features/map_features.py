@@ -141,7 +141,12 @@ def _distance_outside(data: np.ndarray, mask_cells: np.ndarray, constant: float,
 
 
 def constant_background(data: np.ndarray, mask: np.ndarray) -> Tuple[float, float]:
-    """Share of the voxels outside the mask that hold one and the same value, as in a masked or cut-out map; that value."""
+    """Share of the voxels outside the mask that hold one and the same value, as in a masked or cut-out map; that value.
+
+    Args:
+        data: (z, y, x).
+        mask: bool (z, y, x).
+    """
     outside = data[~mask]
     if outside.size == 0:
         return 1.0, 0.0
@@ -182,7 +187,10 @@ def filled_box(data: np.ndarray, mask: np.ndarray) -> Region:
 
 
 def region_of(mask: np.ndarray) -> Region:
-    """The mask's bounding box with a margin, grown to lengths that Fourier transforms quickly; it begins at a cell."""
+    """The bounding box of a mask, bool (z, y, x), with a margin.
+
+    It is grown to lengths that Fourier transforms quickly, and begins at a cell.
+    """
     window = []
     for edge, length in zip(mask_box(mask, REGION_MARGIN), mask.shape):
         low, high = edge.start - edge.start % STRIDE, edge.stop

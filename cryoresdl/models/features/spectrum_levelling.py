@@ -31,7 +31,7 @@ class Levelling:
     mean_power: float
 
     def frequencies(self) -> np.ndarray:
-        """Radius of every shell, cycles per voxel."""
+        """Radius (shells,) of every shell, cycles per voxel."""
         return np.arange(self.power.size) * self.step
 
     def apply(self, volume: np.ndarray, region: Region) -> np.ndarray:
@@ -43,6 +43,14 @@ class Levelling:
         """The inverse transform of a filtered volume inside ``region``; ``transform`` is overwritten.
 
         Axis by axis, so that what lies outside the region is left out as early as possible.
+
+        Args:
+            transform: ``rfftn`` of the volume.
+            shape: of the volume (z, y, x).
+            region: slices (z, y, x).
+
+        Returns:
+            float32, of the region's shape.
         """
         for plane, radius in zip(transform, _plane_radii(shape)):
             plane *= np.interp(radius, self.frequencies(), self.gain).astype(np.float32)
@@ -174,7 +182,12 @@ ROUNDING_LOG2 = 45.0
 
 
 def drowned(levelling: Levelling, empty: np.ndarray) -> bool:
-    """Whether sharpening has raised the highest frequencies so far that lower bands, not ``empty``, are lost in rounding."""
+    """Whether sharpening has raised the highest frequencies so far that lower bands are lost in rounding.
+
+    Args:
+        levelling: of the map.
+        empty: bool (bands,), the bands that hold nothing anyway.
+    """
     density = _over_bands(levelling.power, levelling.frequencies(), np.asarray(BAND_CENTRES))
     lost = density < levelling.mean_power * 2.0**-ROUNDING_LOG2
     return bool((lost & ~empty).any())

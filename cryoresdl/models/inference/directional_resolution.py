@@ -211,7 +211,14 @@ def _summary(
 
 
 def extreme_axis(values: np.ndarray) -> np.ndarray:
-    """The axis about which the highest of the cones' values gather: the middle of a flat maximum, not one of its corners."""
+    """The axis about which the highest of the cones' values gather: the middle of a flat maximum, not one of its corners.
+
+    Args:
+        values: (cones,), in the order of `directional_fsc.cone_axes`.
+
+    Returns:
+        unit vector (z, y, x).
+    """
     axes = directional_fsc.cone_axes()
     close = np.abs(axes @ axes.T)
     within = close > np.cos(np.radians(directional_fsc.HALF_ANGLE))

@@ -61,7 +61,7 @@ class LowPassedMap:
         return _interpolated(self.values, self.factor, self.shape, self.start)
 
     def above(self, threshold: float) -> np.ndarray:
-        """The mask of a threshold: specks dropped, gaps and holes closed, grown; bool on the map's own grid."""
+        """The mask of a threshold: specks dropped, gaps and holes closed, grown; bool (z, y, x) on the map's own grid."""
         found = _grown(_large_blobs(self.values > threshold), self.voxel_size)
         return _unbinned(found, self)
 

@@ -109,7 +109,7 @@ def low_pass(frequency: np.ndarray, resolution_A: float) -> np.ndarray:
     """Gain of a smooth low-pass that leaves ``GAIN_AT_CUTOFF`` at a resolution.
 
     Args:
-        frequency: 1/A.
+        frequency: 1/A, of any shape; the gain (0 to 1) has the same.
         resolution_A: A.
     """
     ratio = frequency * np.float32(resolution_A)

@@ -40,3 +40,8 @@ def write_arrays(path: Path, identity: str, arrays: Mapping[str, np.ndarray]) ->
     """
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, **{_IDENTITY: np.array(identity)}, **arrays)  # type: ignore[arg-type]
+
+
+def part_of(arrays: Mapping[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
+    """The arrays whose names begin with a prefix, under the rest of their names."""
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}

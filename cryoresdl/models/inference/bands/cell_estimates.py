@@ -32,7 +32,7 @@ def axis_tiles(length: int, core: int = TILE_CELLS, halo: int = TILE_HALO) -> Li
 
 
 def tiles(mask_cells: np.ndarray) -> Iterator[Tuple[slice, slice, slice]]:
-    """Overlapping tiles that together cover every masked cell; tiles without one are left out."""
+    """Overlapping tiles (z, y, x) that cover every True cell of a bool (z, y, x); tiles without one are left out."""
     for z0, z1 in axis_tiles(mask_cells.shape[0]):
         for y0, y1 in axis_tiles(mask_cells.shape[1]):
             for x0, x1 in axis_tiles(mask_cells.shape[2]):
@@ -85,6 +85,9 @@ def cell_estimates(
         model: the local model.
         feats: of the map.
         watched: show the progress over the tiles where there are several.
+
+    Returns:
+        median and spread, float32 cells (z, y, x), 0 outside the mask; the distribution (bins,).
     """
     run = _run(model)
     cells = feats.mask_cells

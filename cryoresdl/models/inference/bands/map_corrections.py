@@ -15,6 +15,7 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from ...base.errors import InputError
+from ...base.runs.array_cache import part_of
 from ...features import network_inputs
 from ...features.network_inputs import map_inputs
 from ...networks import network_runners
@@ -70,13 +71,7 @@ class Corrections:
     @classmethod
     def of(cls, model: Any) -> Corrections:
         """Of a loaded model (``model_archive.Model``)."""
-        return cls(model.card.get("calibration", {}), part(model.weights, WEIGHTS))
-
-
-def part(arrays: Dict[str, np.ndarray], name: str) -> Dict[str, np.ndarray]:
-    """The arrays whose names begin with ``name/``, without that: of one of the two networks, or both of a model's."""
-    start = name + "/"
-    return {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
+        return cls(model.card.get("calibration", {}), part_of(model.weights, WEIGHTS + "/"))
 
 
 def output(config: Dict[str, Any], arrays: Dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
@@ -96,7 +91,7 @@ def outputs(config: Dict[str, Any], arrays: Dict[str, np.ndarray], rows: np.ndar
             f"The corrections of this model read {wanted} numbers of a map, and this program computes {rows.shape[1]}: "
             "use the shipped model, or calibrate it again on new maps (`cryoresdl train unet --calibrate-only`)."
         )
-    found = [output(config[name], part(arrays, name), rows) for name in OUTPUTS]
+    found = [output(config[name], part_of(arrays, name + "/"), rows) for name in OUTPUTS]
     return np.clip(np.concatenate(found, -1), -np.asarray(LIMITS), LIMITS)
 
 
@@ -104,7 +99,7 @@ def shifted(median: np.ndarray, shift: Any, tilt: Any) -> np.ndarray:
     """Corrected answers in log2 voxels, never beyond Nyquist.
 
     Args:
-        median: (..., cells) of one map or several.
+        median: (..., cells) of one map or several; the answer has the same shape, float32.
         shift: octaves, a number or (..., 1).
         tilt: octaves per octave from the map's mean answer.
     """

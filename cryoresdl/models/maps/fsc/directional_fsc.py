@@ -108,14 +108,22 @@ def direction_sums(planes: Planes, shape: Sequence[int]) -> np.ndarray:
 
 
 def band_centres(extent: float) -> np.ndarray:
-    """Bands in cycles per voxel, low to high; the lowest has two waves in ``extent`` voxels."""
+    """Centres of the bands (bands,) in cycles per voxel, low to high; the lowest has two waves in ``extent`` voxels."""
     lowest = min(max(COARSEST, 2.0 / extent), FINEST / BAND_STEP)
     count = int(np.floor(np.log(FINEST / lowest) / np.log(BAND_STEP))) + 1
     return FINEST / BAND_STEP ** np.arange(count - 1, -1, -1)
 
 
 def band_sums(sums: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Weighted sums over the shells of each band: (..., shells, n) -> (..., bands, n)."""
+    """Weighted sums over the shells of each band.
+
+    Args:
+        sums: (..., shells, n), shells from 0 to Nyquist.
+        centres: (bands,), cycles per voxel.
+
+    Returns:
+        (..., bands, n).
+    """
     shells = sums.shape[-2]
     frequency = np.arange(shells) / (2.0 * (shells - 1))
     width = np.maximum(np.maximum(CONE_RELATIVE_WIDTH * centres, CONE_MIN_WIDTH), 0.5 / (shells - 1) / 2)

@@ -13,7 +13,7 @@ from ...base.resolution_terms import FSC_THRESHOLD
 
 
 def frequency_grid(shape: Sequence[int]) -> np.ndarray:
-    """Spatial frequency of every coefficient of ``rfftn``, cycles per voxel, float32."""
+    """Spatial frequency of every coefficient of ``rfftn`` of a (z, y, x) volume, cycles per voxel, float32."""
     f = [sf.fftfreq(shape[0]), sf.fftfreq(shape[1]), sf.rfftfreq(shape[2])]
     return np.sqrt(
         (f[0] ** 2)[:, None, None] + (f[1] ** 2)[None, :, None] + (f[2] ** 2)[None, None, :], dtype=np.float32
@@ -21,7 +21,13 @@ def frequency_grid(shape: Sequence[int]) -> np.ndarray:
 
 
 def first_crossing(frequency: np.ndarray, fsc: np.ndarray, threshold: float = FSC_THRESHOLD) -> float:
-    """Frequency at which a curve first falls to ``threshold``, linearly interpolated; the last one if it never does."""
+    """Frequency at which a curve first falls to ``threshold``, linearly interpolated; the last one if it never does.
+
+    Args:
+        frequency: (n,), rising, in any unit; the answer has the same.
+        fsc: (n,), the curve.
+        threshold: the correlation looked for.
+    """
     below = np.flatnonzero(fsc < threshold)
     if below.size == 0:
         return float(frequency[-1])
@@ -87,6 +93,11 @@ def half_map_fsc(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Measured FSC of two half maps, optionally inside a (soft) mask.
 
+    Args:
+        half1: float32 (z, y, x).
+        half2: float32 (z, y, x).
+        mask: bool, or float 0 to 1 (z, y, x).
+
     Returns:
         (frequency in cycles per voxel, FSC), one value per shell.
     """
@@ -95,7 +106,7 @@ def half_map_fsc(
 
 
 def soft_edge(mask: np.ndarray, width: float) -> np.ndarray:
-    """Raised-cosine edge of ``width`` voxels outside a bool mask, float32."""
+    """A bool mask (z, y, x) with a raised-cosine edge of ``width`` voxels outside it: float32, 0 to 1."""
     distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
     return np.where(distance < width, 0.5 * (1 + np.cos(np.pi * distance / width)), 0.0).astype(np.float32)
 
@@ -154,7 +165,16 @@ def background_correlation(half1: np.ndarray, half2: np.ndarray, mask: np.ndarra
 
 
 def shell_power(transform: np.ndarray, f: np.ndarray, n_shells: int) -> np.ndarray:
-    """Mean power per Fourier shell of width 1/(2 n_shells) cycles per voxel, up to Nyquist."""
+    """Mean power per Fourier shell of width 1/(2 n_shells) cycles per voxel, up to Nyquist.
+
+    Args:
+        transform: ``rfftn`` of a (z, y, x) volume.
+        f: `frequency_grid` of the volume.
+        n_shells: shells up to Nyquist.
+
+    Returns:
+        (n_shells + 1,), the first the constant's.
+    """
     index, weights = _shell_index(f, n_shells)
     power = (transform.real**2 + transform.imag**2) * weights
     total = np.bincount(index, power.ravel(), minlength=n_shells + 2)

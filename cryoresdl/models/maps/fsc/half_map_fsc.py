@@ -170,11 +170,11 @@ class _Shells:
         self.size = self.sums(np.ones(number.shape, np.float32))
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Sum over each shell, both halves of the transform counted."""
+        """Sums (shells,) of values that lie as ``rfftn`` of the volume does, both halves of the transform counted."""
         return np.bincount(self.index, (values * self.weight).ravel(), minlength=self.count + 1)[: self.count]
 
     def correlation(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """The FSC of two transforms."""
+        """The FSC (shells,) of two transforms (``rfftn``)."""
         cross = self.sums(a.real * b.real + a.imag * b.imag)
         powers = [self.sums(t.real**2 + t.imag**2) for t in (a, b)]
         curve = cross / np.maximum(np.sqrt(powers[0] * powers[1]), 1e-30)
@@ -182,7 +182,7 @@ class _Shells:
         return curve
 
     def randomise(self, transform: np.ndarray, start: int, rng: np.random.Generator) -> None:
-        """Give every coefficient from a shell on a random phase, in place; amplitudes stay."""
+        """Give every coefficient of a ``rfftn`` from the shell ``start`` on a random phase, in place; amplitudes stay."""
         chosen = (self.index >= start).reshape(transform.shape)
         phase = rng.random(int(chosen.sum()), np.float32) * np.float32(2 * math.pi)
         transform[chosen] = np.abs(transform[chosen]) * np.exp(1j * phase)

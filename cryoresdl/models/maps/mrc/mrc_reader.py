@@ -113,6 +113,9 @@ def load(
         role: what the file is to the user, for the messages.
         voxel_needed: whether a missing voxel size is an error.
         positive: whether values below 0 make no sense, as in a mask: bytes are then unsigned.
+
+    Raises:
+        InputError: missing, unreadable, damaged or truncated, no MRC volume, or without a voxel size that is needed.
     """
     where = where_of(path, role)
     plain = plain_path(path)
