@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, TypedDict, cast
 
 import numpy as np
 
 from ..base import resolution_terms
-from ..maps.density_map import DensityMap
+from ..maps.density_map import DensityMap, MaskInfo
 from ..maps.fsc.half_map_fsc import HalfMapFsc
 from ..networks.model_files import model_store
+
+
+class ModelName(TypedDict):
+    """Which model answered: its name and its SHA-256."""
+
+    name: str
+    digest: str
+
+
+class LocalInfo(TypedDict, total=False):
+    """What ``local_resolution.json`` holds; lengths in A, None where nothing is told."""
+
+    median_A: Optional[float]
+    quartiles_A: Optional[List[float]]
+    fractions: Dict[str, float]
+    n_voxels: int
+    coverage: Optional[float]
+    voxel_size_A: float
+    box_zyx: List[int]
+    nyquist_A: float
+    interval_median_A: Optional[float]
+    warnings: List[str]
+    problems: List[str]
+    model: ModelName
+    version: str
+    mean_class_probabilities: Dict[str, float]
+    constant_background: float
+    filtered_to_A: Any
+    filter_edge_A: Optional[float]
+    signal_over_noise: Optional[float]
+    noise_from: str
+    half_maps: bool
+    half_map_fsc0143_A: Any
+    half_map_fsc_cutoffs_A: Dict[str, Optional[float]]
+    half_map_background_correlation: Optional[float]
+    half_maps_likeness: Optional[float]
+    mask: MaskInfo
+    timings_s: Dict[str, float]
+    peak_memory_mb: Optional[float]
+    seed: int
+    map: Optional[str]
 
 
 @dataclass
@@ -31,7 +72,7 @@ class LocalResult:
     classes: np.ndarray
     halfwidth: np.ndarray
     mask: np.ndarray
-    info: Dict[str, Any] = field(default_factory=dict)
+    info: LocalInfo = field(default_factory=LocalInfo)
     profile: Optional[np.ndarray] = None
     fsc: Optional[HalfMapFsc] = None
 
@@ -42,15 +83,17 @@ def _finish(
     from ... import __version__
 
     classes = resolution_terms.class_of(values).astype(np.int8)
-    info = dict(resolution_terms.summarize(values, mask))
+    info = cast(LocalInfo, resolution_terms.summarize(values, mask))
     info.update(
-        voxel_size_A=density.voxel_size,
-        box_zyx=[int(n) for n in density.data.shape],
-        nyquist_A=2.0 * density.voxel_size,
-        interval_median_A=round(float(np.median(widths[mask])), 4) if mask.any() else None,
-        warnings=list(density.warnings),
-        model={"name": model.card["name"], "digest": model_store.digest(model)},
-        version=__version__,
+        {
+            "voxel_size_A": density.voxel_size,
+            "box_zyx": [int(n) for n in density.data.shape],
+            "nyquist_A": 2.0 * density.voxel_size,
+            "interval_median_A": round(float(np.median(widths[mask])), 4) if mask.any() else None,
+            "warnings": list(density.warnings),
+            "model": {"name": model.card["name"], "digest": model_store.digest(model)},
+            "version": __version__,
+        }
     )
     return LocalResult(values, classes, widths, mask, info)
 

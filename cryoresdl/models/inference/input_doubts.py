@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ LOPSIDED, LONG_ARM_LOG2 = 3.0, 0.6
 """An interval that reaches so many times farther to one side, and this far, has its estimate at its end."""
 
 
-def _disagreement(estimate: float, interval: Sequence[float], local: Dict[str, Any]) -> List[str]:
+def _disagreement(estimate: float, interval: Sequence[float], local: Mapping[str, Any]) -> List[str]:
     """One sentence where the global and the local answer contradict each other (all in A).
 
     They contradict each other where the 68 % interval of the estimate has nothing in common with the span of the local

@@ -9,14 +9,14 @@ part of one back, for every map).
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
 from ..base.errors import InputError
 from ..base.machine import one_blas_thread
 from ..maps import automatic_mask
-from ..maps.density_map import DensityMap
+from ..maps.density_map import DensityMap, MaskInfo
 from ..networks import band_networks
 from ..networks.model_files import model_store
 from ..networks.network_runners import load_model
@@ -102,30 +102,32 @@ def localres(
     timings["total"] = time.perf_counter() - begun
     result.info["warnings"] += mask_info.get("warnings", [])
     result.info.update(
-        mask=mask_info,
-        timings_s={k: round(v, 4) for k, v in timings.items()},
-        peak_memory_mb=_peak_memory_mb(),
-        half_maps=halves is not None,
-        seed=seed,
-        map=density.path,
+        {
+            "mask": mask_info,
+            "timings_s": {k: round(v, 4) for k, v in timings.items()},
+            "peak_memory_mb": _peak_memory_mb(),
+            "half_maps": halves is not None,
+            "seed": seed,
+            "map": density.path,
+        }
     )
     return result
 
 
-def _prepare_mask(density: DensityMap, mask: Optional[np.ndarray]) -> Tuple[np.ndarray, Dict[str, Any]]:
+def _prepare_mask(density: DensityMap, mask: Optional[np.ndarray]) -> Tuple[np.ndarray, MaskInfo]:
     if mask is None:
         mask, info = automatic_mask.auto_mask(density)
-        info = dict(info)
     else:
         mask = np.asarray(mask, bool)
         if mask.shape != density.data.shape:
             raise InputError(f"The mask has the box {mask.shape} and the map {density.data.shape} (z, y, x).")
         doubts, warnings = _mask_misses(density, mask)
-        info = {"source": "given", "doubts": doubts, "warnings": warnings}
+        info = MaskInfo(source="given", doubts=doubts, warnings=warnings)
     voxels = int(mask.sum())
     if voxels < _SMALLEST_MASK:
         raise InputError(
             f"The mask of {density.path or 'the map'} holds {voxels} voxels, fewer than {_SMALLEST_MASK}; "
             "give a mask that covers the molecule."
         )
-    return mask, {**info, "voxels": voxels}
+    info["voxels"] = voxels
+    return mask, info

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from .density_map import DensityMap, mask_box
+from .density_map import DensityMap, MaskInfo, mask_box
 
 MASK_LOWPASS_A = 10.0
 """The automatic mask is made from the map low-passed to this, or to four voxels if that is coarser."""
@@ -103,7 +102,7 @@ def _anchor(data: np.ndarray, factor: int) -> tuple[int, ...]:
     return tuple(starts)
 
 
-def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
+def auto_mask(density: DensityMap) -> tuple[np.ndarray, MaskInfo]:
     """Find the molecule.
 
     The map is binned where that loses nothing, what sharpening has raised above the lower frequencies is taken back,
@@ -118,9 +117,7 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
         density: the map.
 
     Returns:
-        bool array (z, y, x), and ``source`` ("auto"), ``method`` ("threshold" or "nonzero"), ``voxels``,
-        ``threshold`` (density of the low-passed map), ``lowpass_A``, ``background``, ``noise``, ``contrast`` (the
-        peak above the background over the noise), ``inverted`` and ``warnings``.
+        bool array (z, y, x), and how it was made.
     """
     window = _without_border(density.data)
     part = density
@@ -133,7 +130,8 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, dict[str, Any]]:
     mask[window] = _unbinned(found, low_pass)
     if not mask.any():
         mask[:] = True
-    return mask, {"source": "auto", "voxels": int(mask.sum()), "lowpass_A": low_pass.cutoff_A, **info}
+    info.update({"source": "auto", "voxels": int(mask.sum()), "lowpass_A": low_pass.cutoff_A})
+    return mask, info
 
 
 def _without_border(data: np.ndarray) -> tuple[slice, ...]:
@@ -150,7 +148,7 @@ def _without_border(data: np.ndarray) -> tuple[slice, ...]:
     return tuple(window)
 
 
-def _found(low_pass: LowPassedMap, support: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+def _found(low_pass: LowPassedMap, support: np.ndarray) -> tuple[np.ndarray, MaskInfo]:
     """The molecule on the binned grid, inside what an earlier mask left, and how it was found."""
     smooth = low_pass.values
     warnings: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from typing import List, Optional, TypedDict
 
 import numpy as np
 
@@ -48,6 +49,36 @@ class DensityMap:
             return self.origin
         x, y, z = (start * self.voxel_size for start in self.nstart)
         return (x, y, z)
+
+
+class MaskInfo(TypedDict, total=False):
+    """Where a mask comes from and how large it is; of one made from the map also how.
+
+    Attributes:
+        source: ``given`` or ``auto``.
+        voxels: inside.
+        warnings: sentences for the user.
+        doubts: sentences about why no claim can be judged with it.
+        method: ``threshold``, or ``nonzero`` where an earlier mask was left.
+        lowpass_A: the map was low-passed at so many A for it.
+        threshold: of the low-passed map, in its own units, like the next two.
+        background: of the low-passed map.
+        noise: standard deviation of the background.
+        contrast: peak of the low-passed map over its background, in standard deviations.
+        inverted: the map's contrast is inverted.
+    """
+
+    source: str
+    voxels: int
+    warnings: List[str]
+    doubts: List[str]
+    method: str
+    lowpass_A: float
+    threshold: float
+    background: float
+    noise: float
+    contrast: Optional[float]
+    inverted: bool
 
 
 def mask_box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:

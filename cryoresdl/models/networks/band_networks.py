@@ -9,7 +9,7 @@ a distribution: median, interval and class probabilities all come from it (`reso
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def global_network(
     }
 
 
-def check_features(card: Dict[str, Any], path: Any) -> None:
+def check_features(card: Mapping[str, Any], path: Any) -> None:
     """Refuse a default model that was trained on features of another version: it would answer, and wrongly.
 
     Raises:

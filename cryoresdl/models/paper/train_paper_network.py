@@ -309,7 +309,7 @@ def test_confusion(
 
 def predictor(network: Dict[str, Any], weights: Dict[str, np.ndarray]) -> Any:
     """A function from prepared examples (n, z, y, x) to scores along the last axis."""
-    card = {"name": "unnamed", "kind": "global", "network": network}
+    card: model_archive.Card = {"name": "unnamed", "kind": "global", "network": network}
     return paper_predictors.classifier(model_archive.Model(card, weights))
 
 

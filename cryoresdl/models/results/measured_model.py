@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, List, Mapping, Tuple
 
 from . import result_files
 from .compared_results import is_number
@@ -31,7 +31,7 @@ def _metrics(results: ResultsFolder) -> Any:
     return results.json(found) if found else None
 
 
-def _card_of(model: Any) -> Dict[str, Any]:
+def _card_of(model: Any) -> Mapping[str, Any]:
     from ..networks.model_files import model_store  # only here: most figures need no model
 
     return model_store.read_card(model["name"] if isinstance(model, dict) else str(model))

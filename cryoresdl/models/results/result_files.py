@@ -51,7 +51,9 @@ class LocalVolumes(Protocol):
     classes: np.ndarray
     halfwidth: np.ndarray
     mask: np.ndarray
-    info: Dict[str, Any]
+
+    @property
+    def info(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 class DirectionTable(Protocol):

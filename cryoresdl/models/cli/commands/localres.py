@@ -63,8 +63,11 @@ def run(args: argparse.Namespace) -> None:
     made.stamps()  # refuses a map that has changed meanwhile, before anything is written
     with made.writing():
         result_files.write_local(result, density, out)
-    first, third = result.info["quartiles_A"]
-    print(f"median {result.info['median_A']:.2f} A, half of the voxels between {first:.2f} and {third:.2f} A")
+    if result.info["quartiles_A"]:
+        first, third = result.info["quartiles_A"]
+        print(
+            f"median {result.info['median_A']:.2f} A, half of the voxels between {first:.2f} and {third:.2f} A"
+        )
     for warning in result.info["warnings"]:
         print(f"warning: {warning}")
     print(f"results: {out}")

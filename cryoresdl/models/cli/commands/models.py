@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any, Dict
+from typing import Any, Mapping
 
 from ...base.errors import InputError
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{one.name:22s} {one.kind:7s} {one.source:10s} {card['network']['name']:18s} {headline(card)}")
 
 
-def headline(card: Dict[str, Any]) -> str:
+def headline(card: Mapping[str, Any]) -> str:
     """The card's first figure of merit on data never trained on, in a few words."""
     metrics = card.get("metrics") or {}
     test = metrics.get("test") or metrics.get("all") or metrics
@@ -73,7 +73,7 @@ def headline(card: Dict[str, Any]) -> str:
     return ""
 
 
-def describe_models(name: str, card: Dict[str, Any]) -> str:
+def describe_models(name: str, card: Mapping[str, Any]) -> str:
     """A card as indented text; long lists are summed up."""
     from ...networks.model_files import model_card, model_store
 

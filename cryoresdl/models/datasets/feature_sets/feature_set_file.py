@@ -7,7 +7,7 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
 import h5py
 import numpy as np
@@ -363,7 +363,7 @@ def agreed_labels(data: Any, wanted: Optional[str] = None) -> str:
     return wanted or (found[0] if found else TRUTH)
 
 
-def fresh_sets(data: Any, card: Dict[str, Any]) -> List[PathLike]:
+def fresh_sets(data: Any, card: Mapping[str, Any]) -> List[PathLike]:
     """The sets that a model did not learn from, by the seed they were drawn with; sets of users' maps go by their names."""
     known = card.get("data", {})
     fresh = []

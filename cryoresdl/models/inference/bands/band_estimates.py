@@ -148,13 +148,15 @@ def _describe(
             "resolved in it; give the unfiltered map or the half maps to learn what the data hold."
         )
     result.info.update(
-        mean_class_probabilities={
-            label: round(float(p), 5) for label, p in zip(resolution_terms.LOCAL_CLASSES, probabilities)
-        },
-        constant_background=round(feats.background_constant, 4),
-        filtered_to_A=round(filtered * voxel, 3) if filtered else None,
-        filter_edge_A=round(feats.finest * voxel, 3) if feats.finest > NO_EDGE else None,
-        signal_over_noise=round(_best_band(feats), 2) if feats.has_noise else None,
+        {
+            "mean_class_probabilities": {
+                label: round(float(p), 5) for label, p in zip(resolution_terms.LOCAL_CLASSES, probabilities)
+            },
+            "constant_background": round(feats.background_constant, 4),
+            "filtered_to_A": round(filtered * voxel, 3) if filtered else None,
+            "filter_edge_A": round(feats.finest * voxel, 3) if feats.finest > NO_EDGE else None,
+            "signal_over_noise": round(_best_band(feats), 2) if feats.has_noise else None,
+        }
     )
 
 
@@ -187,11 +189,13 @@ def _describe_halves(
             "half maps."
         )
     result.info.update(
-        noise_from=outside if pair is None else "half maps",
-        half_map_fsc0143_A=None if cutoff is None else round(cutoff, 4),
-        half_map_background_correlation=None if alike is None else round(alike, 4),
-        half_maps_likeness=None if likeness is None else round(likeness, 4),
-        problems=problems,
+        {
+            "noise_from": outside if pair is None else "half maps",
+            "half_map_fsc0143_A": None if cutoff is None else round(cutoff, 4),
+            "half_map_background_correlation": None if alike is None else round(alike, 4),
+            "half_maps_likeness": None if likeness is None else round(likeness, 4),
+            "problems": problems,
+        }
     )
     result.info["warnings"] += problems
 

@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Mapping, Tuple, TypedDict, cast
 
 import numpy as np
 
@@ -64,11 +64,47 @@ _BROKEN = (
 """What zipfile, zlib, json and numpy raise on damaged bytes."""
 
 
+class Card(TypedDict, total=False):
+    """What a model's card holds; every card has the first four.
+
+    Attributes:
+        format: number of the file format.
+        name: of the model.
+        kind: ``local`` or ``global``.
+        network: ``name`` of the architecture and its ``config``.
+        data: sets that it learned from, with seeds and numbers of maps or examples.
+        training: hyper-parameters, with what they were begun from.
+        metrics: on maps that it never saw.
+        calibration: of its intervals and probabilities, and what corrects its answers.
+        history: columns of its training, of a network of the paper.
+        mode: ``paper`` for a network of the paper.
+        parameters: how many numbers were fitted.
+        compressed_from: the ``network`` that this one stands for.
+        created: day, ISO 8601.
+        version: of the program.
+    """
+
+    format: int
+    name: str
+    kind: str
+    network: Dict[str, Any]
+    data: Dict[str, Any]
+    training: Dict[str, Any]
+    metrics: Dict[str, Any]
+    calibration: Dict[str, Any]
+    history: Dict[str, Any]
+    mode: str
+    parameters: int
+    compressed_from: Dict[str, Any]
+    created: str
+    version: str
+
+
 @dataclass(frozen=True)
 class Model:
     """A loaded model: ``card``, ``weights`` (name -> array), ``path`` and the SHA-256 ``digest``."""
 
-    card: Dict[str, Any]
+    card: Card
     weights: Dict[str, np.ndarray] = field(repr=False)
     path: str = ""
     digest: str = ""
@@ -84,7 +120,7 @@ class Model:
         return str(self.card["kind"])
 
 
-def save_model(path: PathLike, card: Dict[str, Any], weights: Dict[str, np.ndarray]) -> Path:
+def save_model(path: PathLike, card: Mapping[str, Any], weights: Dict[str, np.ndarray]) -> Path:
     """Write a model, whole or not at all; the same content gives the same bytes.
 
     Args:
@@ -351,10 +387,10 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> Dict[str, Any]:
     return manifest
 
 
-def _read_card(archive: zipfile.ZipFile, manifest: Dict[str, Any], path: Path) -> Dict[str, Any]:
+def _read_card(archive: zipfile.ZipFile, manifest: Dict[str, Any], path: Path) -> Card:
     card = _json(_member(archive, manifest, _CARD, MAX_CARD_BYTES, path), "card", path)
     _check_card(card, path)
-    return card
+    return cast(Card, card)
 
 
 def _digest_of(manifest: Dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Union
+from typing import Dict, List, NamedTuple, Union
 
 from ...base.errors import InputError
 from ...base.runs.atomic_files import PathLike
@@ -16,6 +16,7 @@ from .model_archive import (
     MAX_UNKNOWN_BYTES,
     MAX_WEIGHTS_BYTES,
     MODEL_SUFFIX,
+    Card,
     Headers,
     Model,
     _digest_of,
@@ -71,7 +72,7 @@ def load_named(name_or_path: PathLike) -> Model:
     return Model(card, weights, str(path), _digest_of(manifest))
 
 
-def read_card(name_or_path: PathLike) -> Dict[str, Any]:
+def read_card(name_or_path: PathLike) -> Card:
     """Read and check only the card of a model (milliseconds, whatever the size of its weights).
 
     Raises:
