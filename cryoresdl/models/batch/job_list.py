@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import hashlib
 import json
 import os
 import re
 from collections import Counter
 from dataclasses import asdict
-from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 from ..base.errors import InputError
 from ..base.resolution_terms import CRITERIA
@@ -24,6 +25,7 @@ PIECE = "piece-"
 """How the folders begin that hold a piece of a list, made by one task of a job array."""
 _LONGEST_NAME = 80
 _COLUMNS = frozenset(LIST_COLUMNS)
+_CHECKED = frozenset(("voxel_size", "claimed", "criterion"))
 
 
 def read_list(
@@ -66,10 +68,21 @@ def read_list(
         raise InputError(f"{where} has the column {shown(twice[0])} twice; remove one.")
     if len(numbered) == 1:
         raise InputError(f"{where} has no rows; add one line per map.")
-    found = _Places(str(Path(path).resolve().parent)).found
-    return _named(
-        [_cells(names, row, found, defaults or {}, number) for number, row in numbered[1:]], options
-    )
+    rows = _Row(names, _Places(str(Path(path).resolve().parent)).found, defaults or {})
+    with _no_collection():
+        return _named([rows.arguments(row, number) for number, row in numbered[1:]], options)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Many objects that all stay: the collector would look through all of them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def jobs_of(
@@ -88,41 +101,52 @@ def piece_of(jobs: Sequence[Job], number: int, pieces: int) -> tuple[list[Job], 
     return list(jobs[number - 1 :: pieces]), f"{PIECE}{number:0{width}d}-of-{pieces}"
 
 
-def _cells(
-    names: Sequence[str],
-    row: Sequence[str],
-    found: Callable[[str], str],
-    defaults: dict[str, Any],
-    number: int,
-) -> dict[str, Any]:
-    """What a row says, as arguments of `Job`."""
-    problem = ""
-    if len(row) > len(names):
-        problem = f"Line {number} of the list has {len(row)} cells for {len(names)} columns; quote names with commas."
-    values: dict[str, Any] = {}
-    extra: dict[str, str] = {}
-    for name, cell in zip_longest(names, row[: len(names)], fillvalue=""):
-        if name not in _COLUMNS:
-            if name:
-                extra[name] = cell
-        elif name in ("voxel_size", "claimed", "criterion"):
+class _Row:
+    """Makes of a row's cells the arguments of `Job`; what depends on the columns alone is found out once."""
+
+    def __init__(self, names: Sequence[str], found: Callable[[str], str], defaults: dict[str, Any]):
+        places = [(place, name) for place, name in enumerate(names) if name]
+        self.extra = [(place, name) for place, name in places if name not in _COLUMNS]
+        self.checked = [(place, name) for place, name in places if name in _CHECKED]
+        self.files = [(place, name) for place, name in places if name in _COLUMNS - _CHECKED]
+        self.width, self.found, self.defaults = len(names), found, {"map": "", **defaults}
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def arguments(self, row: Sequence[str], number: int) -> dict[str, Any]:
+        """What the row on this line of the list says."""
+        problem = ""
+        values: dict[str, Any] = dict(self.defaults)
+        if len(row) > self.width:
+            problem = f"Line {number} of the list has {len(row)} cells for {self.width} columns; quote names with commas."
+        elif len(row) < self.width:
+            row = [*row, *[""] * (self.width - len(row))]
+        for place, name in self.checked:
+            text = row[place].strip()
             try:
-                values[name] = (
-                    _criterion(cell.strip()) if name == "criterion" else _number(cell.strip(), name)
-                )
+                if text:
+                    values[name] = self._value(name, text)
             except InputError as error:
                 problem = problem or f"Line {number} of the list: {error}"
-        elif cell.strip():  # names may begin or end with blanks: only a cell of nothing but blanks is empty
-            values[name] = found(cell)
-    if not values.get("map"):
-        problem = problem or f"Line {number} of the list names no map; fill in the column map."
-    given = {name: value for name, value in values.items() if value is not None}
-    return {"map": "", **defaults, **given, "extra": extra, "problem": problem}
+        for place, name in self.files:
+            cell = row[place]
+            # Names may begin or end with blanks: only a cell of nothing but blanks is empty.
+            if cell and not cell.isspace():
+                values[name] = self.found(cell)
+        if not values["map"]:
+            problem = problem or f"Line {number} of the list names no map; fill in the column map."
+        values["extra"] = {name: row[place] for place, name in self.extra}
+        values["problem"] = problem
+        return values
+
+    def _value(self, name: str, text: str) -> Any:
+        """A number or a criterion; long lists repeat theirs."""
+        key = name, text
+        if key not in self._known:
+            self._known[key] = _criterion(text) if name == "criterion" else _number(text, name)
+        return self._known[key]
 
 
-def _number(text: str, name: str) -> float | None:
-    if not text:
-        return None
+def _number(text: str, name: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -132,10 +156,8 @@ def _number(text: str, name: str) -> float | None:
     return value
 
 
-def _criterion(text: str) -> str | None:
-    """The one of ``CRITERIA`` that a cell means; None where it is empty."""
-    if not text:
-        return None
+def _criterion(text: str) -> str:
+    """The one of ``CRITERIA`` that a cell means."""
     try:
         return CRITERIA[[float(one) for one in CRITERIA].index(float(text))]
     except ValueError:
@@ -152,28 +174,35 @@ class _Places:
 
     def __init__(self, base: str):
         self.base, self.here = os.path.join(base, ""), os.path.join(os.getcwd(), "")
-        self._listed: dict[str, frozenset[str]] = {}
+        self._listed: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
 
     def found(self, text: str) -> str:
         """The path of a cell's file, beside the list where there is none; an entry of the EMDB is no file."""
         if text.startswith("/"):
             return text
-        beside = self.base + text
-        if not self._has(beside) and self._has(self.here + text):
-            return os.path.abspath(self.here + text)
-        return text if entry_number(text) and not self._has(beside) else beside
-
-    def _has(self, path: str) -> bool:
-        folder, _, name = path.rpartition("/")
-        if not name or name in (".", ".."):
-            return True
+        folder, slash, name = text.rpartition("/")
         if folder not in self._listed:
-            try:
-                self._listed[folder] = frozenset(os.listdir(folder or "/"))
-            except (OSError, ValueError):
-                self._listed[folder] = frozenset()
-        listed = self._listed[folder]
-        return name in listed or (":" in name and _SUFFIX.sub("", name) in listed)
+            self._listed[folder] = (
+                _names_in(self.base + folder + slash),
+                _names_in(self.here + folder + slash),
+            )
+        beside, here = self._listed[folder]
+        if name in beside or name in ("", ".", "..") or _has(beside, name):
+            return self.base + text
+        if _has(here, name):
+            return os.path.abspath(self.here + text)
+        return text if entry_number(text) else self.base + text
+
+
+def _names_in(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+def _has(listed: frozenset[str], name: str) -> bool:
+    return name in listed or (":" in name and _SUFFIX.sub("", name) in listed)
 
 
 _SUFFIX = re.compile(r":(mrcs?|map|ccp4|st)$")
@@ -200,12 +229,15 @@ def _named(rows: Sequence[dict[str, Any]], options: ValidationOptions) -> list[J
 
 def safe_name(path: str) -> str:
     """A folder name from a map's: letters, digits, dot, dash and underscore, never hidden, never empty."""
-    name = _ENDINGS.sub("", os.path.basename(path))
+    name = _ENDINGS.sub("", path.rpartition("/")[2], 1)
     if not name.isascii():
         name = name.encode("utf-8", "replace").decode("utf-8")
     name = _UNSAFE.sub("_", name)
     return name.strip("._-")[:_LONGEST_NAME].rstrip("._-") or "map"
 
 
-_ENDINGS = re.compile(r"(\.(mrcs?|map|ccp4|st|rec|vol))?(\.(gz|bz2))?(:mrcs?)?$", re.IGNORECASE)
+# What may be left out comes last in each case: a search that can begin anywhere takes three times as long.
+_ENDINGS = re.compile(
+    r"\.(mrcs?|map|ccp4|st|rec|vol)(\.(gz|bz2))?(:mrcs?)?$|\.(gz|bz2)(:mrcs?)?$|:mrcs?$", re.IGNORECASE
+)
 _UNSAFE = re.compile(r"[^\w.-]+")
