@@ -66,7 +66,7 @@ def run_list(
         elif left:
             _take(_worker_rows(left, options, out, workers, overwrite), ledger, len(left))
         ledger.finish()
-        record.save()
+        record.settle()
     return list(ledger.rows())
 
 

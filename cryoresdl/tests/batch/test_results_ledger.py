@@ -13,12 +13,17 @@ import pytest
 
 from cryoresdl.models.base.runs import atomic_files, run_record
 from cryoresdl.models.batch import job_list, results_ledger, run_list, validate_map
+from cryoresdl.models.cli import command_line
 from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.run_lists import OPTIONS, read_lines, read_rows, run_rows, write_list
 from cryoresdl.tests.helpers.written_maps import write_map
 
 pytestmark = pytest.mark.usefixtures("instant_engine")
+
+
+def killed(*_):
+    raise KeyboardInterrupt
 
 
 class TestResume:
@@ -72,9 +77,11 @@ class TestResume:
     @pytest.mark.parametrize(
         "junk", [b'{"key": "torn', b"\xff\xfe\n", b"[]\n\n3\n", b'{"no": "key"}\n', b"[" * 100000 + b"\n"]
     )
-    def test_torn_and_foreign_lines_are_dropped(self, tmp_path, junk):
-        listed = self.rows(tmp_path, 3)
-        _, out = run_rows(listed, tmp_path)
+    def test_torn_and_foreign_lines_of_a_killed_list_are_dropped(self, tmp_path, junk, monkeypatch):
+        listed, out = self.rows(tmp_path, 3), tmp_path / "out"
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(results_ledger.Ledger, "finish", killed)
+            run_rows(listed, tmp_path)
         with open(out / results_ledger.RESULTS_JSONL, "ab") as stream:
             stream.write(junk)
         with open(out / result_files.RESULTS_CSV, "ab") as stream:
@@ -82,6 +89,24 @@ class TestResume:
         run_rows(listed, tmp_path, resume=True)
         assert [row["map"].rpartition("/")[2] for row in read_rows(out)] == ["m0.mrc", "m1.mrc", "m2.mrc"]
         assert len(read_lines(out)) == 3
+
+    @pytest.mark.parametrize("name", run_list.LIST_FILES)
+    def test_rows_appended_to_finished_results_are_refused(self, tmp_path, name, capsys):
+        listed = self.rows(tmp_path, 2)
+        _, out = run_rows(listed, tmp_path)
+        path = out / name
+        path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[-1])
+        changed = path.read_bytes()
+        capsys.readouterr()
+        words = ["validate", str(tmp_path / "list.csv"), "--no-report", "--out", str(out)]
+        for more in ("--resume", "--overwrite"):
+            assert command_line.main([*words, more]) == 2
+            said = capsys.readouterr().err
+            assert (
+                said.count("\n") == 1
+                and f"{path} is not a file that CryoResDL made there, or was changed" in said
+            )
+        assert path.read_bytes() == changed
 
     def test_the_same_map_twice_is_two_rows(self, tmp_path):
         write_map(tmp_path / "a.mrc")

@@ -157,6 +157,12 @@ class FolderRecord:
         if gone:
             self.save(sync=False)
 
+    def settle(self) -> None:
+        """Write the record of a finished run: what was there before is no longer ours, nor what grew out of it."""
+        for entry in self.made.values():
+            entry.pop("before", None)
+        self.save()
+
     def save(self, sync: bool = True) -> None:
         """Write the record; a record of nothing is no file."""
         if not self.made and not self.runs:
@@ -381,4 +387,4 @@ class Run:
                 raise
             files = sorted(record.written)
             record.runs[self.command] = {"request": self.request, "inputs": stamps, "files": files}
-            record.save()
+            record.settle()
