@@ -43,7 +43,12 @@ setup(
     packages=find_packages(include=["cryoresdl", "cryoresdl.*"]),
     package_data={
         "cryoresdl": ["protocols.conf", "cryoresdl_logo.png", "templates/*", "data/*"],
-        "cryoresdl.models": ["weights/*.cryoresdl", "results/report/templates/*", "training/recipes/*.toml"],
+        "cryoresdl.models": [
+            "weights/*.cryoresdl",
+            "weights/*.csv",
+            "results/report/templates/*",
+            "training/recipes/*.toml",
+        ],
         "cryoresdl.tests.fuzz": ["*.md"],
         "cryoresdl.tests.helpers": ["quick/*.py", "audited/*.py"],
     },

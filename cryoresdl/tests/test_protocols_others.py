@@ -95,6 +95,31 @@ class TestImportModel(ScipionCase):
         self.assertTrue(any("global" in error for error in protocol.validate()))
 
 
+@needs_models
+class TestShippedNetworks(ScipionCase):
+    """Every network that is shipped is a name that the validation form takes, the paper's as well as ours."""
+
+    def test_each_validates_a_volume_and_the_result_names_it(self):
+        volume = self.importVolume(self.write("v.mrc", blob()))
+        shipped = [one for one in model_store.available() if one.source == "shipped"]
+        self.assertTrue({"default", "truth", "paper-dnn", "paper-cnn"} <= {one.name for one in shipped})
+        for model in shipped:
+            with self.subTest(model.name):
+                protocol = self.newProtocol(ProtCryoResValidate, networks=1 if model.kind == "global" else 2)
+                getattr(protocol, model.kind + "Model").set(model.name)
+                self.point(protocol.inputVolumes, volume, "outputVolume")
+                self.assertEqual(protocol.validate(), [])
+                self.run_(protocol)
+                self.assertEqual(self.named(protocol, model.kind), model.name)
+
+    @staticmethod
+    def named(protocol, kind):
+        """The model that the engine's own record of the run names."""
+        name = result_files.CLASSIFICATION_JSON if kind == "global" else result_files.LOCAL_JSON
+        told = json.loads(Path(protocol.getResultsFolder(name)).read_text(encoding="utf-8"))
+        return (told[0] if kind == "global" else told)["model"]["name"]
+
+
 class TestCompare(ScipionCase):
     @classmethod
     def setUpClass(cls):
@@ -317,7 +342,7 @@ class TestTrain(ScipionCase):
         self.assertTrue(self.newProtocol(ProtCryoResTrainGlobal).validate())
         self.assertTrue(self.newProtocol(ProtCryoResTrainGlobal, source=1, dataFile="/no/such.h5").validate())
 
-    def test_a_global_network_is_trained_on_a_data_set(self):
+    def test_both_global_networks_of_the_paper_are_trained_on_a_data_set(self):
         """The data set that the protocol builds from structures, made smaller than its form allows."""
         structures = SetOfAtomStructs(filename=str(self.files / "some.sqlite"))
         for number in range(6):
@@ -333,20 +358,22 @@ class TestTrain(ScipionCase):
         command = [sys.executable, "-m", "cryoresdl.models", "dataset", "global", "--structures", str(listed)]
         command += ["--box", "64", "--kda", "0.5", "200", "--out", str(data), "--quiet"]
         subprocess.run(command, check=True)
-        protocol = self.newProtocol(
-            ProtCryoResTrainGlobal,
-            source=1,
-            dataFile=str(data),
-            network=2,
-            width=0.01,
-            epochs=2,
-            modelName="dnn",
-        )
-        self.assertEqual(protocol.validate(), [])
-        self.run_(protocol)
-        self.assertEqual(
-            (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("dnn", "global")
-        )
+        for network, name in ((1, "cnn"), (2, "dnn")):
+            protocol = self.newProtocol(
+                ProtCryoResTrainGlobal,
+                source=1,
+                dataFile=str(data),
+                network=network,
+                width=0.01,
+                epochs=2,
+                modelName=name,
+            )
+            self.assertEqual(protocol.validate(), [])
+            self.run_(protocol)
+            model = protocol.outputModel
+            self.assertEqual((model.getModelName(), model.getKind()), (name, "global"))
+            card = model_store.load_named(model.getPath()).card
+            self.assertEqual((card["network"]["name"], card["mode"]), ("paper-" + name, "paper"))
 
 
 class TestTemplates(ScipionCase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 import numpy as np
 
@@ -31,9 +31,21 @@ class PatchSet:
     medians: Dict[int, float]
 
     @classmethod
-    def of(cls, data: Any, split: str = "test") -> PatchSet:
-        """Read one split; majority class and each map's median come from its training patches."""
+    def of(cls, data: Any, split: str = "test", map_splits: Sequence[str] | None = None) -> PatchSet:
+        """Read one split; majority class and each map's median come from its training patches.
+
+        Args:
+            data: an opened data set.
+            split: of the patches.
+            map_splits: only patches of the maps that a list of maps gives to these splits; None: of all maps.
+
+        Raises:
+            InputError: no such patches, or no training patches.
+        """
         rows, train = data.rows(split), data.rows("train")
+        if map_splits is not None:
+            kept = np.array([one.get("split") in map_splits for one in data.sources()])[data.column("source")]
+            rows = rows[kept[rows]]
         if not len(rows) or not len(train):
             raise InputError(f"{shown(data.path)} lacks {split} or training patches.")
         source = data.column("source")

@@ -81,18 +81,21 @@ def paper_predict(model: Model, maps: Iterable[np.ndarray], batch: int = 16) -> 
 def classifier(model: Model) -> Any:
     """A function from prepared maps (n, side, side, side) to scores; numpy alone where it can be.
 
-    The DNN and CNN give (n, 3) logits, the U-Net (n, side, side, side, 10) probabilities. The last loaded model
-    is kept ready, because a batch of maps asks for the same one again and again.
+    The DNN and CNN give (n, 3) logits, the U-Net (n, side, side, side, 10) probabilities. The last two models are
+    kept ready, because a list of maps asks for the same ones, in turn, again and again.
     """
-    if model.digest and _READY.get("digest") == model.digest:
-        return _READY["classifier"]
+    if model.digest in _READY:
+        return _READY[model.digest]
     ready = _classifier(model)
     if model.digest:
-        _READY.update(digest=model.digest, classifier=ready)
+        while len(_READY) >= _KEPT_READY:
+            _READY.pop(next(iter(_READY)))
+        _READY[model.digest] = ready
     return ready
 
 
 _READY: Dict[str, Any] = {}
+_KEPT_READY = 2
 
 
 def _classifier(model: Model) -> Any:

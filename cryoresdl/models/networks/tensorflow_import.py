@@ -29,6 +29,8 @@ def import_tensorflow() -> Tuple[Any, Any]:
     quiet_libraries.confine()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # TensorFlow takes oneDNN by itself only where there is AVX-512; with AVX2, its 3D convolutions are 3 times as fast.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         # TensorFlow loads requests for services that are not used here, and loading it opens a socket.
         with quiet_stderr(), quiet_libraries.stand_in("requests"):

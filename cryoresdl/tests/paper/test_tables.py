@@ -150,7 +150,7 @@ def test_table1_on_test_proteins(tmp_path, shared):
     assert len({name for name, _ in entries}) == 2 and {splits[name] for name, _ in entries} == {"test"}
     density = global_tables._simulate(entries[0][1], 7.5)
     assert density.data.shape == (64, 64, 64) and density.voxel_size == 1.0
-    assert experimental_maps._global_predictors(context)["DNN"](density)["class"] == "high"
+    assert experimental_maps.global_predictors(context)["DNN"](density)["class"] == "high"
     with pytest.raises(InputError, match="--structures"):
         global_tables.unseen_proteins(Context(), 2)
 

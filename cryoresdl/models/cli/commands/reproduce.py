@@ -1,4 +1,6 @@
-"""Make a table or figure of Avramov et al. (2019) with our models, beside the numbers that the paper printed.
+"""Make a table or figure of Avramov et al. (2019) with our models, beside the numbers that the paper printed, or all.
+
+'finding' shows why the paper's networks fail on experimental maps: one condition of their training is changed at a time.
 
 Tables 2 to 5 use experimental maps: those in --maps (emd_ID.map.gz), downloaded ones (--download), and the
 real maps of the project's shared data where they are at hand. Tables 6 and 7 need patches (--monores,
@@ -26,7 +28,9 @@ RESULT_NAMES = (
     "fig3",
     "fig4",
     "fig5",
+    "finding",
 )
+ALL_RESULTS = "all"
 _MODELS = {
     "dnn": "DNN",
     "cnn": "CNN",
@@ -38,7 +42,7 @@ _MODELS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    parser.add_argument("what", choices=RESULT_NAMES, help="which table or figure")
+    parser.add_argument("what", choices=(*RESULT_NAMES, ALL_RESULTS), help="which table or figure")
     parser.add_argument(
         "--shared", metavar="DIR", help="the project's shared data (default: $CRYORESDL_SHARED)"
     )
@@ -74,9 +78,9 @@ def run(args: argparse.Namespace) -> None:
     from ...paper.tables import all_tables
     from ...paper.tables.context import Context
 
-    out = output_folder.prepare_out(
-        args.out, [f"{args.what}.csv", f"{args.what}.png"], args.overwrite, command="reproduce"
-    )
+    names = RESULT_NAMES if args.what == ALL_RESULTS else (args.what,)
+    files = [f"{name}{suffix}" for name in names for suffix in (".csv", ".png")]
+    out = output_folder.prepare_out(args.out, files, args.overwrite, command="reproduce")
     given = {column: getattr(args, flag.replace("-", "_")) for flag, column in _MODELS.items()}
     shared = _folder(args.shared or os.environ.get("CRYORESDL_SHARED") or "", InputError, bool(args.shared))
     context = Context(
@@ -90,7 +94,8 @@ def run(args: argparse.Namespace) -> None:
         download=args.download,
         seed=args.seed,
     )
-    for path in all_tables.ALL[args.what](out, context):
+    make = all_tables.everything if args.what == ALL_RESULTS else all_tables.ALL[args.what]
+    for path in make(out, context):
         print(path)
 
 

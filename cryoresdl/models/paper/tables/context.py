@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Any, Dict, Sequence, Tuple
 
 from ...networks.model_files import model_store
 
@@ -15,7 +15,10 @@ LOCAL_MODELS = {"monores": "paper-unet-monores", "resmap": "paper-unet-resmap"}
 
 @dataclass
 class Context:
-    """Where things are; every field has a default that works with what is shipped."""
+    """Where things are; every field has a default that works with what is shipped.
+
+    ``proteins`` is how many of them the controlled experiments simulate.
+    """
 
     shared: Path | None = None
     structures: Path | None = None
@@ -26,6 +29,9 @@ class Context:
     matrices: Sequence[str] = ()
     download: bool = False
     seed: int = 0
+    proteins: int = 12
+    answers: Dict[Tuple[str, str], Dict[str, Any]] = field(default_factory=dict)
+    """(column, map's file) -> what was said of it: Tables 2 to 5 ask about the same maps."""
 
     def model(self, column: str) -> str:
         """Name or file of the model that fills a column."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Iterator, NamedTuple
 
 from ...base import progress, resolution_terms
 from ...base.errors import InputError
@@ -16,10 +16,21 @@ from ...networks.model_files import model_store
 from . import printed_results
 from .context import GLOBAL_MODELS, Context
 
+Predictors = Dict[str, Callable[[density_map.DensityMap], Dict[str, Any]]]
+"""Column -> function from a map to an entry of ``classification.json``."""
+BASELINE = "3 x voxel size"
+"""The answer that looks at nothing of the map: resolutions are mostly about three voxels."""
 
-def emdb_rows(
-    out: Path, context: Context, predictors: Dict[str, Callable[..., Dict[str, Any]]]
-) -> MeasureTable:
+
+class PublishedMap(NamedTuple):
+    """A map whose class is known: its file, its claim in A (None: only the class is known) and its class."""
+
+    path: Path
+    claimed_A: float | None
+    published: str
+
+
+def emdb_rows(out: Path, context: Context, predictors: Predictors) -> MeasureTable:
     """Table 2 with our columns where the map is at hand or can be downloaded."""
     rows: MeasureTable = []
     there = context.download
@@ -35,7 +46,7 @@ def emdb_rows(
                 progress.note(str(error))
                 there = False
         if path is not None:
-            row.update(_classified(path, None, predictors))
+            row.update(_classified(path, claimed, context, predictors))
         missing += path is None
         rows.append(row)
     if missing:
@@ -53,47 +64,92 @@ def _emdb_file(number: str, context: Context) -> Path | None:
     return next((context.maps / name for name in names if (context.maps / name).is_file()), None)
 
 
-def real_map_rows(context: Context, predictors: Dict[str, Callable[..., Dict[str, Any]]]) -> MeasureTable:
-    """Real maps with a known class in ``maps/index.csv`` of the shared data, with our classes."""
-    folder = context.folder("maps")
-    if folder is None:
-        progress.note("The project's real maps are not at hand (--shared DIR or CRYORESDL_SHARED).")
-        return []
+def real_map_rows(context: Context, predictors: Predictors) -> MeasureTable:
+    """The shared data's real maps with a known class, with our classes."""
     rows: MeasureTable = []
-    with open(folder / "index.csv", encoding="utf-8", newline="") as stream:
-        for entry in csv.DictReader(stream):
-            if entry["class"]:
-                row = {"map": entry["file"], "claimed_A": entry["claimed_A"], "published": entry["class"]}
-                row.update(_classified(folder / entry["file"], None, predictors))
-                rows.append(row)
+    for one in published_maps(context):
+        row: Dict[str, Any] = {
+            "map": one.path.name,
+            "claimed_A": one.claimed_A,
+            "published": one.published,
+        }
+        rows.append({**row, **_classified(one.path, one.claimed_A, context, predictors)})
     return rows
 
 
-def _classified(path: Path, voxel_size: float | None, predictors: Dict[str, Any]) -> Dict[str, Any]:
+def published_maps(context: Context) -> Iterator[PublishedMap]:
+    """Real maps of the shared data whose class is known (``maps/index.csv``, ``real_maps/index.csv``)."""
+    folders = [folder for name in ("maps", "real_maps") if (folder := context.folder(name)) is not None]
+    if not folders:
+        progress.note("The project's real maps are not at hand (--shared DIR or CRYORESDL_SHARED).")
+    for folder in folders:
+        with open(folder / "index.csv", encoding="utf-8", newline="") as stream:
+            for entry in csv.DictReader(stream):
+                if entry["class"]:
+                    claim = float(entry["claimed_A"]) if entry["claimed_A"] else None
+                    yield PublishedMap(folder / entry["file"], claim, entry["class"])
+
+
+def read_published(path: Path, claimed_A: float | None) -> density_map.DensityMap:
+    """A published map.
+
+    Raises:
+        InputError: it cannot be read, or its claim is finer than Nyquist, so that it is none of the file's.
+    """
+    density = mrc_reader.read(path)
+    if claimed_A is not None and claimed_A < 2 * density.voxel_size:
+        raise InputError(f"{path.name} is left out: its claim of {claimed_A:g} A is finer than Nyquist.")
+    return density
+
+
+def _classified(
+    path: Path, claimed_A: float | None, context: Context, predictors: Predictors
+) -> Dict[str, Any]:
+    """What every predictor says of a map, under the names of our columns; asked once a run."""
+    file = str(path)
+    wanted = [column for column in predictors if (column, file) not in context.answers]
     try:
-        density = mrc_reader.read(path, voxel_size)
-        found: Dict[str, Any] = {}
-        for column, predict in predictors.items():
-            found.update(_prefixed(column, predict(density)))
-        return found
+        if wanted:
+            density = read_published(path, claimed_A)
+            for column in wanted:
+                context.answers[column, file] = _prefixed(column, predictors[column](density))
     except InputError as error:
         return {"note": str(error)}
-
-
-def _prefixed(column: str, entry: Dict[str, Any]) -> Dict[str, Any]:
-    found = {f"our {column}": entry["class"]}
-    if entry.get("resolution_A") is not None:
-        found[f"our {column} estimate_A"] = round(float(entry["resolution_A"]), 2)
+    found: Dict[str, Any] = {}
+    for column in predictors:
+        found.update(context.answers[column, file])
     return found
 
 
-def _global_predictors(context: Context) -> Dict[str, Callable[[density_map.DensityMap], Dict[str, Any]]]:
+def our(column: str) -> str:
+    """How a table names the answers of a column."""
+    return column if column == BASELINE else f"our {column}"
+
+
+def _prefixed(column: str, entry: Dict[str, Any]) -> Dict[str, Any]:
+    found = {our(column): entry["class"]}
+    if entry.get("resolution_A") is not None:
+        found[f"{our(column)} estimate_A"] = round(float(entry["resolution_A"]), 2)
+    return found
+
+
+def with_baseline(predictors: Predictors) -> Predictors:
+    """The predictors and, last, the answer that knows the voxel size only."""
+    return {**predictors, BASELINE: _three_voxels}
+
+
+def _three_voxels(density: density_map.DensityMap) -> Dict[str, Any]:
+    value = 3.0 * density.voxel_size
+    return {"class": resolution_terms.global_class(value), "resolution_A": value}
+
+
+def global_predictors(context: Context) -> Predictors:
     """Column -> function from a map to an entry of ``classification.json``; models that lack are left out.
 
     Raises:
         InputError: no model at all.
     """
-    found: Dict[str, Callable[[density_map.DensityMap], Dict[str, Any]]] = {}
+    found: Predictors = {}
     for column in GLOBAL_MODELS:
         name = context.model(column)
         try:

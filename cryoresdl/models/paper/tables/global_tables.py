@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, Sequence, Tuple
 import numpy as np
 
 from ...base import progress, resolution_terms
+from ...base.accuracy_measures import one_vs_rest, wilson
 from ...base.errors import InputError
 from ...base.runs.atomic_files import shown
 from ...evaluation.class_measures import MEASURES, MeasureTable, one_vs_rest_rows, write_measures
@@ -22,7 +23,7 @@ from ...networks import paper_networks
 from ...results.figures import drawing
 from . import printed_results
 from .context import GLOBAL_MODELS, Context
-from .experimental_maps import _global_predictors, _prefixed, emdb_rows, real_map_rows
+from .experimental_maps import _prefixed, emdb_rows, global_predictors, our, real_map_rows, with_baseline
 from .table_pictures import _text, class_strips, matrices_figure, table_figure
 
 
@@ -30,7 +31,7 @@ def table1(out: Path, context: Context) -> List[Path]:
     """28 proteins never trained on, one per 0.5 A step: classes, boundaries, outliers."""
     entries = unseen_proteins(context, len(printed_results.TABLE1))
     rows: MeasureTable = []
-    predictors = _global_predictors(context)
+    predictors = global_predictors(context)
     for (value, printed), (name, atoms) in zip(sorted(printed_results.TABLE1.items()), entries):
         density = _simulate(atoms, value)
         row = {"resolution_A": value, "protein": name, "ideal": resolution_terms.global_class(value)}
@@ -49,8 +50,16 @@ def table1(out: Path, context: Context) -> List[Path]:
     ]
 
 
-def unseen_proteins(context: Context, count: int) -> List[Tuple[str, Any]]:
-    """(name, centred atoms) of test-split proteins that fit the paper's box, drawn without repetition.
+def unseen_proteins(
+    context: Context, count: int, larger_than: float = 0.0, box: int = paper_networks.MAP_SIDE
+) -> List[Tuple[str, Any]]:
+    """(name, centred atoms) of test-split proteins that fit a box at 1 A/voxel, drawn without repetition.
+
+    Args:
+        context: knows the structures and the seed.
+        count: of proteins.
+        larger_than: A; the longest extent along an axis is at least this.
+        box: edge in voxels.
 
     Raises:
         InputError: no folder of structures with a manifest, or fewer than ``count`` that fit.
@@ -63,7 +72,7 @@ def unseen_proteins(context: Context, count: int) -> List[Tuple[str, Any]]:
     folder = context.structures or context.folder("structures")
     if folder is None:
         raise InputError(
-            "Table 1 needs structures never trained on; give --structures DIR (with a manifest.csv)."
+            "This needs structures never trained on; give --structures DIR (with a manifest.csv)."
         )
     entries = [entry for entry in input_lists.find_structures(folder) if entry.split == "test"]
     order = np.random.default_rng([context.seed, 28]).permutation(len(entries))
@@ -77,7 +86,9 @@ def unseen_proteins(context: Context, count: int) -> List[Tuple[str, Any]]:
         low, high = global_map_set.PAPER_KDA
         if not low <= molecular_weight_kda(atoms) <= high:
             continue
-        if atom_density.fit(atoms.xyz, atoms.z_number.astype(float), 15.0, paper_networks.MAP_SIDE, 1.0).fits:
+        if float(np.ptp(atoms.xyz, axis=0).max()) < larger_than:
+            continue
+        if atom_density.fit(atoms.xyz, atoms.z_number.astype(float), 15.0, box, 1.0).fits:
             found.append((entry.name, atoms))
         if len(found) == count:
             return found
@@ -122,18 +133,42 @@ def boundaries(rows: MeasureTable, column: str) -> Dict[str, Any]:
 
 
 def table2(out: Path, context: Context) -> List[Path]:
-    """The thirty EMDB maps of the paper, and the real maps at hand, with our classes."""
-    predictors = _global_predictors(context)
+    """The thirty EMDB maps of the paper, and the real maps at hand, with our classes and how many agree."""
+    predictors = with_baseline(global_predictors(context))
     thirty = emdb_rows(out, context, predictors)
     written = [write_measures(out / "table2.csv", thirty)]
     rows = real_map_rows(context, predictors)
     if rows:
         written.append(write_measures(out / "table2_real_maps.csv", rows))
-    columns = ["claimed_A", "published", "paper DNN", "paper CNN", *[f"our {name}" for name in predictors]]
+    said = ["paper DNN", "paper CNN", *[our(name) for name in predictors]]
+    written.append(write_measures(out / "table2_agreement.csv", agreements(thirty + rows, said)))
+    columns = ["claimed_A", "published", *said]
     cells = [[f"EMD-{row['emdb']}", *[_text(row.get(name)) for name in columns]] for row in thirty]
     cells += [[row["map"], *[_text(row.get(name)) for name in columns]] for row in rows]
     figure = table_figure(["map", *columns], cells, "Table 2: experimental maps")
     return [*written, drawing.save_figure(figure, out / "table2.png")]
+
+
+def agreements(rows: MeasureTable, columns: Sequence[str]) -> MeasureTable:
+    """Per classifier: of how many maps its class is the published one, with the 95 % interval (Wilson)."""
+    found: MeasureTable = []
+    for column in columns:
+        told = [row for row in rows if row.get(column)]
+        if told:
+            right = sum(row[column] == row["published"] for row in told)
+            entry: Dict[str, Any] = {"classifier": column, "right": right, "n": len(told)}
+            found.append(
+                {**entry, "agreement %": _share(right, len(told)), "95 %": _interval(right, len(told))}
+            )
+    return found
+
+
+def _share(right: int, total: int) -> float | None:
+    return round(100 * right / total, 1) if total else None
+
+
+def _interval(right: int, total: int) -> str:
+    return "-".join(f"{100 * limit:.0f}" for limit in wilson(right, total)) if total else ""
 
 
 def table3(out: Path, context: Context) -> List[Path]:
@@ -164,17 +199,17 @@ def _counts(line: Iterable[int]) -> Dict[str, int]:
 
 
 def our_confusions(out: Path, context: Context, columns: Sequence[str]) -> Dict[str, np.ndarray]:
-    """Confusion matrices of our models over the EMDB and real maps at hand."""
-    predictors = {k: v for k, v in _global_predictors(context).items() if k in columns}
+    """Confusion matrices of our models and of the baseline over the EMDB and real maps at hand."""
+    predictors = with_baseline({k: v for k, v in global_predictors(context).items() if k in columns})
     rows = emdb_rows(out, context, predictors) + real_map_rows(context, predictors)
     found = {}
-    for column in predictors:
+    for column in map(our, predictors):
         matrix = np.zeros((3, 3), int)
         for row in rows:
-            if f"our {column}" in row:
-                matrix[_code(row["published"]), _code(row[f"our {column}"])] += 1
+            if column in row:
+                matrix[_code(row["published"]), _code(row[column])] += 1
         if matrix.sum():
-            found[f"our {column}"] = matrix
+            found[column] = matrix
     return found
 
 
@@ -189,9 +224,8 @@ def table5(out: Path, context: Context) -> List[Path]:
     for label, matrix in matrices.items():
         for index, name in enumerate(resolution_terms.GLOBAL_CLASSES):
             printed = dict(zip((f"printed {m} %" for m in MEASURES), printed_results.TABLE5[label][index]))
-            rows.append(
-                {"classifier": f"paper {label}", "class": name, **one_vs_rest_rows(matrix, name), **printed}
-            )
+            measured = _measured(matrix, name, resolution_terms.GLOBAL_CLASSES)
+            rows.append({"classifier": f"paper {label}", "class": name, **measured, **printed})
     others = {Path(path).stem: read_matrix(path) for path in context.matrices}
     if not others:
         try:
@@ -199,11 +233,31 @@ def table5(out: Path, context: Context) -> List[Path]:
         except InputError as error:
             progress.note(str(error))
     for label, matrix in others.items():
-        for name in resolution_terms.GLOBAL_CLASSES if len(matrix) == 3 else resolution_terms.LOCAL_CLASSES:
-            rows.append({"classifier": label, "class": name, **one_vs_rest_rows(matrix, name)})
+        names = resolution_terms.GLOBAL_CLASSES if len(matrix) == 3 else resolution_terms.LOCAL_CLASSES
+        for name in names:
+            rows.append({"classifier": label, "class": name, **_measured(matrix, name, names)})
     columns = ["classifier", "class", *[f"{m} %" for m in MEASURES], *[f"printed {m} %" for m in MEASURES]]
-    figure = table_figure(columns, [[_text(row.get(c)) for c in columns] for row in rows], "Table 5")
+    figure = table_figure(columns, [_table5_cells(row, columns) for row in rows], "Table 5")
     return [write_measures(out / "table5.csv", rows), drawing.save_figure(figure, out / "table5.png")]
+
+
+def _measured(matrix: np.ndarray, name: str, names: Sequence[str]) -> Dict[str, Any]:
+    """The four measures of a class, each with how many maps it counts and its 95 % interval."""
+    counted = one_vs_rest(matrix, names)[name]
+    found: Dict[str, Any] = one_vs_rest_rows(matrix, name)
+    for measure in MEASURES:
+        limits = counted[f"{measure.lower()}_interval"]
+        found[f"{measure} n"] = counted[f"{measure.lower()}_n"]
+        found[f"{measure} 95 %"] = "-".join(f"{100 * limit:.0f}" for limit in limits) if limits else ""
+    return found
+
+
+def _table5_cells(row: Dict[str, Any], columns: Sequence[str]) -> List[str]:
+    cells = []
+    for column in columns:
+        limits = row.get(column.replace(" %", " 95 %")) if column.endswith("%") else None
+        cells.append(f"{_text(row.get(column))} ({limits})" if limits else _text(row.get(column)))
+    return cells
 
 
 def read_matrix(path: str) -> np.ndarray:

@@ -92,6 +92,45 @@ def matrices_figure(matrices: Dict[str, np.ndarray], title: str) -> Any:
     return figure
 
 
+def conditions_figure(rows: MeasureTable, columns: Sequence[str]) -> Any:
+    """Agreement with 95 % intervals of every classifier under every condition; one panel for each kind of maps."""
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(row["maps"] for row in rows))
+    conditions = {k: list(dict.fromkeys(r["condition"] for r in rows if r["maps"] == k)) for k in kinds}
+    figure: Any = Figure(figsize=(9.5, 0.75 * max(map(len, conditions.values())) + 1.6), layout="constrained")
+    axes = figure.subplots(1, len(kinds), squeeze=False)[0]
+    for ax, kind in zip(axes, kinds):
+        names = conditions[kind]
+        sizes = {name: 0 for name in names}
+        for number, column in enumerate(columns):
+            chosen = [row for row in rows if row["maps"] == kind and row["classifier"] == column]
+            values = np.array([row["agreement %"] for row in chosen], float)
+            limits = np.array([[float(v) for v in row["95 %"].split("-")] for row in chosen]).reshape(-1, 2)
+            place = [
+                names.index(row["condition"]) + 0.17 * (number - (len(columns) - 1) / 2) for row in chosen
+            ]
+            bars = np.abs(limits.T - values)
+            style = {
+                "fmt": "osD^v"[number % 5],
+                "color": colours.SOURCE_COLORS[number % len(colours.SOURCE_COLORS)],
+            }
+            ax.errorbar(values, place, xerr=bars, label=column, markersize=5, linewidth=1.3, **style)
+            for row in chosen:
+                sizes[row["condition"]] = max(sizes[row["condition"]], row["n"])
+        ax.set_yticks(range(len(names)), [f"{name}\nn = {sizes[name]}" for name in names])
+        ax.invert_yaxis()
+        ax.set_xlim(-3, 103)
+        ax.axvline(100 / 3, color="0.6", linestyle=":", linewidth=1)
+        ax.grid(axis="x", alpha=0.3)
+        ax.set_xlabel("maps with the right class (%)")
+        ax.set_title(f"{kind} maps")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(columns), frameon=False
+    )
+    return figure
+
+
 def _text(value: Any) -> str:
     if value is None:
         return ""

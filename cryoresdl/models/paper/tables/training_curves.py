@@ -16,6 +16,9 @@ from ..epoch_loop import HISTORY_COLUMNS
 from . import printed_results
 from .context import Context
 
+SHIPPED_HISTORY = ".history.csv"
+"""After a shipped model's name: the history of its training, beside the model."""
+
 
 def _figure(name: str, column: str, title: str) -> Callable[[Path, Context], List[Path]]:
     def draw(out: Path, context: Context) -> List[Path]:
@@ -47,11 +50,14 @@ def _history(column: str, context: Context) -> Dict[str, List[float]]:
         path = Path(context.history)
         return run_files.read_history(path / run_files.HISTORY if path.is_dir() else path, HISTORY_COLUMNS)
     name = context.model(column)
+    shipped = model_store.shipped_folder() / f"{name}{SHIPPED_HISTORY}"
+    if shipped.is_file():
+        return run_files.read_history(shipped)
     card = model_store.read_card(name)
     history = card.get("history")
     if not isinstance(history, dict) or not set(HISTORY_COLUMNS) <= set(history) or not history["epoch"]:
         raise InputError(
-            f"The card of {name} holds no training history; give --history DIR of a training run."
+            f"The card of {name} holds no training history; train it ('cryoresdl make {name}') and give --history DIR."
         )
     return {key: [float(value) for value in history[key]] for key in HISTORY_COLUMNS}
 

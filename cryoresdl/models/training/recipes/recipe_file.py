@@ -37,8 +37,8 @@ class SetRecipe:
 
     Attributes:
         name: of the file, and how other parts of the recipe call it.
-        maker: "features" (simulated maps), "whole_maps" (noiseless maps of structures) or "labelled" (maps with volumes
-            of local resolution).
+        maker: "features" (simulated maps), "whole_maps" (noiseless maps of structures), "labelled" (maps with volumes
+            of local resolution) or "patches" (such maps, cut as the paper's U-Net reads them).
         seed: of everything drawn.
         maps: per split, of simulated maps.
         options: of the maker: of ``GlobalSetRecipe`` and the ``share`` of the structures, or ``labels`` and ``splits``.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 import h5py
 import numpy as np
 
 from ...base import progress
 from ...base.errors import InputError
-from ...datasets import global_map_set, input_lists
+from ...datasets import global_map_set, input_lists, patch_set
 from ...datasets.feature_sets import feature_set_builder
 from ...datasets.splits import SPLITS
 from .recipe_file import SetRecipe
@@ -91,6 +91,21 @@ def _whole_maps(recipe: SetRecipe, sources: Sources, out: Path, scale: float) ->
 
 
 def _labelled(recipe: SetRecipe, sources: Sources, out: Path, scale: float) -> List[str]:
+    labels, rows = _labelled_maps(recipe, sources, scale)
+    return list(feature_set_builder.build_from_triples(rows, out, labels, recipe.seed)["skipped"])
+
+
+def _patches(recipe: SetRecipe, sources: Sources, out: Path, scale: float) -> List[str]:
+    if out.exists() and not out.with_name(out.name + ".parts").exists():
+        return []
+    labels, rows = _labelled_maps(recipe, sources, scale)
+    wanted = patch_set.PatchSetRecipe("paper", labels, patch_set.PAPER_PATCH, recipe.seed)
+    made = patch_set.build_patch_set(rows, out, wanted, sources.workers, resume=True)
+    return [f"{name}: {reason}" for name, reason in made["skipped"].items()]
+
+
+def _labelled_maps(recipe: SetRecipe, sources: Sources, scale: float) -> Tuple[str, List[input_lists.Triple]]:
+    """What the labels of a set are, and its maps."""
     if sources.labelled is None:
         raise InputError(
             f"The set {recipe.name} is made of maps with local-resolution volumes; give --shared, their folder."
@@ -98,14 +113,14 @@ def _labelled(recipe: SetRecipe, sources: Sources, out: Path, scale: float) -> L
     labels = str(recipe.options.get("labels", "truth"))
     rows = input_lists.shared_layout(sources.labelled, labels)
     splits = recipe.options.get("splits", SPLITS)
-    rows = [row for split in splits for row in _some([r for r in rows if r.split == split], scale)]
-    return list(feature_set_builder.build_from_triples(rows, out, labels, recipe.seed)["skipped"])
+    return labels, [row for split in splits for row in _some([r for r in rows if r.split == split], scale)]
 
 
 _MAKERS: Dict[str, Callable[[SetRecipe, Sources, Path, float], List[str]]] = {
     "features": _features,
     "whole_maps": _whole_maps,
     "labelled": _labelled,
+    "patches": _patches,
 }
 
 
