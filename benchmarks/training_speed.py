@@ -1,15 +1,17 @@
 """Training throughput: steps and examples a second of the networks, and the share of the machine's matrix product.
 
-    python benchmarks/training_speed.py [--steps 40] [--json FILE]
+    python benchmarks/training_speed.py [--steps 40] [--full-unet] [--json FILE]
 
 Random examples of the real sizes go through the real training loops; the first quarter of the steps (compilation, filling of
-buffers) is not counted. Nothing is validated or saved in between.
+buffers) is not counted. Nothing is validated or saved in between. --full-unet measures instead one step of the paper's U-Net at
+its full width (127.9 million parameters, batch 32) after a first one, and the memory of the process at its peak.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -102,6 +104,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument(
+        "--full-unet", action="store_true", help="one step of the full-width U-Net, time and memory"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     tensorflow_import.import_tensorflow()
@@ -118,6 +123,8 @@ def main() -> None:
         "paper U-Net, 1/8 width": lambda: paper(paper_networks.UNET, 0.125, 32, max(args.steps // 4, 4)),
         "paper CNN, 1/8 width": lambda: paper(paper_networks.CNN, 0.125, 5, max(args.steps // 4, 4)),
     }
+    if args.full_unet:
+        jobs = {"paper U-Net, full width": lambda: paper(paper_networks.UNET, 1.0, 32, 2)}
     found = {}
     for label, job in jobs.items():
         row = found[label] = job()
@@ -131,6 +138,8 @@ def main() -> None:
             f"{label:28s} {len(row['seconds']):5d}    {common.spread(row['seconds'], 3):20s} {row['examples'] / median:10.1f}  {rate}",
             flush=True,
         )
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory of the process: {peak_gb:.1f} GiB")
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
 

@@ -29,7 +29,7 @@ class Context:
     matrices: Sequence[str] = ()
     download: bool = False
     seed: int = 0
-    proteins: int = 12
+    proteins: int = 5
     answers: Dict[Tuple[str, str], Dict[str, Any]] = field(default_factory=dict)
     """(column, map's file) -> what was said of it: Tables 2 to 5 ask about the same maps."""
 

@@ -42,6 +42,8 @@ RESOLUTIONS_A = (2.5, 7.5, 12.5)
 """Of the simulated maps, one per class: those of the paper's training."""
 NOISE = 0.1
 """Standard deviation of the noise over that of the density inside the molecule."""
+DARK = 0.3
+"""How far below 0 the one negative voxel lies, over the highest density."""
 COARSE_VOXEL_A = 2.0
 FINEST_COARSE_A = 5.0
 """Maps with coarse voxels begin here: finer ones are beyond their Nyquist limit."""
@@ -149,9 +151,17 @@ def _noisy(data: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return data + random.normal(0, NOISE * data[inside].std(), data.shape).astype(np.float32)
 
 
+def _dark_voxel(data: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """One voxel in a corner below 0, as real maps have many: it moves the whole map on the scale from 0 to 1."""
+    changed = data.copy()
+    changed[0, 0, 0] = -DARK * data.max()
+    return changed
+
+
 SIMULATED: Dict[str, Callable[[Context], Iterator[Case]]] = {
     "as in their training": lambda context: _simulated_cases(context, lambda data, _: data),
     f"noise, {100 * NOISE:g} % of the signal": lambda context: _simulated_cases(context, _noisy),
+    "one negative voxel": lambda context: _simulated_cases(context, _dark_voxel),
     f"{COARSE_VOXEL_A:g} Å/voxel": lambda context: _simulated_cases(
         context, lambda data, _: data, COARSE_VOXEL_A
     ),
@@ -191,11 +201,15 @@ def _masked(published: str, density: DensityMap) -> Case:
     return Case(published, None, paper_predictors.prepare_map(data))
 
 
-def _all_cures(published: str, density: DensityMap) -> Case:
-    """1 A/voxel, masked, and the molecule's middle in the middle of the box."""
+def _centred(published: str, density: DensityMap, least: float = -np.inf) -> Case:
+    """1 A/voxel, masked, the molecule's middle in the middle of the box, and nothing below ``least``."""
     mask = automatic_mask.auto_mask(density)[0]
     middle = np.array(ndimage.center_of_mass(mask))
-    return Case(published, None, _resampled_box(density, density.data * mask, middle))
+    return Case(published, None, _resampled_box(density, np.maximum(density.data, least) * mask, middle))
+
+
+def _all_cures(published: str, density: DensityMap) -> Case:
+    return _centred(published, density, 0.0)
 
 
 def _resampled_box(density: DensityMap, data: np.ndarray, middle: np.ndarray) -> np.ndarray:
@@ -215,6 +229,7 @@ REAL: Dict[str, Callable[[str, DensityMap], Case]] = {
     "central crop for all": _cropped,
     "at 1 Å/voxel": _at_one_angstrom,
     "masked": _masked,
-    "1 Å/voxel, masked, centred": _all_cures,
+    "1 Å/voxel, masked, centred": _centred,
+    "the same, negative values cut": _all_cures,
 }
 """Condition -> what becomes of a real map."""
