@@ -52,7 +52,7 @@ def _history(column: str, context: Context) -> Dict[str, List[float]]:
     name = context.model(column)
     shipped = model_store.shipped_folder() / f"{name}{SHIPPED_HISTORY}"
     if shipped.is_file():
-        return run_files.read_history(shipped)
+        return run_files.read_history(shipped, HISTORY_COLUMNS)
     card = model_store.read_card(name)
     history = card.get("history")
     if not isinstance(history, dict) or not set(HISTORY_COLUMNS) <= set(history) or not history["epoch"]:
