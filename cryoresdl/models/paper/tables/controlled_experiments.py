@@ -201,6 +201,10 @@ def _masked(published: str, density: DensityMap) -> Case:
     return Case(published, None, paper_predictors.prepare_map(data))
 
 
+def _cut(published: str, density: DensityMap) -> Case:
+    return Case(published, None, paper_predictors.prepare_map(np.maximum(density.data, 0)))
+
+
 def _centred(published: str, density: DensityMap, least: float = -np.inf) -> Case:
     """1 A/voxel, masked, the molecule's middle in the middle of the box, and nothing below ``least``."""
     mask = automatic_mask.auto_mask(density)[0]
@@ -229,6 +233,7 @@ REAL: Dict[str, Callable[[str, DensityMap], Case]] = {
     "central crop for all": _cropped,
     "at 1 Å/voxel": _at_one_angstrom,
     "masked": _masked,
+    "negative values cut": _cut,
     "1 Å/voxel, masked, centred": _centred,
     "the same, negative values cut": _all_cures,
 }
