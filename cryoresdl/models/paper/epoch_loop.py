@@ -9,7 +9,7 @@ hundreds of times faster. All that an epoch depends on is in the checkpoint or f
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Protocol, Tuple
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..base import progress
 from ..base.errors import InputError
+from ..base.runs.array_cache import part_of
 from ..networks import paper_networks
 from ..training.run_files import CHECKPOINT, HISTORY, load_checkpoint, save_checkpoint, write_history
 
@@ -115,12 +116,8 @@ def run_epochs(
         InputError: the checkpoint belongs to another run or is damaged, or the loss is not finite.
     """
     history, best = History(), stepper.state()
-    path = folder / CHECKPOINT
-    if resume and path.exists():
-        facts, arrays = load_checkpoint(path, identity)
-        history = History(facts["history"], facts["best_epoch"])
-        best = part_of(arrays, "best/")
-        stepper.restore(part_of(arrays, "state/"))
+    if resume and (folder / CHECKPOINT).exists():
+        history, best = _resumed(stepper, folder, identity)
         if write:
             write_history(folder / HISTORY, history.rows)
     started, first = time.monotonic(), len(history.rows)
@@ -138,16 +135,28 @@ def run_epochs(
             history.best_epoch, best = epoch, stepper.state()
         done = _finished(history, recipe)
         if write and (done or epoch % checkpoint_every == 0):
+            arrays = {_STATE + name: value for name, value in stepper.state().items()}
+            arrays.update({_BEST + name: value for name, value in best.items()})
             facts = {"history": history.rows, "best_epoch": history.best_epoch}
-            arrays = {f"state/{name}": value for name, value in stepper.state().items()}
-            arrays.update({f"best/{name}": value for name, value in best.items()})
-            save_checkpoint(path, identity, facts, arrays)
+            save_checkpoint(folder / CHECKPOINT, identity, facts, arrays)
         if write:
             write_history(folder / HISTORY, history.rows)
         if report:
             report(_progress(history, recipe, (time.monotonic() - started) / (epoch - first)))
     history.stopped = _finished(history, recipe)
     return history, best
+
+
+_STATE, _BEST = "state/", "best/"
+
+
+def _resumed(
+    stepper: Stepper, folder: Path, identity: Dict[str, Any]
+) -> Tuple[History, Dict[str, np.ndarray]]:
+    """The history and best state of a checkpoint, whose state is put back."""
+    facts, arrays = load_checkpoint(folder / CHECKPOINT, identity)
+    stepper.restore(part_of(arrays, _STATE))
+    return History(facts["history"], facts["best_epoch"]), part_of(arrays, _BEST)
 
 
 def _finished(history: History, recipe: EpochRecipe) -> str:
@@ -170,13 +179,3 @@ def _progress(history: History, recipe: EpochRecipe, seconds: float) -> str:
         f"val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}  best {history.best_epoch}  "
         f"{seconds:.2f} s/epoch  ETA {progress.duration(seconds * (last - epochs))} unless it improves"
     )
-
-
-def part_of(arrays: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
-    """The arrays whose names begin with a prefix, under the rest of their names."""
-    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def recipe_card(recipe: EpochRecipe) -> Dict[str, Any]:
-    """The recipe as a card shows it."""
-    return asdict(recipe)

@@ -7,8 +7,9 @@ from typing import Any, Callable, Dict, Tuple
 import numpy as np
 
 from ..base.errors import InputError
+from ..base.runs.array_cache import part_of
 from ..networks import paper_networks, tensorflow_import
-from .epoch_loop import EpochRecipe, part_of
+from .epoch_loop import EpochRecipe
 from .examples import ExampleSource, epoch_order, example_batches
 
 

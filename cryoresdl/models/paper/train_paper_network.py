@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Dict
 
@@ -224,7 +224,7 @@ def _card(
             "seed": data.info.get("seed"),
         },
         "training": {
-            **epoch_loop.recipe_card(options.recipe),
+            **asdict(options.recipe),
             "solver": options.solver if options.kind == "dnn" else "keras",
             "orientations": options.orientations,
             "bfloat16": options.bfloat16,

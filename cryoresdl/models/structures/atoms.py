@@ -62,19 +62,6 @@ class Atoms:
         """The same atoms at other places; ``xyz`` is (n, 3) in angstroms."""
         return dataclasses.replace(self, xyz=np.asarray(xyz, dtype=np.float64))
 
-    def scattering(self) -> np.ndarray:
-        """Weights (n,) float64 of the atoms: atomic number times occupancy.
-
-        Raises:
-            InputError: every occupancy is 0.
-        """
-        weights = self.z_number * np.clip(self.occupancy, 0.0, None)
-        if not np.any(weights > 0):
-            raise InputError(
-                f"Every atom of {self.path} has occupancy 0; set the occupancies to 1 where atoms are."
-            )
-        return weights
-
 
 _PER_ATOM = (
     "xyz",
@@ -96,22 +83,6 @@ _PER_ATOM = (
 def extent(xyz: np.ndarray) -> np.ndarray:
     """Size (3,) in angstroms of the box along x, y, z that holds all atom centres."""
     return np.ptp(np.asarray(xyz), axis=0)
-
-
-def diameter(xyz: np.ndarray) -> float:
-    """Largest distance in angstroms between two atoms; exact, from the convex hull where there is one."""
-    xyz = np.asarray(xyz, dtype=np.float64)
-    if len(xyz) > 50:
-        from scipy.spatial import ConvexHull, QhullError
-
-        try:
-            xyz = xyz[ConvexHull(xyz).vertices]
-        except QhullError:  # flat or straight molecules have no hull
-            pass
-    best = 0.0
-    for point in xyz:
-        best = max(best, float(np.max(np.sum((xyz - point) ** 2, axis=1))))
-    return float(np.sqrt(best))
 
 
 def center_of(xyz: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ Atom selection of :func:`read_structure`, which follows the physics of the speci
 * polymer, ligand, ion and hydrogen atoms (``hydrogens=False`` leaves those out), no waters;
 * one conformer per residue, the one with the highest summed occupancy;
 * occupancies are kept, 0 included: pdb2mrc maps ignore them as EMAN2 does, realistic maps weigh atoms with
-  them (:meth:`Atoms.scattering`);
+  them;
 * the element column decides the element; atoms of unknown elements are left out and counted in ``warnings``.
 
 :func:`eman2_atoms` instead repeats the accidents of EMAN2's own PDB parser, to reproduce its maps exactly.

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..base import progress
 from ..base.errors import InputError
+from ..base.runs.array_cache import part_of
 from ..base.runs.atomic_files import PathLike, remove_result
 from ..datasets.feature_sets.feature_set_file import (
     KNOWN,
@@ -155,7 +156,7 @@ class _LocalFit:
         facts, arrays = load_checkpoint(path, self.identity)
         for name, variable in self._variables().items():
             variable.assign(arrays.pop(name))
-        self.best = {name[len(_BEST) :]: value for name, value in arrays.items()}
+        self.best = part_of(arrays, _BEST)
         self.number = self.first = facts["step"]
         self.score, self.rows = facts["score"], facts["history"]
         write_history(self.out / HISTORY, self.rows)  # without what a killed run wrote after its checkpoint

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.structures import atoms, structure_reader
+from cryoresdl.models.structures import structure_reader
 from cryoresdl.models.structures.atoms import (
     center,
     center_of,
@@ -125,13 +125,9 @@ def test_bytes_beyond_ascii_do_not_shift_columns(tmp_path):
     assert atoms.xyz.tolist() == [[1, 2, 3]] and atoms.name.tolist() == ["C?"]
 
 
-def test_zero_occupancy_is_kept_for_pdb2mrc_and_refused_as_scattering(tmp_path):
+def test_zero_occupancy_is_kept(tmp_path):
     atoms = structure_reader.read_structure(write(tmp_path, atom(occ=0.0), atom(occ=0.0, n=2, xyz=(4, 4, 4))))
-    assert len(atoms) == 2
-    with pytest.raises(InputError, match="occupancy 0"):
-        atoms.scattering()
-    half = structure_reader.read_structure(write(tmp_path, atom(occ=0.5), atom("O", "O", occ=0.0, n=2)))
-    assert half.scattering().tolist() == [3.0, 0.0]
+    assert atoms.occupancy.tolist() == [0.0, 0.0]
 
 
 def test_unknown_elements_are_left_out_and_counted(tmp_path):
@@ -209,14 +205,6 @@ def test_eman2_reads_elements_from_names_as_it_does(tmp_path):
         structure_reader.eman2_atoms(
             write(tmp_path, "ATOM      1  O   HOH A   1       0.0x0   0.000   0.000")
         )
-
-
-def test_diameter_is_the_largest_distance():
-    points = np.random.default_rng(1).normal(size=(300, 3)) * (5, 9, 30)
-    brute = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1)).max()
-    assert atoms.diameter(points) == pytest.approx(brute)
-    line = np.outer(np.arange(100.0), (1, 0, 0))
-    assert atoms.diameter(line) == pytest.approx(99)
 
 
 def test_rotation_is_proper_seeded_and_keeps_the_centre(tmp_path):
