@@ -41,6 +41,10 @@ def command(monkeypatch):
     return replace
 
 
+WORDS = {"dataset": ["dataset", "features"]}
+"""What stands before the options of a command, where it is more than its name."""
+
+
 class TestWords:
     def test_version(self, capsys):
         assert command_line.main(["--version"]) == 0
@@ -77,7 +81,7 @@ class TestWords:
 
     @pytest.mark.parametrize("name", list(command_line.COMMANDS))
     def test_help_of_every_command(self, name, capsys):
-        assert command_line.main([name, "--help"]) == 0
+        assert command_line.main([*WORDS.get(name, [name]), "--help"]) == 0
         said = capsys.readouterr().out
         assert "example: cryoresdl" in said
         for option in ("overwrite", "resume", "seed"):
@@ -89,7 +93,7 @@ class TestWords:
     def test_replacing_and_going_on_exclude_each_other(self, tmp_path, capsys):
         for name, options in command_line.OBEYED.items():
             if {"overwrite", "resume"} <= set(options):
-                assert command_line.main([name, "--overwrite", "--resume"]) == 2
+                assert command_line.main([*WORDS.get(name, [name]), "--overwrite", "--resume"]) == 2
                 assert "not allowed with argument" in capsys.readouterr().err
 
     @pytest.mark.parametrize(

@@ -28,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> List[argparse.ArgumentPars
     """Add a sub-command per kind of set; returns their parsers, which take the common options."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="global|local|features", title="kinds")
     found = []
-    for name, text, add in (
-        ("global", "maps of structures with their class", _add_global),
-        ("local", "patches of maps with a class per voxel", _add_local),
-        ("features", "what the default networks learn from", _add_features),
+    for name, text, example, add in (
+        ("global", "maps of structures with their class", "--structures structures", _add_global),
+        ("local", "patches of maps with a class per voxel", "--csv triples.csv", _add_local),
+        ("features", "what the default networks learn from", "--csv triples.csv", _add_features),
     ):
-        kind = kinds.add_parser(name, help=text, description=text)
+        example = f"example: cryoresdl dataset {name} {example} --out {name}.h5"
+        kind = kinds.add_parser(name, help=text, description=text, epilog=example)
         kind.add_argument("--workers", type=count, default=1, metavar="N", help="processes (1)")
         add(kind)
         found.append(kind)
