@@ -133,8 +133,7 @@ def run_epochs(
         history.rows.append(dict(zip(HISTORY_COLUMNS, (epoch, *measured))))
         if history.rows[-1]["val_loss"] < history.best_loss:
             history.best_epoch, best = epoch, stepper.state()
-        done = _finished(history, recipe)
-        if write and (done or epoch % checkpoint_every == 0):
+        if write and (_finished(history, recipe) or epoch % checkpoint_every == 0):
             arrays = {_STATE + name: value for name, value in stepper.state().items()}
             arrays.update({_BEST + name: value for name, value in best.items()})
             facts = {"history": history.rows, "best_epoch": history.best_epoch}

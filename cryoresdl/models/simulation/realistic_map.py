@@ -43,7 +43,7 @@ from .truth.known_directional_resolution import directional_truth
 from .truth.known_local_resolution import TRUTH_TOP, local_truth
 from .view_distribution import UNIFORM, views_of
 
-COARSE_VOXEL_A, MANY_ATOMS = 2.5, 60000
+_COARSE_VOXEL_A, _MANY_ATOMS = 2.5, 60000
 """From such voxels on, a share of the atoms of large assemblies stands for all: single atoms do not show."""
 
 
@@ -71,9 +71,9 @@ class RealisticMap:
 def _thinned(molecule: Tuple[np.ndarray, ...], voxel_size: float) -> Tuple[np.ndarray, ...]:
     """Fewer and heavier atoms where a coarse voxel holds many of them: positions, weights, B-factors, chains."""
     xyz, weights, b_file, chain = molecule
-    if voxel_size < COARSE_VOXEL_A or len(xyz) <= MANY_ATOMS:
+    if voxel_size < _COARSE_VOXEL_A or len(xyz) <= _MANY_ATOMS:
         return molecule
-    every = -(-len(xyz) // MANY_ATOMS)
+    every = -(-len(xyz) // _MANY_ATOMS)
     return tuple(values[::every] for values in (xyz, weights * every, b_file, chain))
 
 

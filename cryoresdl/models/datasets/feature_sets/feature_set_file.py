@@ -23,7 +23,7 @@ CLEAN = "clean"
 """Kind of the noiseless maps."""
 VARIANTS = ("single", "halves")
 _ARRAYS = (*VARIANTS, *(part + v for part in ("summary_", "rise_") for v in VARIANTS), "truth")
-SIMULATED = ("realistic", CLEAN)
+_SIMULATED_KINDS = ("realistic", CLEAN)
 """Kinds of the maps drawn from structures; what they are labelled with is the truth."""
 TRUTH = "truth"
 
@@ -39,7 +39,7 @@ KNOWN = "known"
 def feature_labels(info: Dict[str, Any]) -> str:
     """What the labels of a map are: "truth", "monores", "resmap" or ``KNOWN``; empty where its set does not say."""
     kind = str(info.get("kind", ""))
-    return TRUTH if kind in SIMULATED else str(info.get("labels", kind))
+    return TRUTH if kind in _SIMULATED_KINDS else str(info.get("labels", kind))
 
 
 def labels_in(path: PathLike) -> List[str]:
@@ -59,7 +59,7 @@ def drawn_from_structures(path: PathLike) -> bool:
         InputError: not a feature set.
     """
     with _reading(path) as handle:
-        return all(info.get("kind") in SIMULATED for _, _, info in _infos(handle))
+        return all(info.get("kind") in _SIMULATED_KINDS for _, _, info in _infos(handle))
 
 
 def _labels_in(handle: h5py.File) -> List[str]:
@@ -79,7 +79,7 @@ def kept_apart(kinds: Iterable[str]) -> str:
     Args:
         kinds: of the test maps.
     """
-    if all(kind in SIMULATED for kind in kinds):
+    if all(kind in _SIMULATED_KINDS for kind in kinds):
         return "test, structures of clusters never trained on"
     return "test, whole maps never trained on"
 
