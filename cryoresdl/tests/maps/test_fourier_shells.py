@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from cryoresdl.models.maps.fsc import fourier_shells
 
@@ -28,3 +29,13 @@ def test_first_crossing_interpolates_and_takes_the_first():
     assert fourier_shells.first_crossing(f, np.full(5, 0.9)) == 0.5
     assert fourier_shells.first_crossing(f, np.zeros(5)) == 0.1
     assert fourier_shells.first_crossing(f, np.array([1, 1, 0, 0, 0.0]), 0.5) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("width", [1.0, 2.5, 3.0, 7.3])
+def test_the_soft_edge_falls_with_the_distance_from_the_mask(width):
+    """Beside a distance transform, which takes ten times as long; the mask touches faces, and one box is thin."""
+    for shape in ((20, 31, 17), (3, 4, 50)):
+        mask = np.random.default_rng(0).random(shape) < 0.01
+        distance = ndimage.distance_transform_edt(~mask)
+        edge = np.where(distance < width, 0.5 * (1 + np.cos(np.pi * distance / width)), 0)
+        assert mask.any() and np.allclose(fourier_shells.soft_edge(mask, width), edge, atol=1e-6)

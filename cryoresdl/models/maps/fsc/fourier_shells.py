@@ -106,9 +106,26 @@ def half_map_fsc(
 
 
 def soft_edge(mask: np.ndarray, width: float) -> np.ndarray:
-    """A bool mask (z, y, x) with a raised-cosine edge of ``width`` voxels outside it: float32, 0 to 1."""
-    distance = ndimage.distance_transform_edt(~mask).astype(np.float32)
-    return np.where(distance < width, 0.5 * (1 + np.cos(np.pi * distance / width)), 0.0).astype(np.float32)
+    """A bool mask (z, y, x) with a raised-cosine edge of ``width`` voxels outside it: float32, 0 to 1.
+
+    Only distances below ``width`` matter, and their squares are whole numbers: one shifted minimum per axis and step
+    finds them in a fraction of the time of a distance transform, and a table turns them into the edge's values.
+    """
+    reach = int(np.ceil(width)) - 1
+    far = 3 * reach**2 + 1
+    squared = np.where(mask, np.uint16(0), np.uint16(far))
+    for axis in range(mask.ndim):
+        nearest = squared.copy()
+        for step in range(1, min(reach, mask.shape[axis] - 1) + 1):
+            for low, high in ((slice(step, None), slice(None, -step)), (slice(None, -step), slice(step, None))):
+                here = tuple(low if k == axis else slice(None) for k in range(mask.ndim))
+                there = tuple(high if k == axis else slice(None) for k in range(mask.ndim))
+                np.minimum(nearest[here], squared[there] + np.uint16(step**2), out=nearest[here])
+        squared = nearest
+    distance = np.sqrt(np.arange(far + 1)).astype(np.float32)
+    edge = np.where(distance < width, 0.5 * (1 + np.cos(np.pi * distance / width)), 0.0).astype(np.float32)
+    edge[far] = 0.0
+    return edge[np.minimum(squared, far)]
 
 
 LIKENESS_SHELLS = 5

@@ -186,9 +186,11 @@ def _doubt_masks(pair: HalfMaps, a: np.ndarray, b: np.ndarray, inside: np.ndarra
             "give them unmasked, or a mask of what is left."
         )
         return
+    if min(empty) < MASKED_HALF_PART:
+        return
     distance = ndimage.distance_transform_edt(outside).astype(np.float32)
     near = (distance > _NEAR[0]) & (distance <= _NEAR[1])
-    if near.sum() < 100 or min(empty) < MASKED_HALF_PART:
+    if near.sum() < 100:
         return
     noise = [float(np.std((a - b)[part], dtype=np.float64)) for part in (near, inside)]
     if noise[0] < TIGHT_NOISE * noise[1]:
