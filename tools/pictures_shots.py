@@ -78,7 +78,8 @@ class Studio:
         self.try_("wizard_mask", self.maskWizard)
         self.try_("wizard_model", self.modelWizard)
         self.try_("wizard_sampling", self.samplingWizard)
-        for name, kind in (("result", "slices"), ("verdict", "verdict"), ("histogram", "histogram")):
+        for name in ("surface", "result", "verdict", "histogram"):
+            kind = "slices" if name == "result" else name
             label = "validate and compare" if kind == "histogram" else "validate"
             self.try_(name, lambda kind=kind, label=label: self.plain(label, kind))
         self.try_("confusion", self.confusion)
