@@ -117,7 +117,10 @@ def soft_edge(mask: np.ndarray, width: float) -> np.ndarray:
     for axis in range(mask.ndim):
         nearest = squared.copy()
         for step in range(1, min(reach, mask.shape[axis] - 1) + 1):
-            for low, high in ((slice(step, None), slice(None, -step)), (slice(None, -step), slice(step, None))):
+            for low, high in (
+                (slice(step, None), slice(None, -step)),
+                (slice(None, -step), slice(step, None)),
+            ):
                 here = tuple(low if k == axis else slice(None) for k in range(mask.ndim))
                 there = tuple(high if k == axis else slice(None) for k in range(mask.ndim))
                 np.minimum(nearest[here], squared[there] + np.uint16(step**2), out=nearest[here])
