@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -50,7 +51,12 @@ def resolution_colors(span: ColourRange = None) -> ScalarMappable:
 
 def resolution_color(value_A: float, span: ColourRange = None) -> str:
     """The colour of one resolution, as ``#rrggbb``."""
-    red, green, blue, _ = resolution_colors(span).to_rgba(np.array([value_A], float))[0]
+    return _color(float(value_A), *(span or RESOLUTION_RANGE_A))
+
+
+@lru_cache(maxsize=256)
+def _color(value_A: float, low_A: float, high_A: float) -> str:
+    red, green, blue, _ = resolution_colors((low_A, high_A)).to_rgba(np.array([value_A], float))[0]
     return to_hex((red, green, blue))
 
 

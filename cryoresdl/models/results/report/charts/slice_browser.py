@@ -137,5 +137,6 @@ def _sprite(codes: np.ndarray, columns: int) -> str:
     sheet[:depth] = codes
     sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
     stream = io.BytesIO()
-    Image.fromarray(sheet, "L").save(stream, "PNG", optimize=False, compress_level=9)
+    # Level 9 takes three times as long for 1 % fewer bytes.
+    Image.fromarray(sheet, "L").save(stream, "PNG", optimize=False, compress_level=4)
     return data_url(stream.getvalue())
