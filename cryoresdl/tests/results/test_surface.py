@@ -7,6 +7,7 @@ import pytest
 from cryoresdl.models.results import result_files, results_folder, volume_filling
 from cryoresdl.models.results.figures import figure_catalogue
 from cryoresdl.models.results.figures.surface import molecule_surface, ray_caster
+from cryoresdl.models.results.figures.surface.surface_figure import surface_figure
 from cryoresdl.models.results.report import build_report, html_page
 from cryoresdl.models.results.report.charts import surface_view
 from cryoresdl.tests.helpers import made_results
@@ -90,6 +91,17 @@ def test_figure_says_so_where_nothing_is_estimated(tmp_path):
         for t in figure_catalogue.from_folder("surface", folder).findobj(lambda a: hasattr(a, "get_text"))
     )
     assert "local_resolution.mrc" in text or "no longer" in text
+
+
+def test_the_picture_needs_no_calculated_layout_and_everything_lies_inside_it(ball):
+    """Laying out and drawing twice took longer than the surface itself."""
+    resolution = np.where(ball[0] < 14, 4.0, 0.0).astype(np.float32)
+    figure = surface_figure(ball[1], resolution, 1.5)
+    assert figure.get_layout_engine() is None and len(figure.axes) == 4
+    width, height = figure.bbox.size
+    for ax in figure.axes:
+        box = ax.get_tightbbox()
+        assert box.x0 > -1 and box.y0 > -1 and box.x1 < width + 1 and box.y1 < height + 1
 
 
 def test_page_holds_the_volumes_as_bytes_with_x_slowest(tmp_path):
