@@ -30,7 +30,7 @@ class PublishedMap(NamedTuple):
     published: str
 
 
-def emdb_rows(out: Path, context: Context, predictors: Predictors) -> MeasureTable:
+def emdb_rows(context: Context, predictors: Predictors) -> MeasureTable:
     """Table 2 with our columns where the map is at hand or can be downloaded."""
     rows: MeasureTable = []
     there = context.download

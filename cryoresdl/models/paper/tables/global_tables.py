@@ -135,7 +135,7 @@ def boundaries(rows: MeasureTable, column: str) -> Dict[str, Any]:
 def table2(out: Path, context: Context) -> List[Path]:
     """The thirty EMDB maps of the paper, and the real maps at hand, with our classes and how many agree."""
     predictors = with_baseline(global_predictors(context))
-    thirty = emdb_rows(out, context, predictors)
+    thirty = emdb_rows(context, predictors)
     written = [write_measures(out / "table2.csv", thirty)]
     rows = real_map_rows(context, predictors)
     if rows:
@@ -201,7 +201,7 @@ def _counts(line: Iterable[int]) -> Dict[str, int]:
 def our_confusions(out: Path, context: Context, columns: Sequence[str]) -> Dict[str, np.ndarray]:
     """Confusion matrices of our models and of the baseline over the EMDB and real maps at hand."""
     predictors = with_baseline({k: v for k, v in global_predictors(context).items() if k in columns})
-    rows = emdb_rows(out, context, predictors) + real_map_rows(context, predictors)
+    rows = emdb_rows(context, predictors) + real_map_rows(context, predictors)
     found = {}
     for column in map(our, predictors):
         matrix = np.zeros((3, 3), int)
