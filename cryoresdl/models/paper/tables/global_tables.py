@@ -182,7 +182,7 @@ def table4(out: Path, context: Context) -> List[Path]:
 
 
 def _confusion_table(out: Path, context: Context, name: str, column: str, printed: Any) -> List[Path]:
-    matrices = {f"paper {column}": np.array(printed), **our_confusions(out, context, [column, "default"])}
+    matrices = {f"paper {column}": np.array(printed), **our_confusions(context, [column, "default"])}
     rows = [
         {"classifier": label, "published": resolution_terms.GLOBAL_CLASSES[index], **_counts(line)}
         for label, matrix in matrices.items()
@@ -198,7 +198,7 @@ def _counts(line: Iterable[int]) -> Dict[str, int]:
     return {f"predicted {name}": int(value) for name, value in zip(resolution_terms.GLOBAL_CLASSES, line)}
 
 
-def our_confusions(out: Path, context: Context, columns: Sequence[str]) -> Dict[str, np.ndarray]:
+def our_confusions(context: Context, columns: Sequence[str]) -> Dict[str, np.ndarray]:
     """Confusion matrices of our models and of the baseline over the EMDB and real maps at hand."""
     predictors = with_baseline({k: v for k, v in global_predictors(context).items() if k in columns})
     rows = emdb_rows(context, predictors) + real_map_rows(context, predictors)
@@ -229,7 +229,7 @@ def table5(out: Path, context: Context) -> List[Path]:
     others = {Path(path).stem: read_matrix(path) for path in context.matrices}
     if not others:
         try:
-            others = our_confusions(out, context, list(GLOBAL_MODELS))
+            others = our_confusions(context, list(GLOBAL_MODELS))
         except InputError as error:
             progress.note(str(error))
     for label, matrix in others.items():
