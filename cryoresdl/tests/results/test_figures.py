@@ -346,6 +346,9 @@ def test_calibration_points_have_intervals_that_tell_one_map_from_many():
     lines = [c for c in figure.axes[0].collections if len(c.get_segments()) == 2][0].get_segments()
     lone, many = (segment[1][1] - segment[0][1] for segment in lines)
     assert lone > 70 and many < 7
+    curve, chance = (line for line in figure.axes[0].lines if line.get_marker() == "o")
+    assert list(curve.get_xdata()) == [90] and list(chance.get_xdata()) == [45]
+    assert chance.get_markerfacecolor() == "white"
 
 
 def test_calibration_of_a_run_is_that_of_the_card_of_its_network(folder):

@@ -23,6 +23,10 @@ _CURVES = {
 }
 
 
+FEW = 5
+"""A point of fewer maps is drawn hollow, and the curve does not run through it."""
+
+
 def reliability(
     confidence: Sequence[float],
     accuracy: Sequence[float],
@@ -60,7 +64,11 @@ def reliability(
     else:
         ax = low = figure.subplots()
     ax.plot([0, 100], [0, 100], "--", color="#888888", label="perfectly calibrated")
-    ax.plot(sure, right, "o-", color="#0072B2", label="this network")
+    few = np.zeros(sure.size, bool) if counts is None else np.asarray(counts) < FEW
+    ax.plot(sure[~few], right[~few], "o-", color="#0072B2", label="this network")
+    if few.any():
+        hollow = {"markerfacecolor": "white", "color": "#0072B2"}
+        ax.plot(sure[few], right[few], "o", label=f"fewer than {FEW}: chance", alpha=0.6, **hollow)
     ax.set_xlim(min(30.0, 10 * math.floor(sure.min() / 10)) if sure.size else 0, 101)
     ax.set_ylim(0, 102)
     ax.set_ylabel("how often it is right (%)", fontsize=9)
