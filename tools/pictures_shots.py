@@ -102,8 +102,8 @@ class Studio:
         print("  %s" % name, flush=True)
 
     def run(self, label):
-        """The project window's own copy of a run."""
-        return next(run for run in self.project.getRuns() if run.getObjLabel() == label)
+        """The project window's own copy of a run: the newest, where one that failed was made again."""
+        return [run for run in self.project.getRuns() if run.getObjLabel() == label][-1]
 
     # --------------------------------------------------------------------------------------- windows
 
