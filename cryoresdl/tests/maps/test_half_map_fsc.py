@@ -97,3 +97,13 @@ def test_a_soft_mask_is_taken_as_it_is_and_a_hard_one_gets_an_edge(tmp_path):
     assert np.array_equal(half_map_fsc.with_soft_edge(read, 2.0), soft)
     edge = half_map_fsc.with_soft_edge(hard.data > 0.5, 2.0)
     assert set(np.unique(hard.data)) == {0, 1} and 0 < edge[5, 10, 10] < 1
+
+
+def test_phases_are_random_from_the_middle_of_a_shell_on_as_in_relion():
+    shells = half_map_fsc._Shells((32, 32, 32))
+    transform = np.ones((32, 32, 17), np.complex64)
+    shells.randomise(transform, 6, np.random.default_rng(1))
+    axis = np.minimum(np.arange(32), 32 - np.arange(32))
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + np.arange(17) ** 2)
+    assert (transform[radius < 6] == 1).all() and (np.abs(transform[radius >= 6] - 1) > 1e-6).mean() > 0.99
+    assert np.allclose(np.abs(transform), 1, atol=1e-5)

@@ -160,7 +160,8 @@ class _Shells:
 
     def __init__(self, shape: Tuple[int, ...]):
         self.count = min(shape) // 2 + 1
-        number = (frequency_grid(shape) * (2 * (self.count - 1)) + 0.5).astype(np.int32)
+        self.radius = frequency_grid(shape) * (2 * (self.count - 1))
+        number = (self.radius + 0.5).astype(np.int32)
         self.index = np.minimum(number, self.count).ravel()
         double = np.full(number.shape, 2.0, np.float32)
         double[..., 0] = 1.0
@@ -182,8 +183,11 @@ class _Shells:
         return curve
 
     def randomise(self, transform: np.ndarray, start: int, rng: np.random.Generator) -> None:
-        """Give every coefficient of a ``rfftn`` from the shell ``start`` on a random phase, in place; amplitudes stay."""
-        chosen = (self.index >= start).reshape(transform.shape)
+        """Give every coefficient of a ``rfftn`` from a radius on a random phase, in place; amplitudes stay.
+
+        From the middle of the shell ``start`` on, and not from where the shell begins, as in RELION.
+        """
+        chosen = self.radius >= start - 1e-3  # the grid is of 32-bit numbers
         phase = rng.random(int(chosen.sum()), np.float32) * np.float32(2 * math.pi)
         transform[chosen] = np.abs(transform[chosen]) * np.exp(1j * phase)
 
