@@ -130,6 +130,22 @@ def test_validation_shows_the_numbers_of_its_results(project, make):
     assert shown["showSlices"].title == "Map, resolution, interval - my run"
 
 
+def test_the_surface_has_a_row_and_rows_without_data_are_hidden(project, make):
+    run, folder = make("ProtCryoResValidate")
+    made_results.validation(folder)
+    view = viewer(project, run)
+    surface = view._getVisualizeDict()["showSurface"]("showSurface")[0]
+    assert len(surface.figure.axes) == 4 and "from above" in words(surface.figure)
+    for hidden in ("showAudit", "showDirection"):
+        assert hidden not in view._getVisualizeDict() and view.getParam(hidden) is None
+    case = {"name": "as given", "global_class": "high", "verdict": "supported", "low_A": 3.0, "high_A": 5.0}
+    told = {"claimed_A": 3.2, "cases": [{**case, "resolution_A": 4.0}]}
+    (folder / result_files.AUDIT_JSON).write_text(json.dumps(told))
+    view = viewer(project, run)
+    assert "What the answer hangs on" in words(view._getVisualizeDict()["showAudit"]("showAudit")[0].figure)
+    assert view.getParam("showDirection") is None
+
+
 def test_partly_deleted_results_cost_only_their_own_figures(project, make):
     run, folder = make("ProtCryoResValidate")
     made_results.validation(folder)

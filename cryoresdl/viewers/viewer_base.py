@@ -89,6 +89,8 @@ class CryoResViewer(ProtocolViewer):
     """Rows of the form: (group, ((kind of figure, label, help), ...)); kinds: ``figure_catalogue.FIGURE_KINDS``."""
     _hints = {}
     """Group -> what a run has to be given for it to show anything; said in the place of its rows."""
+    _optional = ()
+    """Kinds of figures that many runs have no files for: their rows are hidden then."""
 
     def _defineParams(self, form):
         form.addSection(label="Results")
@@ -120,7 +122,7 @@ class CryoResViewer(ProtocolViewer):
                     label="Two of the volumes",
                     help="Which two volumes the difference slices show.",
                 )
-            for kind, label, text in rows:
+            for kind, label, text in self._shown(rows):
                 group.addParam(self.paramOf(kind), params.LabelParam, label=label, help=text)
         self._defineMore(form)
 
@@ -129,18 +131,27 @@ class CryoResViewer(ProtocolViewer):
 
     def _isEmpty(self, title, rows):
         """Whether a finished run has nothing for a group, on any of its maps."""
-        if title not in self._hints or self.protocol.getStatus() != STATUS_FINISHED:
+        return title in self._hints and self._lacks([kind for kind, _, _ in rows])
+
+    def _shown(self, rows):
+        """Rows without the optional ones that a finished run has nothing for."""
+        return [row for row in rows if row[0] not in self._optional or not self._lacks([row[0]])]
+
+    def _lacks(self, kinds):
+        """Whether a finished run has files for none of these kinds, on any of its maps."""
+        if self.protocol.getStatus() != STATUS_FINISHED:
             return False
         folders = [ResultsFolder(path) for _, path in resultFolders(self.protocol)]
-        kinds = [figure_catalogue.FIGURE_KINDS[kind] for kind, _, _ in rows]
-        return not any(kind.ready(folder) for folder in folders for kind in kinds)
+        return not any(
+            figure_catalogue.FIGURE_KINDS[kind].ready(folder) for folder in folders for kind in kinds
+        )
 
     def _getVisualizeDict(self):
         return {
             self.paramOf(kind): self._show
             for title, rows in self._figures
             if not self._isEmpty(title, rows)
-            for kind, _, _ in rows
+            for kind, _, _ in self._shown(rows)
         }
 
     @staticmethod

@@ -59,6 +59,7 @@ class CryoResValidateViewer(CryoResViewer):
         "Comparison": "Nothing was compared: choose MonoRes, ResMap or RELION volumes in the form.",
         "Half maps": "No half maps were used: import the volume with them ('Set half maps').",
     }
+    _optional = ("direction", "audit")
     _figures = (
         (
             "Verdict",
@@ -78,11 +79,21 @@ class CryoResValidateViewer(CryoResViewer):
                     "Directions",
                     "Resolution along every direction on a globe, and the share of the directions that reach one.",
                 ),
+                (
+                    "audit",
+                    "What it hangs on",
+                    "How the estimate moves with mask, sharpening, filter, sampling and voxel size ('validate --audit').",
+                ),
             ),
         ),
         (
-            "Slices",
+            "Map and resolution",
             (
+                (
+                    "surface",
+                    "Surface",
+                    "The map's surface in the colours of its local resolution, from three sides.",
+                ),
                 (
                     "slices",
                     "Map, resolution, interval",
