@@ -107,3 +107,16 @@ def test_phases_are_random_from_the_middle_of_a_shell_on_as_in_relion():
     radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + np.arange(17) ** 2)
     assert (transform[radius < 6] == 1).all() and (np.abs(transform[radius >= 6] - 1) > 1e-6).mean() > 0.99
     assert np.allclose(np.abs(transform), 1, atol=1e-5)
+
+
+def test_more_draws_of_phases_make_the_random_curve_steadier(halves, monkeypatch):
+    (one, two), blob = halves
+    soft = half_map_fsc.with_soft_edge(grown(blob, 3), VOXEL)
+
+    def scatter(most):
+        monkeypatch.setattr(half_map_fsc, "MOST_DRAWS", most)
+        curves = [half_map_fsc.half_map_curves(one.data, two.data, soft, VOXEL, seed=s) for s in range(6)]
+        part = slice(curves[0].randomised_from + half_map_fsc.KEPT_SHELLS, None)
+        return np.std([curve.randomised[part] for curve in curves], axis=0).mean()
+
+    assert scatter(4) < 0.5 * scatter(1)

@@ -31,6 +31,8 @@ KEPT_SHELLS = 2
 """Shells after that which are left as they are: the edge of the random part disturbs them (RELION)."""
 SMOOTH_SHELLS = 5
 """Shells that the random-phase curve is averaged over before it is taken off."""
+DRAWN_VOXELS, MOST_DRAWS = 4_000_000, 4
+"""Phases are drawn so many times that these voxels are transformed: one draw is noisy where shells are small."""
 TIGHT_FSC = 0.1
 """More random-phase correlation than this where the corrected curve ends tells of too tight a mask (RELION warns, too)."""
 MASK_EDGE_A = 3.0
@@ -120,11 +122,7 @@ def half_map_curves(
     start = int(low[0]) if low.size else shells.count - 1
     masked = shells.correlation(sf.rfftn(half1 * soft_mask), sf.rfftn(half2 * soft_mask))
     rng = np.random.default_rng(seed)
-    noise = []
-    for transform in (first, second):
-        shells.randomise(transform, start, rng)
-        noise.append(sf.rfftn(sf.irfftn(transform, half1.shape) * soft_mask))
-    randomised = shells.correlation(*noise)
+    randomised = _randomised(shells, (first, second), soft_mask, start, rng)
     corrected = masked.copy()
     part = slice(start + KEPT_SHELLS, None)
     true, chance = masked[part], _smooth(randomised[part])
@@ -139,6 +137,39 @@ def half_map_curves(
     return HalfMapFsc(
         frequency, unmasked, masked, randomised, corrected, particle, half_bit, start, solvent, cut
     )
+
+
+def _randomised(
+    shells: _Shells,
+    transforms: Tuple[np.ndarray, np.ndarray],
+    soft_mask: np.ndarray,
+    start: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The FSC inside a mask with random phases, of every draw of one half with every draw of the other.
+
+    Args:
+        shells: of the box.
+        transforms: ``rfftn`` of both halves; their phases are lost.
+        soft_mask: float32 (z, y, x), 0 to 1.
+        start: shell from which on the phases are random.
+        rng: draws the phases.
+    """
+    draws = int(np.clip(DRAWN_VOXELS // soft_mask.size, 1, MOST_DRAWS))
+    sums, powers = [], []
+    for transform in transforms:
+        total, power = np.zeros_like(transform), np.zeros(shells.count)
+        for _ in range(draws):
+            shells.randomise(transform, start, rng)
+            masked = sf.rfftn(sf.irfftn(transform, soft_mask.shape) * soft_mask)
+            total += masked
+            power += shells.sums(masked.real**2 + masked.imag**2)
+        sums.append(total)
+        powers.append(draws * power)
+    cross = shells.sums(sums[0].real * sums[1].real + sums[0].imag * sums[1].imag)
+    curve = cross / np.maximum(np.sqrt(powers[0] * powers[1]), 1e-30)
+    curve[0] = 1.0
+    return curve
 
 
 def _filling(soft_mask: np.ndarray, molecule: np.ndarray | None) -> Tuple[float, float]:
