@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import h5py
 import numpy as np
@@ -277,7 +278,9 @@ def test_calibrating_refuses_what_belongs_to_training(data, tmp_path, capsys, wo
 def tuned_folder(tf, monores, tmp_path_factory):
     """A network fine-tuned from the shipped one, as it is done with the few maps of a user."""
     out = tmp_path_factory.mktemp("runs") / "tuned"
-    local_network.train_local(monores, out, epochs=1, batch=2, report=lambda _: None)
+    with pytest.MonkeyPatch.context() as patch:  # crops of the usual size take a minute
+        patch.setattr(local_network, "LocalNetworkRecipe", partial(LocalNetworkRecipe, crop=8))
+        local_network.train_local(monores, out, epochs=1, batch=2, report=lambda _: None)
     return out
 
 
