@@ -1,7 +1,9 @@
-"""Several runs of a command that begin at the same moment: forks of this process, so that no start-up sets them apart."""
+"""Runs of a command as forks of this process: no start-up sets those apart that begin at once, and many can be killed."""
 
 import os
+import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -35,6 +37,22 @@ def race(words, runs, folder):
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         found.append((code, said.read_text()))
     return found
+
+
+def killed_after(words, seconds, said):
+    """Begin a command and kill it after so long; returns whether it had not ended by itself, with exit code 0."""
+    wait, start = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _run(words, wait, start, said)
+    os.close(wait)
+    os.close(start)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in (0, -signal.SIGKILL):
+        raise ValueError(f"{words} ended with {code}: {said.read_text()}")
+    return code != 0
 
 
 def _run(words, wait, start, said):

@@ -82,7 +82,9 @@ def atomic_path(target: PathLike, *, grows: bool = False, sync: bool = True) -> 
     if guard is not None:
         guard.check(name)
     try:
-        handle, temporary_name = tempfile.mkstemp(prefix=PART, suffix=target.suffix, dir=str(target.parent))
+        handle, temporary_name = tempfile.mkstemp(
+            prefix=part_prefix(target), suffix=target.suffix, dir=str(target.parent)
+        )
     except OSError as error:
         raise OutputError(
             f"Cannot write in {shown(target.parent)}: {error.strerror}; "
@@ -133,6 +135,12 @@ def remove_result(path: PathLike) -> None:
 
 PART = ".part-cryoresdl-"
 """How the names of files begin that are not whole yet."""
+
+
+def part_prefix(target: PathLike) -> str:
+    """How the names of files begin that are to become ``target``: what a killed run left is known to be its."""
+    name = os.path.basename(os.fspath(target))
+    return f"{PART}{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-"
 
 
 def _guard_of(target: Path) -> Tuple[Optional[Guard], str]:

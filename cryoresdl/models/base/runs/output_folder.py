@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Set
 
 from ..errors import InputError, OutputError
-from .atomic_files import PART, PathLike, make_folder, shown
+from .atomic_files import PART, PathLike, make_folder, part_prefix, shown
 from .run_record import RUN_JSON, FolderRecord, close_record, open_record
 
 _LOCKS: Dict[str, int] = {}
 _MADE: Set[str] = set()
 _RECORDS: List[FolderRecord] = []
-_LEFTOVER = re.compile(re.escape(PART) + r"\w{8}(\.\w+)*")
+_LEFTOVER = re.compile(re.escape(PART) + r"(\w{8}-)?\w{8}(\.\w+)*")
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 _TRIES = 100
 
@@ -180,6 +180,16 @@ def _sweep(folder: Path) -> None:
             for name in os.listdir(place):
                 if _LEFTOVER.fullmatch(name):
                     (place / name).unlink()
+
+
+def sweep_files(targets: Iterable[Path]) -> None:
+    """Remove what a killed run left half written of these files, in folders that are not ours alone."""
+    for target in targets:
+        start = part_prefix(target)
+        with contextlib.suppress(OSError):
+            for name in os.listdir(target.parent):
+                if name.startswith(start) and _LEFTOVER.fullmatch(name):
+                    (target.parent / name).unlink()
 
 
 def unlock_folders() -> None:

@@ -176,6 +176,7 @@ def run(args: argparse.Namespace) -> None:
     output_folder.guard_file(out, cards, command="dataset", overwrite=args.overwrite)
     if args.kind == "features":
         _features(args, out)
+        output_folder.sweep_files([out, *cards])
         return
     finished = out.exists() and not out.with_name(out.name + ".parts").exists()
     if args.resume and finished:
@@ -184,6 +185,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         made = (_global if args.kind == "global" else _local)(args, out)
         _report(made)
+    output_folder.sweep_files([out, *cards])
     card = map_set_card.write_card(out)
     counts = ", ".join(f"{name} {split['items']}" for name, split in card["splits"].items())
     progress.note(f"{out}: {card['items']} items ({counts}), {card['bytes'] / 1e6:.0f} MB")

@@ -1,0 +1,95 @@
+"""Killed at any moment and gone on with, commands that need no TensorFlow leave what a whole run leaves, byte for byte.
+
+CRYORESDL_KILLS sets how often each is killed (3).
+"""
+
+import json
+import os
+import random
+import time
+import zipfile
+
+import pytest
+
+from cryoresdl.models.base.runs import run_record
+from cryoresdl.models.cli import command_line
+from cryoresdl.tests.helpers.made_folders import structures_in
+from cryoresdl.tests.helpers.map_sets import global_set
+from cryoresdl.tests.helpers.raced import killed_after
+from cryoresdl.tests.helpers.small_maps import save_local_model
+from cryoresdl.tests.helpers.written_maps import check_whole, write_map
+
+KILLS = int(os.environ.get("CRYORESDL_KILLS", "3"))
+COMMANDS = {
+    "train": "train dnn --paper --data {set} --width 0.02 --epochs 12 --checkpoint-every 3 --batch 6 --out OUT",
+    "dataset": "dataset global --structures {structures} --box 32 --voxel-size 2 --kda 0.1 200 --out OUT/set.h5",
+    "localres": "localres {map} --model {model} --out OUT",
+    "simulate": "simulate {structures}/pdb/s0.pdb.gz --resolution 6 --box 32 --voxel-size 2 --mode realistic --out OUT",
+}
+TIMES = ("timings_s", "peak_memory_mb", "seconds", "created")
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("given")
+    return {
+        "map": write_map(folder / "a.mrc"),
+        "model": str(save_local_model(folder / "tiny.cryoresdl")),
+        "structures": str(structures_in(folder)),
+        "set": global_set(folder / "set.h5", 30),
+    }
+
+
+def without_times(value):
+    """JSON without how long it took and when."""
+    if isinstance(value, list):
+        return [without_times(each) for each in value]
+    if isinstance(value, dict):
+        return {name: without_times(each) for name, each in value.items() if name not in TIMES}
+    return value
+
+
+def told(name, raw):
+    return without_times(json.loads(raw)) if name.endswith(".json") else raw
+
+
+def content(folder):
+    """Every file below a folder, without how long it took and the record, which has times."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.endswith(run_record.RUN_JSON):
+            name = str(path.relative_to(folder))
+            if path.suffix == ".cryoresdl":
+                with zipfile.ZipFile(path) as archive:
+                    for member in archive.namelist():
+                        found[f"{name}/{member}"] = told(member, archive.read(member))
+            else:
+                found[name] = told(name, path.read_bytes())
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_killed_at_any_moment_and_gone_on_with(given, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("CRYORESDL_BACKEND", "numpy")
+    line = COMMANDS[name].format(**given)
+    words = {place: line.replace("OUT", str(tmp_path / place)).split() for place in ("whole", "killed")}
+    words = {place: [*each, "--quiet", "--resume"] for place, each in words.items()}
+    assert command_line.main(words["whole"]) == 0
+    expected = content(tmp_path / "whole")
+    begun = time.monotonic()
+    out, said, chance = tmp_path / "killed", tmp_path / "said.txt", random.Random(name)
+    assert not killed_after(words["killed"], 0, said) or command_line.main(words["killed"]) == 0
+    lasted = max(0.05, time.monotonic() - begun)
+    assert content(out) == expected
+    kills = 0
+    for _ in range(KILLS):
+        # What is there is as a rule half done: a run that came to its end begins anew.
+        if content(out) == expected:
+            for path in sorted(out.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+        kills += killed_after(words["killed"], chance.uniform(0, lasted), said)
+        check_whole(out)
+    assert kills or KILLS < 3
+    assert command_line.main(words["killed"]) == 0
+    assert content(out) == expected
+    assert not list(out.rglob(".part-*"))
