@@ -215,7 +215,7 @@ class TestProgress:
 
     def test_terminal(self, monkeypatch, capsys):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-        list(progress.track(iter([1, 2]), "tiles"))
+        list(progress.track([1, 2], "tiles"))
         with progress.Progress("maps", 1) as counter:
             counter.step(detail="1 failed")
         assert "\r1/1 maps" in capsys.readouterr().err
