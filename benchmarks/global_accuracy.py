@@ -25,7 +25,7 @@ from cryoresdl.models.base.accuracy_measures import calibration as reliability
 from cryoresdl.models.base.resolution_terms import GLOBAL_CLASSES
 from cryoresdl.models.inference import claim_verdict, global_resolution
 from cryoresdl.models.maps.mrc import mask_reader, mrc_reader
-from cryoresdl.models.networks import network_runners
+from cryoresdl.models.networks import band_networks, network_runners
 from cryoresdl.models.networks.model_files import model_archive
 from cryoresdl.models.training import global_network, profile_table
 from cryoresdl.models.training.calibration import global_calibration
@@ -36,11 +36,13 @@ def share(good: np.ndarray) -> str:
     return f"{int(good.sum())}/{good.size} = {100 * good.mean():.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
-def evaluate(rows: profile_table.ProfileTable, model: model_archive.Model, seed: int = 0) -> dict:
-    """All figures of one table of profiles."""
+def evaluate(
+    rows: profile_table.ProfileTable, model: model_archive.Model, criterion: str = "0.143", seed: int = 0
+) -> dict:
+    """All figures of one table of profiles, whose resolutions are by that criterion."""
     calibration = model.card["calibration"]
     network = global_network.Ensemble.of(model)
-    told = global_calibration.calibrated(network, rows, calibration)
+    told = global_calibration.calibrated(network, rows, calibration, criterion)
     three, low, middle, high = told.probabilities, told.low, told.middle, told.high
     truth = global_calibration.true_classes(rows)
     true_A, estimate = 2.0**rows.log2_voxels * rows.voxel_size, 2.0 ** np.maximum(middle, 1) * rows.voxel_size
@@ -139,13 +141,15 @@ def main() -> None:
     )
     found: dict = {}
     if args.features:
-        rows = profile_table.cached_table(args.features, "test", local, args.limit)
-        for kind in sorted(set(rows.kind)) + ["realistic"]:
-            chosen = np.asarray([k.startswith(kind) for k in rows.kind])
-            found[kind] = evaluate(global_calibration.rows_of(rows, chosen), model)
+        table = profile_table.make_table(args.features, "test", local, args.limit)
+        for criterion in band_networks.criteria_of(model.card["network"]["config"]):
+            rows = table.by(criterion)
+            for kind in sorted(set(rows.kind)) + ["realistic"]:
+                chosen = np.asarray([k.startswith(kind) for k in rows.kind])
+                found[f"{kind}, FSC {criterion}"] = evaluate(rows.rows(chosen), model, criterion)
     if args.maps:
         found["the paper's noiseless maps"] = evaluate(
-            profile_table.cached_table([args.maps], "test", local, args.limit), model
+            profile_table.make_table([args.maps], "test", local, args.limit), model
         )
     for name, figures in found.items():
         print(f"\n{name}")
