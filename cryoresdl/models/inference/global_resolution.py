@@ -24,6 +24,11 @@ from .input_doubts import _at_its_end, _contradiction, _disagreement, _unlike_tr
 from .local_resolution import localres
 from .paper_estimates import _paper_classify
 
+HALF_OVER_FIRST = (1.28, 1.42, 1.99)
+"""FSC 0.5 over FSC 0.143 of a simulated map: 16 %, 50 % and 84 % (``benchmarks/criterion_ratio.py``).
+
+For one map, and a network that was trained for FSC 0.143 alone.
+"""
 HALF_MAP_TRUST = 0.3
 """Octaves by which the half maps' FSC may contradict the network and still be the answer (validation split)."""
 
@@ -49,21 +54,26 @@ def global_answers(
         voxel_size: (n,) angstroms.
         calibration: of the card; ``half_maps`` holds the factors for maps with half maps, an older card has one set, and
             ``criteria`` those of other criteria than the first.
-        criterion: of FSC.
+        criterion: of FSC. Where the network was not trained for it, the answer for the first is converted
+            (``HALF_OVER_FIRST``), or is what half maps measure.
     """
     halves = has_half_maps(profiles)
+    learned = criterion in band_networks.criteria_of(network["config"])
+    asked = criterion if learned else CRITERIA[0]
     calibration = calibration.get("criteria", {}).get(criterion, calibration)
     factors = {}
     for name, default in (("temperature", 1.0), ("spread", 1.0), ("doubt", 1.0)):
         alone = float(calibration.get(name, default))
         factors[name] = np.where(halves, float(calibration.get("half_maps", {}).get(name, alone)), alone)
     p = network_runners.profile_distribution(
-        network, weights, profiles, factors["temperature"][:, None], criterion
+        network, weights, profiles, factors["temperature"][:, None], asked
     )
     low, own, high = (resolution_bins.quantile(p, q) for q in (0.16, 0.5, 0.84))
-    away = measured_at(profiles, criterion) - own
-    trusted = halves & (np.abs(away) <= HALF_MAP_TRUST)
-    middle = np.where(trusted, own + away, own)
+    trusted = halves & (np.abs(measured_at(profiles, asked) - own) <= HALF_MAP_TRUST)
+    steps = np.log2(HALF_OVER_FIRST) if not learned else np.zeros(3)
+    middle = np.where(trusted, measured_at(profiles, criterion), own + steps[1])
+    # What half maps measure is measured by either criterion; only one map's answer is converted.
+    wider = np.where(trusted, 0.0, 1.0)
     voxels = np.asarray(voxel_size, float)
     three = np.concatenate(
         [
@@ -75,10 +85,10 @@ def global_answers(
     doubt = np.where(trusted, factors["doubt"], 1.0)[:, None]
     return GlobalAnswers(
         doubt * three + (1 - doubt) * measured,
-        middle - factors["spread"] * (own - low),
+        middle - factors["spread"] * (own - low) - wider * (steps[1] - steps[0]),
         middle,
-        middle + factors["spread"] * (high - own),
-        own,
+        middle + factors["spread"] * (high - own) + wider * (steps[2] - steps[1]),
+        own + steps[1],
         halves & ~trusted,
     )
 
@@ -107,8 +117,8 @@ def classify(
         criterion: of FSC, "0.143" or "0.5": what the estimate, its class and the claim mean.
 
     Raises:
-        InputError: as in :func:`.local_resolution.localres`, a claim that is not positive, or a criterion that the model
-            does not answer for.
+        InputError: as in :func:`.local_resolution.localres`, a claim that is not positive, or another criterion than the
+            first for one of the paper's networks.
     """
     if claimed is not None:
         claimed = claim_verdict.check_claim(claimed)
@@ -233,11 +243,8 @@ def _band_classify(
     criterion: str = CRITERIA[0],
 ) -> Dict[str, Any]:
     """The entry of a map; ``shown`` is what the chosen local model says, where it is not the default one's answer."""
-    known = band_networks.criteria_of(loaded.card["network"]["config"])
-    if criterion not in known:
-        raise InputError(f"The model {loaded.card['name']} answers for FSC {', '.join(known)} only.")
-    answers = {one: _answer_by(loaded, local, density.voxel_size, one) for one in known}
-    answer, problems = answers[criterion], _doubts(loaded, local, answers[known[0]])
+    answers = {one: _answer_by(loaded, local, density.voxel_size, one) for one in CRITERIA}
+    answer, problems = answers[criterion], _doubts(loaded, local, answers[CRITERIA[0]])
     entry = _entry(density, loaded, answer.probabilities)
     entry.update(
         {
@@ -276,7 +283,7 @@ def _band_classify(
             for one, found in answers.items()
         }
         entry["claim"] = verdicts[criterion]
-        if criterion == CRITERIA[0] and len(verdicts) > 1:
+        if criterion == CRITERIA[0]:
             entry["claim"]["reasons"] += claim_verdict.other_meaning(
                 verdicts[criterion], verdicts[CRITERIA[1]], density.path
             )

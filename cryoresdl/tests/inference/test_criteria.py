@@ -72,10 +72,23 @@ def test_with_half_maps_each_criterion_has_its_own_crossing():
     assert [one.middle[0] for one in told] == pytest.approx([own[0] + 0.1, own[1] + 0.2], abs=1e-5)
 
 
-def test_a_model_that_knows_one_criterion_is_not_asked_for_another(local, tmp_path):
-    old = save_global_model(tmp_path / "old.cryoresdl", PROFILE)
+def test_the_answer_of_a_network_for_one_criterion_is_converted_to_the_other():
+    network, weights = band_networks.global_network(PROFILE, (16, 8)), random_global_weights(PROFILE)
+    rows = np.zeros((2, PROFILE))
+    weights["dense0/kernel"][[*range(PROFILE)[network_inputs.MEASURED_INPUTS], PROFILE - 1]] = 0
+    own = global_resolution.global_answers(network, weights, rows, np.ones(2), {}).own[0]
+    rows[1, network_inputs.MEASURED_INPUTS] = (1.0, own - 2.0)
+    rows[1, -1] = own - 2.0 + 0.9
+    first, half = (
+        global_resolution.global_answers(network, weights, rows, np.ones(2), {}, one) for one in BOTH
+    )
+    low, middle, high = np.log2(global_resolution.HALF_OVER_FIRST)
+    assert half.middle - first.middle == pytest.approx([middle, 0.9], abs=1e-5)
+    for arm, more in (("low", middle - low), ("high", high - middle)):
+        wider = np.abs(getattr(half, arm) - half.middle) - np.abs(getattr(first, arm) - first.middle)
+        assert wider == pytest.approx([more, 0.0], abs=1e-5)
     with pytest.raises(InputError, match=r"answers for FSC 0\.143 only"):
-        global_resolution.classify(density(), local=local, model=old, criterion="0.5")
+        network_runners.profile_distribution(network, weights, rows, 1.0, "0.5")
 
 
 def test_the_entry_holds_both_and_the_claim_is_judged_by_the_one_asked_for(local, model):
