@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 
 import mrcfile
 import numpy as np
@@ -169,19 +168,6 @@ def test_order_of_atoms_matters_to_no_more_than_rounding():
     np.testing.assert_allclose(
         atom_density.pdb2mrc((xyz[order], weights[order]), 8.0, 64), made, rtol=1e-4, atol=1e-3
     )
-
-
-def test_faster_than_an_atom_loop():
-    xyz, weights = globule(2500, 26.0)
-    begin = time.perf_counter()
-    direct_pdb2mrc(xyz, weights, 7.5, 64, 1.0)
-    loop = time.perf_counter() - begin
-    times = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        atom_density.pdb2mrc((xyz, weights), 7.5, 64)
-        times.append(time.perf_counter() - begin)
-    assert min(times) < loop / 3
 
 
 # ------------------------------------------------------------------------------------------------ command
