@@ -96,10 +96,9 @@ def validate_map(
     Raises:
         InputError: bad input, or files of others where the results would go.
     """
-    start = time.perf_counter()
+    start, folder = time.perf_counter(), Path(folder)
     if job.problem:
         raise InputError(job.problem)
-    folder = Path(folder)
     made = _run_of(job, folder)
     with guarding(folder, made.command, overwrite) as record:
         for name in _names(options):
@@ -109,25 +108,13 @@ def validate_map(
         ready = time.perf_counter()
         local, entry = _answer(job, options, inputs)
         directions = judged_directions(inputs.density, inputs.halves, inputs.mask, local, entry, job.claimed)
-        audited = None
-        if options.audit and local is not None and entry is not None:
-            halved, asked_for = inputs.halves[0] is not None, (job.claimed, job.criterion)
-            audited = audit_of_answer(inputs.density, halved, local, entry, asked_for)
+        audited = _audited(job, options, inputs, local, entry)
         inference = time.perf_counter() - ready
         after = made.stamps()
         with made.writing():
             record.remove([name for name in record.made if _stale(name)])
-            if local is not None:
-                result_files.write_local(local, inputs.density, folder)
-            if entry is not None:
-                result_files.write_classification([entry], folder)
-            result_files.write_directional(directions, folder)
-            if audited is not None:
-                write_audit(audited, folder)
-            if emdb is not None:
-                atomic_files.write_json(folder / result_files.EMDB_JSON, asdict(emdb))
-            if local is not None and local.fsc is not None:
-                fsc_files.write_fsc(_whole_fsc(local.fsc, inputs.halves), folder)
+            _write_answers(local, entry, inputs, folder)
+            _write_further(directions, audited, emdb, folder)
             if options.filtered and local is not None:
                 _write_filtered(inputs.density, local, folder)
             _compare(folder, inputs.density, local, inputs.others, inputs.mask)
@@ -142,6 +129,33 @@ def validate_map(
                 stops = _deposit(asked, inputs, local, deposit)
             atomic_files.write_json(folder / result_files.VALIDATION_JSON, summary)
     return {**row, "inputs": after, **({"deposition": stops} if deposit is not None else {})}
+
+
+def _audited(job: Job, options: ValidationOptions, inputs: _Inputs, local: Any, entry: Any) -> Any:
+    """What the verdict hangs on, where that was asked for; None elsewhere."""
+    if not options.audit or local is None or entry is None:
+        return None
+    halved, asked_for = inputs.halves[0] is not None, (job.claimed, job.criterion)
+    return audit_of_answer(inputs.density, halved, local, entry, asked_for)
+
+
+def _write_answers(local: Any, entry: Any, inputs: _Inputs, folder: Path) -> None:
+    """The volumes of the local answer with the curves of its half maps, and the entry of the whole map."""
+    if local is not None:
+        result_files.write_local(local, inputs.density, folder)
+    if entry is not None:
+        result_files.write_classification([entry], folder)
+    if local is not None and local.fsc is not None:
+        fsc_files.write_fsc(_whole_fsc(local.fsc, inputs.halves), folder)
+
+
+def _write_further(directions: Any, audited: Any, emdb: Any, folder: Path) -> None:
+    """The resolution by direction, what the verdict hangs on, and the entry of the EMDB; None where there is none."""
+    result_files.write_directional(directions, folder)
+    if audited is not None:
+        write_audit(audited, folder)
+    if emdb is not None:
+        atomic_files.write_json(folder / result_files.EMDB_JSON, asdict(emdb))
 
 
 def _run_of(job: Job, folder: PathLike) -> Run:

@@ -93,10 +93,7 @@ def verdict(
     name = global_class(claim)
     answer, reasons = _judge(claim, low, high, in_distribution, nyquist_A)
     if measured:
-        reasons.append(
-            f"The estimate of {estimate_A:.2f} A is where the half maps' FSC, corrected for mask and solvent, falls to "
-            f"{criterion}; the network only tells how sure that is."
-        )
+        reasons.append(_measured_reason(estimate_A, criterion))
     if answer != CANNOT_TELL:
         share = float(probabilities[name])
         reasons.append(f"The claim is of class {name}, which the network gives a probability of {share:.2f}.")
@@ -112,6 +109,13 @@ def verdict(
         "class_of_claim": name,
         "probability_of_that_class": float(probabilities[name]),
     }
+
+
+def _measured_reason(estimate: float, criterion: str) -> str:
+    return (
+        f"The estimate of {estimate:.2f} A is where the half maps' FSC, corrected for mask and solvent, falls to "
+        f"{criterion}; the network only tells how sure that is."
+    )
 
 
 def other_meaning(by_first: Mapping[str, Any], by_half: Mapping[str, Any], path: str | None) -> list[str]:

@@ -201,9 +201,7 @@ def fit_global(
     )
 
     def scaled(rows: np.ndarray) -> np.ndarray:
-        return np.clip(
-            (rows - mean) / scale, -network_runners.PROFILE_CLIP, network_runners.PROFILE_CLIP
-        ).astype(np.float32)
+        return network_runners.scaled_profile({"input/mean": mean, "input/scale": scale}, rows)
 
     def loss(truth: Any, logits: Any) -> Any:
         return _loss_of_criteria(tf, logits, truth, recipe.angstrom_weight)

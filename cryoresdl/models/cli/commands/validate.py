@@ -26,7 +26,7 @@ SINGLE = ("half1", "half2", "monores", "resmap", "relion")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..argument_types import add_criterion, count, number, positive
+    from ..argument_types import add_criterion, positive
 
     parser.add_argument(
         "maps",
@@ -56,6 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-local", default=model_store.DEFAULT_LOCAL_MODEL, metavar="NAME|FILE", help="(%(default)s)"
     )
+    _add_results(parser)
+    _add_lists(parser)
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    """Options of what is written beside the answers."""
+    from ..argument_types import number
+
     parser.add_argument("--no-report", action="store_true", help="no report")
     parser.add_argument(
         "--filtered", action="store_true", help="also write the map low-passed at its local resolution"
@@ -77,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LEVEL",
         help="of --deposit: recommended contour (default: one is found)",
     )
+
+
+def _add_lists(parser: argparse.ArgumentParser) -> None:
+    """Options of lists of maps."""
+    from ..argument_types import count
+
     parser.add_argument("--map-reports", action="store_true", help="of a list: a report for every map, too")
     parser.add_argument(
         "--strict", action="store_true", help="of a list: end with exit code 2 when any map failed"

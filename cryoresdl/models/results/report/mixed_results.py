@@ -66,5 +66,10 @@ def _expected_problems(results: ResultsFolder, batch: bool) -> List[str]:
     there = [name for name in expected if results.has(name)]
     if batch or not there:
         return []
-    optional = (result_files.COMPARISON_JSON, result_files.DIRECTIONAL_JSON)
-    return [text for text in results.problems.values() if not any(name in text for name in optional)]
+    optional = (
+        result_files.COMPARISON_JSON,
+        result_files.DIRECTIONAL_JSON,
+        result_files.AUDIT_JSON,
+        result_files.EMDB_JSON,
+    )
+    return [text for name, text in results.problems.items() if name not in optional or results.has(name)]
