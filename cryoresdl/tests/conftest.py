@@ -74,8 +74,10 @@ _isolate()
 
 LONG = (
     "test_protocols_validate",
-    "test_protocols_others",
+    "test_protocols_train",
     "test_recipes",
+    "test_protocols_sets",
+    "test_protocols_others",
     "test_protocols_inputs",
     "test_default_networks",
     "test_model_check",

@@ -2,147 +2,23 @@
 
 import json
 import os
-import shutil
-import sqlite3
 import subprocess
 import sys
-import time
 import unittest
 from pathlib import Path
 from unittest import mock
 
 import mrcfile
 import numpy as np
-import pyworkflow as pw
-from pwem.objects import SetOfVolumes
 from pyworkflow.project import Manager
-from pyworkflow.protocol import MODE_RESUME
 
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.objects import VERDICT, getVerdict
-from cryoresdl.plugin import PYTHON_VARIABLE, Plugin, engine_requirements, find_python, quote
+from cryoresdl.plugin import PYTHON_VARIABLE, Plugin
 from cryoresdl.protocols import ProtCryoResValidate
 from cryoresdl.tests.helpers.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
-
-UGLY = [
-    "plain.mrc",
-    "with space.mrc",
-    "single'quote.mrc",
-    'double"quote.mrc',
-    "semi;colon.mrc",
-    "$(touch broken).mrc",
-    "`touch broken`.mrc",
-    "100 %.mrc",
-    "%(GPU)s.mrc",
-    "%(GPU)s and %s.mrc",
-    "back\\slash.mrc",
-    "new\nline.mrc",
-    "ünïcode 電顕.mrc",
-    "-dash.mrc",
-    "*?[a].mrc",
-    "~",
-]
-
-
-class TestCommandLine(unittest.TestCase):
-    """Protocols run the engine through a shell, and Scipion fills in GPU numbers where it sees its placeholder."""
-
-    def test_any_file_name_arrives_as_it_is(self):
-        from pyworkflow.utils.process import buildRunCommand
-
-        program, words = Plugin.engineCommand(*UGLY)
-        gpus = [0, 1] if "%(GPU)s" in words or "%(GPU)s" in program else []
-        self.assertEqual(gpus, [], "Scipion would format the command with %")
-        command = buildRunCommand(program, words, 1, env=None, gpuList=gpus)
-        show = "import json, sys; print(json.dumps(sys.argv[1:]))"
-        command = command.replace("-m cryoresdl.models", "-c " + quote(show), 1)
-        done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, check=True)
-        self.assertEqual(json.loads(done.stdout), UGLY)
-
-    def test_numbers_and_paths_are_words(self):
-        _, words = Plugin.engineCommand("validate", Path("a b"), "--claimed", 3.2)
-        self.assertEqual(words, "-m cryoresdl.models validate 'a b' --claimed 3.2")
-
-
-class TestPlugin(unittest.TestCase):
-    """Which interpreter runs the engine, and what Scipion shows about the plugin."""
-
-    @classmethod
-    def setUpClass(cls):
-        # Scipion defines the plugin's variables when it discovers it.
-        pw.Config.getDomain().getPlugins()
-
-    def test_the_default_is_scipions_own_python_when_it_is_new_enough(self):
-        expected = sys.executable if sys.version_info >= (3, 10) else Plugin.getHome("env", "bin", "python")
-        self.assertEqual(Plugin.defaultPython(), expected)
-
-    def test_an_old_scipion_python_hands_over_to_the_separate_environment(self):
-        with mock.patch("cryoresdl.plugin.sys.version_info", (3, 8, 0)):
-            self.assertTrue(Plugin.defaultPython().endswith("env/bin/python"))
-
-    def test_a_separate_interpreter_gets_none_of_scipions_packages(self):
-        with mock.patch.dict(Plugin._vars, {PYTHON_VARIABLE: "/somewhere/else/python"}):
-            with mock.patch.dict(os.environ, {"PYTHONPATH": "/scipion", "PYTHONHOME": "/x"}):
-                environ = Plugin.getEnviron()
-        self.assertNotIn("PYTHONPATH", environ)
-        self.assertNotIn("PYTHONHOME", environ)
-
-    def test_a_missing_interpreter_is_one_sentence_with_a_remedy(self):
-        with mock.patch.dict(Plugin._vars, {PYTHON_VARIABLE: "/no/such/python"}):
-            (sentence,) = Plugin.validateInstallation()
-        self.assertIn("/no/such/python", sentence)
-        self.assertIn("installb cryoresdl", sentence)
-
-    def test_the_separate_environment_holds_the_engine_without_scipion(self):
-        wanted = [word for word in engine_requirements() if not word.startswith("-")]
-        self.assertFalse([word for word in wanted if word.startswith("scipion")])
-        names = " ".join(wanted)
-        for name in ("tensorflow", "openvino", "gemmi", "mrcfile", "h5py"):
-            self.assertIn(name, names)
-
-    def binaries(self):
-        """The package that defineBinaries declares."""
-        env = mock.Mock()
-        Plugin.defineBinaries(env)
-        (call,) = env.addPackage.call_args_list
-        ((command, flag),) = call[1]["commands"]
-        return command, flag, call[1]["default"]
-
-    def test_the_environment_is_built_without_conda_and_marked_when_whole(self):
-        with mock.patch("cryoresdl.plugin.find_python", return_value="/opt/new python/bin/python3.11"):
-            command, flag, _ = self.binaries()
-        self.assertTrue(command.startswith("'/opt/new python/bin/python3.11' -m venv"))
-        self.assertTrue(command.endswith("touch " + flag))
-        self.assertNotIn("conda", command)
-
-    def test_building_it_really_runs_these_commands(self):
-        """With a stand-in for pip: the shell syntax, the order and the marker are real."""
-        python = find_python()
-        if python is None:
-            self.skipTest("needs Python 3.10 to 3.12 with venv")
-        command, flag, _ = self.binaries()
-        folder = Path(os.environ["SCIPION_USER_DATA"]) / "binaries"
-        shutil.rmtree(str(folder), ignore_errors=True)
-        (folder / "env" / "bin").mkdir(parents=True)
-        log = folder / "log"
-        fake = folder / "env" / "bin" / "python"
-        fake.write_text('#!/bin/sh\necho "$@" >> %s\n' % log)
-        fake.chmod(0o755)
-        command = command.replace("%s -m venv --clear env" % quote(python), "true", 1)
-        subprocess.run(command, shell=True, cwd=str(folder), check=True)
-        lines = log.read_text().splitlines()
-        self.assertTrue(lines[1].startswith("-m pip install") and "tensorflow" in lines[1])
-        self.assertTrue(lines[2].startswith("-m pip install --no-deps"))
-        self.assertTrue((folder / flag).exists())
-
-    def test_without_a_newer_python_it_says_what_to_install(self):
-        with mock.patch("cryoresdl.plugin.find_python", return_value=None):
-            command, _, _ = self.binaries()
-        done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("apt-get install", done.stderr)
 
 
 @needs_models
@@ -426,151 +302,6 @@ class TestFormErrors(ScipionCase):
         with mock.patch.dict(Plugin._vars, {PYTHON_VARIABLE: "/no/such/python"}):
             errors = self.errors()
         self.assertTrue(any("/no/such/python" in error for error in errors), errors)
-
-
-@needs_models
-class TestValidateSet(ScipionCase):
-    """Many volumes: a row each, bad ones reported and skipped, nothing twice after a resume."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        for number in range(3):
-            cls.write("many_%d.mrc" % number, blob(number) if number != 1 else np.ones(BOX, np.float32))
-        cls.imported = cls.importVolumes("many_*.mrc")
-        cls.protocol = cls.newProtocol(ProtCryoResValidate, claimedResolution=6.0)
-        cls.point(cls.protocol.inputVolumes, cls.imported, "outputVolumes")
-        cls.run_(cls.protocol)
-
-    def test_good_volumes_have_a_row_with_the_verdict(self):
-        self.assertEqual(sorted(self.protocol.outputVolumes.getIdSet()), [1, 3])
-        for item in self.protocol.outputVolumes:
-            verdict = getVerdict(item)
-            self.assertIn(verdict["class"], resolution_terms.GLOBAL_CLASSES)
-            self.assertEqual(verdict["claimed"], 6.0)
-            self.assertIn("many_%d" % (item.getObjId() - 1), item.getFileName())
-            self.assertTrue(os.path.isdir(verdict["folder"]))
-
-    def test_columns_can_be_queried(self):
-        chosen = self.protocol.outputVolumes.iterItems(where="_cryoresEstimate>0", orderBy="_cryoresEstimate")
-        estimates = [item._cryoresEstimate.get() for item in chosen]
-        self.assertEqual(len(estimates), 2)
-        self.assertEqual(estimates, sorted(estimates))
-
-    def test_local_resolutions_are_a_set_on_the_same_grid(self):
-        for item in self.protocol.outputResolutions:
-            self.assertEqual(item.getSamplingRate(), VOXEL)
-            self.assertEqual(item.getDim(), BOX[::-1])
-            self.assertEqual(
-                item.getOrigin().getShifts(), self.imported.outputVolumes[1].getOrigin().getShifts()
-            )
-
-    def test_the_bad_volume_is_reported(self):
-        summary = " ".join(self.protocol.summary())
-        self.assertIn("Skipped", summary)
-        self.assertIn("many_1.mrc", summary)
-        self.assertIn("constant", summary)
-
-    def test_sets_are_closed(self):
-        self.assertTrue(self.protocol.outputVolumes.isStreamClosed())
-        self.assertTrue(self.protocol.outputResolutions.isStreamClosed())
-
-    def test_a_resumed_run_does_nothing_twice(self):
-        results = Path(self.protocol._batchFolder(0)) / result_files.RESULTS_CSV
-        done = [
-            os.stat(v._cryoresFolder.get() + "/" + result_files.LOCAL_JSON).st_mtime_ns
-            for v in self.protocol.outputVolumes
-        ]
-        protocol = self.proj.getProtocol(self.protocol.getObjId())
-        protocol.runMode.set(MODE_RESUME)
-        protocol.setStatus("aborted")
-        for step in protocol.loadSteps():
-            step.setStatus("aborted")
-        self.run_(protocol)
-        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 3])
-        self.assertEqual(sorted(protocol.outputResolutions.getIdSet()), [1, 3])
-        self.assertEqual(len(results.read_text().splitlines()), 4)
-        again = [
-            os.stat(v._cryoresFolder.get() + "/" + result_files.LOCAL_JSON).st_mtime_ns
-            for v in protocol.outputVolumes
-        ]
-        self.assertEqual(again, done)
-
-    def test_when_nothing_can_be_validated_the_run_fails_with_the_reason(self):
-        for number in range(2):
-            self.write("bad_%d.mrc" % number, np.ones(BOX, np.float32))
-        imported = self.importVolumes("bad_*.mrc")
-        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
-        self.point(protocol.inputVolumes, imported, "outputVolumes")
-        self.launch(protocol)
-        self.assertTrue(protocol.isFailed())
-        self.assertIn("constant", protocol.getErrorMessage())
-
-
-@needs_models
-class TestStreaming(ScipionCase):
-    """A set that still grows: volumes are validated as they arrive, and the run ends when the set is closed."""
-
-    def test_volumes_that_arrive_later_are_validated(self):
-        protocol = self.growing("good", blob(2))
-        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 2, 3])
-        self.assertTrue(protocol.outputVolumes.isStreamClosed())
-
-    def test_a_bad_volume_that_arrives_alone_is_skipped(self):
-        protocol = self.growing("bad", np.ones(BOX, np.float32))
-        self.assertEqual(sorted(protocol.outputVolumes.getIdSet()), [1, 2])
-        self.assertIn("late_bad.mrc", " ".join(protocol.summary()))
-
-    def growing(self, name, last):
-        """The finished protocol of a set of two volumes to which ``last`` was added while it ran."""
-        self.write("%s_0.mrc" % name, blob(0))
-        self.write("%s_1.mrc" % name, blob(1))
-        imported = self.importVolumes("%s_*.mrc" % name)
-        late = self.importVolume(self.write("late_%s.mrc" % name, last))
-        volumes = imported.outputVolumes
-        self.state(imported, volumes, SetOfVolumes.STREAM_OPEN)
-        protocol = self.newProtocol(ProtCryoResValidate, networks=2)
-        self.point(protocol.inputVolumes, imported, "outputVolumes")
-        self.proj.launchProtocol(protocol, wait=False)
-        self.until(lambda: self.size(protocol) == 2)
-        growing = SetOfVolumes(filename=volumes.getFileName())
-        growing.loadAllProperties()
-        growing.enableAppend()
-        item = late.outputVolume.clone()
-        item.setObjId(3)
-        growing.append(item)
-        growing.setStreamState(SetOfVolumes.STREAM_CLOSED)
-        growing.write()
-        growing.close()
-        self.until(lambda: self.proj._updateProtocol(protocol) is not None and not protocol.isActive())
-        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        return protocol
-
-    def state(self, protocol, volumes, state):
-        volumes.enableAppend()
-        volumes.setStreamState(state)
-        volumes.write()
-        protocol._store(volumes)
-        volumes.close()
-
-    def size(self, protocol):
-        path = protocol._getPath("volumes_outputVolumes.sqlite")
-        if not os.path.exists(path):
-            return 0
-        made = SetOfVolumes(filename=path)
-        try:
-            made.loadAllProperties()
-            return made.getSize()
-        except sqlite3.OperationalError:  # it is being written
-            return 0
-        finally:
-            made.close()
-
-    def until(self, condition, seconds=120):
-        end = time.time() + seconds
-        while not condition():
-            self.assertLess(time.time(), end, "the protocol did not get there in time")
-            time.sleep(0.5)
 
 
 class TestScipionShowsThePlugin(unittest.TestCase):

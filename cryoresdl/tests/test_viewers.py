@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import time
 
 import numpy as np
 import pytest
@@ -17,17 +16,13 @@ from pyworkflow.protocol.constants import STATUS_FAILED, STATUS_FINISHED, STATUS
 from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
-from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
+from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
-from cryoresdl.models.results.figures import accuracy_figures, colours, figure_catalogue
-from cryoresdl.models.results.figures.slices import slice_figure
 from cryoresdl.models.results.report import chimerax_script
 
 # noqa: E402
 # noqa: E402
 from cryoresdl.tests.helpers import made_results, virtual_screen  # noqa: E402
-from cryoresdl.tests.helpers.virtual_screen import settle  # noqa: E402
 from cryoresdl.viewers import views  # noqa: E402
 from cryoresdl.viewers.viewer_base import resultFolders  # noqa: E402
 
@@ -342,164 +337,3 @@ def test_chimerax_row_gives_the_script_where_chimerax_is_not_installed(project, 
     assert str(folder / result_files.CHIMERAX / chimerax_script.SCRIPT) in os.path.abspath(
         message.getMessage().splitlines()[-1]
     )
-
-
-# --------------------------------------------------------------------------------------------- ChimeraX script
-
-
-def commands(path):
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-
-
-def test_chimerax_script_sets_voxel_size_and_origin_of_both_volumes(tmp_path):
-    script = commands(chimerax_script.write_chimerax_script(made_results.validation(tmp_path / "run")))
-    for number in (1, 2):
-        assert f"volume #{number} voxelSize 1.5 origin -30.0000,10.0000,5.0000" in script
-    assert script[0] == "open map.mrc id 1"
-    assert "volume #1 origin" not in " ".join(
-        commands(chimerax_script.write_chimerax_script(tmp_path / "run", (1, 2, 3)))
-    )
-    assert "origin 1.0000,2.0000,3.0000" in " ".join(
-        commands(chimerax_script.write_chimerax_script(tmp_path / "run", (1, 2, 3)))
-    )
-
-
-def test_chimerax_colours_and_legend_are_those_of_the_figures(tmp_path):
-    script = "\n".join(
-        commands(chimerax_script.write_chimerax_script(made_results.validation(tmp_path / "run")))
-    )
-    for value in (1.5, 3, 12):
-        color = colours.resolution_color(value)
-        assert f":{value:g},{color}" in script and f"{color}:{value:g}" in script
-    assert "local resolution (Å)" in script
-
-
-def test_the_chimerax_folder_works_on_another_machine(tmp_path):
-    folder = made_results.validation(tmp_path / 'a "b"; close\\n\nsession')
-    script = chimerax_script.write_chimerax_script(folder)
-    text = script.read_text(encoding="utf-8")
-    assert str(tmp_path) not in text and '"b"' not in text
-    opened = re.findall(r"^open (\S+) id \d$", text, re.M)
-    assert len(opened) == 2 == text.count("open ")
-    # What it opens lies beside it, the map's own values among them.
-    made = [mrc_reader.read_values(script.parent / name) for name in opened]
-    assert np.array_equal(made[0].data, mrc_reader.read_values(folder / "input.mrc").data)
-    assert made[0].origin == made[1].origin == made_results.ORIGIN
-
-
-def test_chimerax_colours_stretch_over_the_maps_own_range(tmp_path):
-    folder = made_results.validation(tmp_path / "run")
-    span = colours.own_range(made_results.volumes()[2])
-    script = "\n".join(commands(chimerax_script.write_chimerax_script(folder, span=span)))
-    ends = [colours.resolution_color(value) for value in colours.RESOLUTION_RANGE_A]
-    for value, color in zip(span, ends):
-        assert f":{value:g},{color}" in script and f"{color}:{value:.3g}" in script
-
-
-def test_chimerax_volume_keeps_the_estimates_and_continues_them_a_little(tmp_path):
-    folder = made_results.validation(tmp_path / "run")
-    chimerax_script.write_chimerax_script(folder)
-    filled = mrc_reader.read_values(folder / result_files.CHIMERAX / chimerax_script.FILLED).data
-    _, mask, values, _ = made_results.volumes()
-    assert np.array_equal(filled[mask], values[mask])
-    ring = (filled > 0) & ~mask
-    assert ring.any() and filled[ring].min() >= values[mask].min() and filled[ring].max() <= values.max()
-    assert filled[0, 0, 0] == 0
-
-
-def test_chimerax_script_needs_the_map_and_an_estimate(tmp_path):
-    folder = made_results.validation(tmp_path / "run")
-    (folder / "input.mrc").unlink()
-    with pytest.raises(InputError, match="no longer where it was"):
-        chimerax_script.write_chimerax_script(folder)
-    folder = made_results.validation(tmp_path / "empty")
-    values = mrc_reader.read_values(folder / result_files.LOCAL_RESOLUTION)
-    mrc_writer.write_volume(folder / result_files.LOCAL_RESOLUTION, np.zeros_like(values.data), values)
-    with pytest.raises(InputError, match="no estimated voxel"):
-        chimerax_script.write_chimerax_script(folder)
-
-
-# ------------------------------------------------------------------------------------------ on a virtual screen
-
-
-@pytest.fixture
-def screen():
-    return virtual_screen.root()
-
-
-def test_slices_move_in_a_real_window(screen, tmp_path):
-    shown = slice_figure.slices_from_folder(made_results.validation(tmp_path / "run"))
-    view = views.SliceView(shown, "slices", screen)
-    view.show()
-    for _ in range(50):
-        settle(screen, 0.2)
-        if view._background is not None:
-            break
-    settle(screen, 1.0)
-    before = bytes(view.canvas.buffer_rgba())
-    view.move(3)
-    settle(screen)
-    assert shown.index == 13 and bytes(view.canvas.buffer_rgba()) != before
-    after = np.array(view.canvas.buffer_rgba())
-    view.canvas.draw()
-    settle(screen, 0.1)
-    # What the quick way drew is what a full drawing gives.
-    assert np.abs(after.astype(int) - np.array(view.canvas.buffer_rgba()).astype(int)).mean() < 0.5
-    view._axis.set("x")
-    view._onAxis()
-    settle(screen)
-    assert shown.axis == "x" and view._slider.cget("to") == 28
-    view.window.destroy()
-
-
-def test_every_figure_fits_on_the_screen(screen, tmp_path):
-    history = {name: [1.0, 2.0] for name in "abcdefghi"}
-    view = views.FigureView(accuracy_figures.training_curves(history), "curves", screen)
-    view.show()
-    settle(screen, 0.5)
-    assert view.window.winfo_reqheight() <= screen.winfo_screenheight() - 60
-    assert view.window.winfo_reqwidth() <= screen.winfo_screenwidth()
-    view.window.destroy()
-
-
-def test_a_256_cubed_run_opens_within_two_seconds_and_scrolls_ten_slices_a_second(screen, tmp_path):
-    folder = tmp_path / "big"
-    made_results.validation(folder, box=(256, 256, 256), compared=False)
-    start = time.process_time()
-    view = views.SliceView(slice_figure.slices_from_folder(folder), "slices", screen)
-    view.show()
-    while view._background is None:
-        screen.update()
-    # Processor time: this process alone, however busy the machine that tests is.
-    assert time.process_time() - start < 2.0
-    start = time.process_time()
-    for index in range(100, 130):
-        view.showSlice(index)
-        screen.update()
-    assert 30 / (time.process_time() - start) > 10
-    view.window.destroy()
-
-
-def test_a_live_window_stops_watching_when_the_run_ends(screen, tmp_path, monkeypatch):
-    monkeypatch.setattr(views, "LIVE_INTERVAL_MS", 30)
-    folder = made_results.training(tmp_path / "t", epochs=2)
-    running, looked = [True], []
-
-    def stamp():
-        looked.append(1)
-        return (folder / "history.csv").stat().st_mtime_ns
-
-    view = views.LiveView(
-        lambda: figure_catalogue.from_folder("curves", folder), stamp, lambda: running[0], "live", screen
-    )
-    view.show()
-    made_results.training(folder, epochs=6)
-    settle(screen, 1.0)
-    assert len(view.figure.axes[0].lines[0].get_xdata()) == 6
-    running[0] = False
-    settle(screen, 0.5)
-    assert "ended" in view._note.cget("text")
-    count = len(looked)
-    settle(screen, 0.3)
-    assert len(looked) == count
-    view.window.destroy()

@@ -396,8 +396,7 @@ def train_local(
     weights = None if first is None else dict(first.weights)
     if recipe is None:
         recipe = _usual_recipe(data, labels, first, seed, epochs, batch)
-    begun = time.monotonic()
-    every = min(200, max(1, recipe.steps // 10))
+    begun, every = time.monotonic(), min(200, max(1, recipe.steps // 10))
     fitted = fit_local(data, out, recipe, resume, weights, report, every, labels)
     facts = {"labels": labels, "start": start, "seconds": round(time.monotonic() - begun)}
     path = out / ("model" + MODEL_SUFFIX)
