@@ -48,7 +48,8 @@ def given(tmp_path_factory):
         f"{MAP},{TRUTH},{MASK},m{n},{split}\n" for n, split in enumerate(("train", "validation", "test"))
     )
     (folder / "triples.csv").write_text("map,label,mask,name,split\n" + rows)
-    atoms = [pdb_lines.atom(xyz=(n - 6.0, 0.0, n % 3), n=n + 1, number=n + 1) for n in range(12)]
+    # In the middle of the sample's box: residues need a local resolution where they are.
+    atoms = [pdb_lines.atom(xyz=(n + 50.0, 56.0, 55.0 + n % 3), n=n + 1, number=n + 1) for n in range(12)]
     return {
         "LIST": str(folder / "list.csv"),
         "TRIPLES": str(folder / "triples.csv"),
