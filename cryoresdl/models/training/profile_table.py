@@ -230,6 +230,14 @@ def _map_rows(path: PathLike, split: str, local_model: Any, limit: Optional[int]
             yield _Row(profile, voxel, "clean single", (known,) * 4)
 
 
+def _stored(table: ProfileTable) -> Iterator[Tuple[str, np.ndarray]]:
+    """The columns of a table that there are."""
+    for name in _COLUMNS:
+        value = getattr(table, name)
+        if value is not None:
+            yield name, np.asarray(value)
+
+
 _COLUMNS = ("profile", "log2_voxels", "voxel_size", "kind", "expected", "at_half")
 
 
@@ -241,9 +249,9 @@ def cached_table(
     made_of = [[str(Path(one).resolve()), stamp(one, digest=False)] for one in _as_list(data)]
     digest = json.dumps([model_store.digest(local_model), made_of])
     stored = read_arrays(path, digest) if resume else None
-    if stored is not None and set(stored) == set(_COLUMNS):
+    if stored is not None and set(_COLUMNS[:4]) <= set(stored) <= set(_COLUMNS):
         columns = dict(stored, kind=[str(one) for one in stored["kind"]])
         return ProfileTable(**columns)  # type: ignore[arg-type]
     made = make_table(data, split, local_model, report=report)
-    write_arrays(path, digest, {name: np.asarray(getattr(made, name)) for name in _COLUMNS})
+    write_arrays(path, digest, dict(_stored(made)))
     return made

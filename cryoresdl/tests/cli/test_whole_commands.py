@@ -98,7 +98,7 @@ def test_classify_several_maps_is_one_list(tmp_path, capsys):
     assert command_line.main(["classify", str(tmp_path / "none.mrc"), "--out", str(tmp_path / "x")]) == 2
 
 
-def answer(density, mask=None, claimed=None, model="", half1=None, half2=None):
+def answer(density, mask=None, claimed=None, model="", half1=None, half2=None, criterion="0.143"):
     """An entry without a network."""
     if "stop" in density.path:
         raise program_endings.Stopped(15)

@@ -142,7 +142,7 @@ def test_verdict_panel_warns_when_the_map_is_unlike_the_training_maps():
 
 
 def test_reliability_training_confusion_agreement_scatter_and_fsc_draw_the_values():
-    line = accuracy_figures.reliability([0.4, 0.9], [0.5, 0.8], [3, 9], 0.02).axes[0].lines[1]
+    line = accuracy_figures.reliability([0.4, 0.9], [0.5, 0.8], [30, 9], 0.02).axes[0].lines[1]
     assert line.get_xdata().tolist() == [40, 90] and line.get_ydata().tolist() == [50, 80]
     lonely = accuracy_figures.training_curves(
         {"step": [200, 400], "loss": [3, 2], "val_single_mae_A": [2, 1], "rate": [1, 1]}
