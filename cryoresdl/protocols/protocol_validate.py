@@ -22,7 +22,7 @@ from .protocol_base import (
 )
 from .resolution_volumes import comparedErrors, estimatesFile, madeBy
 from .validated_sets import OUTPUT_RESOLUTIONS, OUTPUT_VOLUMES, ValidatedSets
-from .validation_form import COMPARED, GLOBAL, RESULTS
+from .validation_form import COMPARED, GLOBAL, LOCAL, RESULTS
 from .validation_summary import comparisonLines, sentencesOf
 
 OUTPUT_RESOLUTION, OUTPUT_CLASS = "outputResolution", "outputClass"
@@ -89,7 +89,8 @@ class ProtCryoResValidate(ValidatedSets):
         words += ["--voxel-size", "%.6g" % volume.getSamplingRate()]
         if self.claimedResolution.get() is not None:
             words += ["--claimed", "%.6g" % self.claimedResolution.get()]
-        words += ["--criterion", CRITERIA[self.claimCriterion.get()]]
+        if self.networks.get() != LOCAL:
+            words += ["--criterion", CRITERIA[self.claimCriterion.get()]]
         if self.inputMask.get() is not None:
             words += ["--mask", readableFile(self.inputMask.get(), self._getExtraPath("mask.mrc"))]
         for name, half in zip(("--half1", "--half2"), self._halfMaps(volume)):

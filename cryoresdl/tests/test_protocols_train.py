@@ -43,7 +43,10 @@ class TestTrain(ScipionCase):
         cls.masks = cls.importVolumes("mask_*.mrc")
 
     def protocol(self, **options):
-        protocol = self.newProtocol(ProtCryoResTrainLocal, **options)
+        return self.given(self.newProtocol(ProtCryoResTrainLocal, **options))
+
+    def given(self, protocol):
+        """The protocol with the maps, labels and masks of this class."""
         for parameter, run in (
             (protocol.inputMaps, self.maps),
             (protocol.inputLabels, self.labels),
@@ -77,13 +80,7 @@ class TestTrain(ScipionCase):
 
     def test_the_recommended_global_network_learns_from_maps_with_truth(self):
         protocol = self.newProtocol(ProtCryoResTrainGlobal, network=0, epochs=1, modelName="class")
-        for parameter, run in (
-            (protocol.inputMaps, self.maps),
-            (protocol.inputLabels, self.labels),
-            (protocol.inputMasks, self.masks),
-        ):
-            parameter.set(PointerList())
-            parameter.append(run.outputVolumes)
+        self.given(protocol)
         self.assertEqual(protocol.validate(), [])
         self.run_(protocol)
         self.assertEqual(

@@ -13,11 +13,9 @@ import pytest
 
 from cryoresdl.models.base.runs import run_record
 from cryoresdl.models.cli import command_line
-from cryoresdl.tests.helpers.made_folders import structures_in
 from cryoresdl.tests.helpers.map_sets import global_set
-from cryoresdl.tests.helpers.raced import killed_after
-from cryoresdl.tests.helpers.small_maps import save_local_model
-from cryoresdl.tests.helpers.written_maps import check_whole, write_map
+from cryoresdl.tests.helpers.raced import killed_after, raced_inputs
+from cryoresdl.tests.helpers.written_maps import check_whole
 
 KILLS = int(os.environ.get("CRYORESDL_KILLS", "3"))
 COMMANDS = {
@@ -33,9 +31,7 @@ TIMES = ("timings_s", "peak_memory_mb", "seconds", "seconds_of_last_run", "creat
 def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
     return {
-        "map": write_map(folder / "a.mrc"),
-        "model": str(save_local_model(folder / "tiny.cryoresdl")),
-        "structures": str(structures_in(folder)),
+        **raced_inputs(folder),
         "set": global_set(folder / "set.h5", 30),
     }
 

@@ -9,10 +9,8 @@ import shutil
 import pytest
 
 from cryoresdl.models.cli import command_line
-from cryoresdl.tests.helpers.made_folders import structures_in
-from cryoresdl.tests.helpers.raced import race
-from cryoresdl.tests.helpers.small_maps import save_local_model
-from cryoresdl.tests.helpers.written_maps import check_whole, write_map
+from cryoresdl.tests.helpers.raced import race, raced_inputs
+from cryoresdl.tests.helpers.written_maps import check_whole
 
 RACES = int(os.environ.get("CRYORESDL_RACES", "2"))
 COMMANDS = {
@@ -26,12 +24,7 @@ REFUSALS = ("Another run is writing", "already holds", "give --overwrite")
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("given")
-    return {
-        "map": write_map(folder / "a.mrc"),
-        "model": str(save_local_model(folder / "tiny.cryoresdl")),
-        "structures": str(structures_in(folder)),
-    }
+    return raced_inputs(tmp_path_factory.mktemp("given"))
 
 
 def files(folder):

@@ -8,6 +8,18 @@ import traceback
 from pathlib import Path
 
 from cryoresdl.models.cli import command_line
+from cryoresdl.tests.helpers.made_folders import structures_in
+from cryoresdl.tests.helpers.small_maps import save_local_model
+from cryoresdl.tests.helpers.written_maps import write_map
+
+
+def raced_inputs(folder):
+    """A map, a small local model and structures, by the names that the commands of these tests use."""
+    return {
+        "map": write_map(folder / "a.mrc"),
+        "model": str(save_local_model(folder / "tiny.cryoresdl")),
+        "structures": str(structures_in(folder)),
+    }
 
 
 def race(words, runs, folder):

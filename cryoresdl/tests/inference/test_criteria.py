@@ -134,3 +134,11 @@ def test_the_command_line_asks_by_criterion(model, tmp_path, monkeypatch, capsys
     assert entry["criterion"] == "0.5" and "by FSC 0.5" in capsys.readouterr().out
     assert main([*words, "--criterion", "0.3", "--out", str(tmp_path / "other")]) == 2
     assert not (tmp_path / "other").exists()
+
+
+def test_a_criterion_without_an_answer_for_the_whole_map_is_refused(tmp_path, capsys):
+    write_volume(tmp_path / "map.mrc", density().data, density())
+    words = ["validate", str(tmp_path / "map.mrc"), "--networks", "local", "--criterion", "0.5"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "leave out --networks local" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -103,17 +103,17 @@ def test_cells_become_voxels_by_linear_interpolation():
     assert np.allclose(cell_estimates._expand(emptied, mask, (20, 8, 8)), 3.0)
 
 
+def empty_features(cells):
+    """Features of cells (z, y, x) that hold nothing yet."""
+    local = np.zeros((network_inputs.N_LOCAL, *cells.shape), np.float32)
+    return map_features.Features(local, np.zeros(1, np.float32), cells, True, 0.0)
+
+
 def test_overlaps_of_tiles_count_once_in_the_mean_distribution(monkeypatch):
     """One answer left of the overlap's middle, another right of it: half of the cells each."""
     cells = np.zeros((4, 4, 128), bool)
     cells[..., 52:76] = True
-    feats = map_features.Features(
-        np.zeros((network_inputs.N_LOCAL, *cells.shape), np.float32),
-        np.zeros(1, np.float32),
-        cells,
-        True,
-        0.0,
-    )
+    feats = empty_features(cells)
     feats.local[0, ..., 64:] = 1.0
 
     def run(inputs):
@@ -131,13 +131,7 @@ def test_overlaps_of_tiles_count_once_in_the_mean_distribution(monkeypatch):
 
 def test_tiles_of_a_large_map_are_counted_where_someone_watches(monkeypatch, capsys):
     cells = np.ones((4, 4, 128), bool)
-    feats = map_features.Features(
-        np.zeros((network_inputs.N_LOCAL, *cells.shape), np.float32),
-        np.zeros(1, np.float32),
-        cells,
-        True,
-        0.0,
-    )
+    feats = empty_features(cells)
     monkeypatch.setattr(
         cell_estimates,
         "_run",
