@@ -14,6 +14,7 @@ import signal
 import threading
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any, Callable, Iterator, Sequence
 
@@ -55,7 +56,7 @@ def outcomes(
 
     Args:
         work: what is done with a job; a function of a module, as are its arguments' types.
-        jobs: handed out in this order, one at a time to each worker.
+        jobs: handed out in this order, one at a time to each worker, and looked at no earlier.
         workers: processes, at most one a job.
         begin: called once in every worker before its first job.
         one_thread: the libraries of a worker use one thread each: sums split over threads differ in their last bit.
@@ -65,10 +66,11 @@ def outcomes(
         CryoResError: the workers die before they are ready.
         Exception: what ``work`` or ``begin`` raised.
     """
-    queue = deque(jobs)
+    waiting = iter(jobs)
+    queue = deque(islice(waiting, 1))
     if not queue:
         return
-    shares = _processor_shares(max(1, min(workers, len(queue))), one_thread)
+    shares = _processor_shares(max(1, min(workers, len(jobs))), one_thread)
     task = pickle.dumps((begin, work))
     team = [_Worker(task, share, one_thread) for share in shares]
     false_starts = 0
@@ -96,6 +98,7 @@ def outcomes(
                 false_starts, worker.ready, worker.busy = 0, True, False
                 if queue and worker.give(queue[0]):
                     queue.popleft()
+                    queue.extend(islice(waiting, 1))
                 if had_job:
                     yield Outcome(job, message)
     finally:

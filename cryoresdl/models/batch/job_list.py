@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import csv
 import gc
 import hashlib
 import json
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence, overload
 
 from ..base.errors import InputError
 from ..base.resolution_terms import CRITERIA
@@ -28,9 +29,7 @@ _COLUMNS = frozenset(LIST_COLUMNS)
 _CHECKED = frozenset(("voxel_size", "claimed", "criterion"))
 
 
-def read_list(
-    path: PathLike, options: ValidationOptions, defaults: dict[str, Any] | None = None
-) -> list[Job]:
+def read_list(path: PathLike, options: ValidationOptions, defaults: dict[str, Any] | None = None) -> JobList:
     """Read a CSV list of maps.
 
     Paths count from the folder of the list, or, where there is no such file, from the working directory. A row
@@ -69,8 +68,9 @@ def read_list(
     if len(numbered) == 1:
         raise InputError(f"{where} has no rows; add one line per map.")
     rows = _Row(names, _Places(str(Path(path).resolve().parent)).found, defaults or {})
+    del numbered[0]
     with _no_collection():
-        return _named([rows.arguments(row, number) for number, row in numbered[1:]], options)
+        return JobList(rows.maps(numbered), lambda place: rows.arguments(*numbered[place]), options)
 
 
 @contextlib.contextmanager
@@ -87,18 +87,20 @@ def _no_collection() -> Iterator[None]:
 
 def jobs_of(
     paths: Sequence[str], options: ValidationOptions, defaults: dict[str, Any] | None = None
-) -> list[Job]:
+) -> JobList:
     """The same for maps given one by one."""
-    return _named([{"map": path, **(defaults or {})} for path in paths], options)
+    return JobList(
+        [plain_path(path) for path in paths], lambda place: {"map": paths[place], **(defaults or {})}, options
+    )
 
 
-def piece_of(jobs: Sequence[Job], number: int, pieces: int) -> tuple[list[Job], str]:
+def piece_of(jobs: JobList, number: int, pieces: int) -> tuple[JobList, str]:
     """Every ``pieces``-th job from the ``number``-th on, and the name of the folder for this piece.
 
     Keys and folders of the jobs are those of the whole list, so that its own run can take over the rows.
     """
     width = len(str(pieces))
-    return list(jobs[number - 1 :: pieces]), f"{PIECE}{number:0{width}d}-of-{pieces}"
+    return jobs[number - 1 :: pieces], f"{PIECE}{number:0{width}d}-of-{pieces}"
 
 
 class _Row:
@@ -112,7 +114,19 @@ class _Row:
         self.width, self.found, self.defaults = len(names), found, {"map": "", **defaults}
         self._known: dict[tuple[str, str], Any] = {}
 
-    def arguments(self, row: Sequence[str], number: int) -> dict[str, Any]:
+    def maps(self, numbered: Sequence[tuple[int, Sequence[str]]]) -> list[str]:
+        """The map of every row, as `JobList` asks for it: where a cell tells name and folder, it is left as it is."""
+        place = next(place for place, name in self.files if name == "map")
+        cells = [row[place] if place < len(row) else "" for _, row in numbered]
+        return [cell if _TELLS.search(cell) else self._path(cell) for cell in cells]
+
+    def _path(self, cell: str) -> str:
+        if not cell or cell.isspace():
+            return ""
+        path = self.found(cell)
+        return plain_path(path) if ":" in path else path
+
+    def arguments(self, number: int, row: Sequence[str]) -> dict[str, Any]:
         """What the row on this line of the list says."""
         problem = ""
         values: dict[str, Any] = dict(self.defaults)
@@ -205,26 +219,77 @@ def _has(listed: frozenset[str], name: str) -> bool:
     return name in listed or (":" in name and _SUFFIX.sub("", name) in listed)
 
 
+_TELLS = re.compile(r"[^/.]/[^/:]*[^/:.](:mrcs?)?$")
+"""A folder, not . or .., and a name that `safe_name` takes as it stands."""
 _SUFFIX = re.compile(r":(mrcs?|map|ccp4|st)$")
 """What Scipion puts behind a path."""
 
 
-def _named(rows: Sequence[dict[str, Any]], options: ValidationOptions) -> list[Job]:
-    """Jobs with their keys and sub-folders: the map's name, made safe, with a digest where two would meet."""
-    counted: Counter[str] = Counter()
-    how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()
-    keyed = []
-    for row in rows:
+class JobList(Sequence[Job]):
+    """Jobs with their keys and sub-folders, each made when it is asked for: long lists begin at once.
+
+    A sub-folder is called like the map, made safe, with a digest where two would meet.
+
+    Args:
+        maps: the maps; of their paths, the last folder and the name count.
+        arguments: of `Job`, by the place in ``maps``.
+        options: part of the rows' identity.
+    """
+
+    def __init__(
+        self, maps: Sequence[str], arguments: Callable[[int], dict[str, Any]], options: ValidationOptions
+    ):
+        self._arguments = arguments
+        self._how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()
+        self._stems = [safe_name(path) for path in maps]
+        held = Counter(map(str.lower, self._stems))
+        self._shared = {stem for stem, count in held.items() if count > 1}
+        self._alike = self._maybe_same(maps)
+        self._numbers: dict[int, int] = {}
+        self._order: Sequence[int] = range(len(self._stems))
+
+    def _maybe_same(self, maps: Sequence[str]) -> dict[int, list[int]]:
+        """By its place, the places of all maps that may be the same as a map: same name, same last folder."""
+        found: dict[str, list[int]] = defaultdict(list)
+        if self._shared:
+            for place, stem in enumerate(self._stems):
+                if stem.lower() in self._shared:
+                    found["/".join(_SUFFIX.sub("", maps[place]).rsplit("/", 2)[-2:])].append(place)
+        return {place: places for places in found.values() if len(places) > 1 for place in places}
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> Job: ...
+    @overload
+    def __getitem__(self, place: slice) -> JobList: ...
+    def __getitem__(self, place: int | slice) -> Job | JobList:
+        if isinstance(place, slice):
+            part = copy.copy(self)
+            part._order = self._order[place]
+            return part
+        return self._job(self._order[place])
+
+    def _job(self, place: int) -> Job:
+        row, text = self._identified(place)
+        if place in self._alike and place not in self._numbers:
+            counted: Counter[str] = Counter()
+            for other in self._alike[place]:
+                same = self._identified(other)[1]
+                counted[same] += 1
+                self._numbers[other] = counted[same]
+        said = f"{text} {self._numbers.get(place, 1)}"
+        key = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+        stem = self._stems[place]
+        return Job(**row, key=key, folder=f"{stem}-{key[:8]}" if stem.lower() in self._shared else stem)
+
+    def _identified(self, place: int) -> tuple[dict[str, Any], str]:
+        """The arguments of a job, and a text that tells them from others."""
+        row = self._arguments(place)
         row.update({name: plain_path(row[name]) for name in FILE_COLUMNS if row.get(name)})
-        text = repr(([row.get(name) for name in LIST_COLUMNS], row.get("extra"), row.get("problem"), how))
-        counted[text] += 1
-        digest = hashlib.sha256(f"{text} {counted[text]}".encode("utf-8", "surrogatepass"))
-        keyed.append((row, digest.hexdigest()[:24], safe_name(row["map"])))
-    held = Counter(stem.lower() for _, _, stem in keyed)
-    return [
-        Job(**row, key=key, folder=stem if held[stem.lower()] == 1 else f"{stem}-{key[:8]}")
-        for row, key, stem in keyed
-    ]
+        said = [row.get(name) for name in LIST_COLUMNS], row.get("extra"), row.get("problem"), self._how
+        return row, repr(said)
 
 
 def safe_name(path: str) -> str:

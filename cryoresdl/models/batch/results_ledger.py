@@ -44,12 +44,16 @@ class Ledger:
             self._gather()
 
     @property
-    def left(self) -> list[Job]:
+    def left(self) -> Sequence[Job]:
         """Jobs without a row."""
+        if not self._places:
+            return self.jobs
         return [job for job in self.jobs if job.key not in self._places]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows so far, in the order of the list."""
+        if not self._places:
+            return
         try:
             with open(self.folder / RESULTS_JSONL, "rb") as stream:
                 for job in self.jobs:

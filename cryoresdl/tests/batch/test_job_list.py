@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cryoresdl.models.base import worker_processes
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.batch import job_list, validate_map
+from cryoresdl.models.batch import job_list, results_ledger, validate_map
 from cryoresdl.tests.helpers.run_lists import OPTIONS, read_lines, read_rows, run_rows, write_list
 from cryoresdl.tests.helpers.written_maps import write_map
 
 pytestmark = pytest.mark.usefixtures("instant_engine")
+
+
+def job_of_a_key(job):
+    return job.key
 
 
 class TestLists:
@@ -129,6 +134,31 @@ class TestLists:
             took[count] = time.process_time() - start
             assert len({job.folder for job in found}) == len({job.key for job in found}) == count
         assert took[32000] < 24 * took[4000]
+
+    def test_a_job_is_made_when_it_is_asked_for_and_not_before(self, tmp_path, monkeypatch):
+        asked = []
+        arguments = job_list._Row.arguments
+        monkeypatch.setattr(
+            job_list._Row, "arguments", lambda row, *words: asked.append(words[0]) or arguments(row, *words)
+        )
+        write_list(tmp_path / "l.csv", [{"map": f"j{n % 500}/map.mrc"} for n in range(1000)])
+        found = job_list.read_list(tmp_path / "l.csv", OPTIONS)
+        assert len(found) == 1000 and not asked
+        left = results_ledger.Ledger(tmp_path, found, False).left
+        outcome = next(iter(worker_processes.outcomes(job_of_a_key, left, 1)))
+        assert outcome.result == found[0].key and len(asked) < 30
+
+    def test_the_same_map_twice_has_two_folders_in_any_spelling_and_in_a_piece(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        write_map(tmp_path / "a.mrc")
+        names = ["a.mrc", f"{tmp_path}/a.mrc", "a.mrc:mrc", "a.mrc", "b/a.mrc", "b/../a.mrc"]
+        write_list(tmp_path / "l.csv", [{"map": name} for name in names])
+        found = job_list.read_list(tmp_path / "l.csv", OPTIONS)
+        assert len({job.key for job in found}) == len({job.folder for job in found}) == 6
+        assert len({job.map for job in found}) == 3
+        backwards = [found[place] for place in range(5, -1, -1)]
+        assert backwards[::-1] == list(found)
+        assert list(job_list.piece_of(found, 2, 3)[0]) == [found[1], found[4]]
 
     def test_a_map_cannot_leave_the_folder(self, tmp_path):
         for name in ("../../etc/passwd", "/", "..", "a/../..", ""):
