@@ -130,7 +130,7 @@ class TestLists:
         for count in (4000, 32000):
             write_list(tmp_path / "l.csv", [{"map": f"maps/EMD_{n // 2}.map.gz"} for n in range(count)])
             start = time.process_time()
-            found = job_list.read_list(tmp_path / "l.csv", OPTIONS)
+            found = list(job_list.read_list(tmp_path / "l.csv", OPTIONS))
             took[count] = time.process_time() - start
             assert len({job.folder for job in found}) == len({job.key for job in found}) == count
         assert took[32000] < 24 * took[4000]
