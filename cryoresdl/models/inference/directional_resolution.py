@@ -23,7 +23,6 @@ LEAST_EVIDENCE = 2.0
 """Natural log of the evidence from which on directions differ."""
 ANISOTROPIC = 1.3
 """Worst over best resolution from which on a map is called anisotropic."""
-CLUSTER_DEGREES = 45.0
 ACROSS_DEGREES = 70.0
 """Two axes with at least so much between them lie across each other."""
 FROM_HALF_MAPS, ONE_MAP = "half maps", "one map"
@@ -198,8 +197,8 @@ def _summary(
         anisotropy=worst / best,
         anisotropic=bool(differs and worst / best > ANISOTROPIC),
         evidence=fit.evidence,
-        worst_axis_zyx=[round(float(v), 4) for v in extreme_axis(np.log(resolution))],
-        best_axis_zyx=[round(float(v), 4) for v in extreme_axis(-np.log(resolution))],
+        worst_axis_zyx=[round(float(v), 4) for v in directional_fsc.extreme_axis(np.log(resolution))],
+        best_axis_zyx=[round(float(v), 4) for v in directional_fsc.extreme_axis(-np.log(resolution))],
         cfar=directional_fsc.conical_area_ratio(curves.centres, curves.measured)
         if source == FROM_HALF_MAPS
         else None,
@@ -208,28 +207,6 @@ def _summary(
         summary["claim_share"] = float(np.mean(resolution <= claimed))
     summary["sentence"] = sentence(summary, claimed)
     return summary
-
-
-def extreme_axis(values: np.ndarray) -> np.ndarray:
-    """The axis about which the highest of the cones' values gather: the middle of a flat maximum, not one of its corners.
-
-    Args:
-        values: (cones,), in the order of `directional_fsc.cone_axes`.
-
-    Returns:
-        unit vector (z, y, x).
-    """
-    axes = directional_fsc.cone_axes()
-    close = np.abs(axes @ axes.T)
-    within = close > np.cos(np.radians(directional_fsc.HALF_ANGLE))
-    smooth = (within @ values) / within.sum(1)
-    peak = int(smooth.argmax())
-    weight = np.clip(values - np.quantile(values, 0.75), 0.0, None)
-    weight = weight * (close[peak] > np.cos(np.radians(CLUSTER_DEGREES)))
-    if not weight.any():
-        return axes[peak]
-    axis = np.linalg.eigh((axes * weight[:, None]).T @ axes)[1][:, -1]
-    return axis if axis[np.abs(axis).argmax()] > 0 else -axis
 
 
 def sentence(summary: DirectionalSummary, claimed: Optional[float] = None) -> str:

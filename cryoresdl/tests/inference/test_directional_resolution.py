@@ -141,15 +141,6 @@ def test_the_claim_holds_in_the_share_of_directions_that_reach_it():
     assert "holds in 30 % of all directions" in again.summary["sentence"]
 
 
-def test_the_middle_of_a_flat_maximum_is_its_axis():
-    axes = directional_fsc.cone_axes()
-    for centre in ((1.0, 0.0, 0.0), (0.3, -0.9, 0.2)):
-        unit = np.asarray(centre) / np.linalg.norm(centre)
-        plateau = (np.abs(axes @ unit) > np.cos(np.radians(35))).astype(float)
-        found = directional_resolution.extreme_axis(plateau)
-        assert abs(found @ unit) > np.cos(np.radians(8))
-
-
 def test_the_factor_that_is_fitted_is_the_density_of_sections():
     halves, mask, _ = random_halves("axis:75", seed=8)
     sums = direction_sums.sums_of_halves(*halves, mask, 1.0)

@@ -65,3 +65,21 @@ def test_the_area_ratio_is_that_of_the_areas_up_to_the_crossings():
     boxes = np.stack([(centres < end).astype(float) for end in (0.4, 0.2, 0.3)], axis=1)
     assert directional_fsc.conical_area_ratio(centres, boxes) == pytest.approx(0.5, abs=0.02)
     assert directional_fsc.conical_area_ratio(centres, boxes[:, :1].repeat(3, 1)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("centre", [(1.0, 0.0, 0.0), (0.3, -0.9, 0.2)])
+def test_the_middle_of_a_flat_maximum_is_its_axis(centre):
+    unit = np.asarray(centre) / np.linalg.norm(centre)
+    plateau = (np.abs(directional_fsc.cone_axes() @ unit) > np.cos(np.radians(35))).astype(float)
+    assert abs(directional_fsc.extreme_axis(plateau) @ unit) > np.cos(np.radians(4))
+
+
+def test_chance_in_the_cones_hardly_moves_the_worst_axis():
+    """Values rise smoothly towards z; neighbouring cones are off together, as cones of small maps are."""
+    axes, near = directional_fsc.cone_axes(), np.exp(40 * (np.abs(shared_angles()) - 1))
+    off = []
+    for seed in range(20):
+        chance = near @ np.random.default_rng(seed).standard_normal(len(axes))
+        worst = directional_fsc.extreme_axis(0.3 * axes[:, 0] ** 2 + 0.08 * chance / chance.std())
+        off.append(np.degrees(np.arccos(abs(worst[0]))))
+    assert np.median(off) < 12

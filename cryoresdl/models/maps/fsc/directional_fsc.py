@@ -27,6 +27,9 @@ PATCHES = RINGS * SECTORS
 CONE_RELATIVE_WIDTH, CONE_MIN_WIDTH = 0.1, 0.008
 FINEST, COARSEST, BAND_STEP = 0.49, 0.02, 1.06
 """Bands in cycles per voxel, and the ratio of neighbouring ones."""
+SMOOTHING_DEGREES = 18.0
+"""Standard deviation of the neighbours' weights where the axis of the worst or the best direction is sought."""
+_CLUSTER_DEGREES = 60.0
 _FINER = 3
 """Each patch is divided by this number in both directions, to tell which share of it a cone holds."""
 
@@ -45,6 +48,44 @@ def sphere_points(count: int) -> np.ndarray:
 def cone_axes() -> np.ndarray:
     """The axes of the cones: (250, 3) unit vectors z, y, x; an axis and its opposite are one."""
     return sphere_points(CONE_AXES)
+
+
+@lru_cache(maxsize=1)
+def _neighbour_weights() -> np.ndarray:
+    square = np.square(cone_axes() @ cone_axes().T)
+    weights = np.exp((square - 1.0) / (2.0 * np.radians(SMOOTHING_DEGREES) ** 2))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def smooth_over_axes(values: np.ndarray) -> np.ndarray:
+    """Mean over the neighbours of every axis, weighted with ``exp(-sin^2 / (2 d^2))`` of the angle to them.
+
+    Args:
+        values: (axes,), in the order of `cone_axes`.
+    """
+    return _neighbour_weights() @ values
+
+
+def extreme_axis(values: np.ndarray) -> np.ndarray:
+    """The axis about which the highest values gather: the middle of a flat maximum, not one of its corners.
+
+    A cone of a small map holds few coefficients, so the values are smoothed first. Of the highest quarter, what lies within
+    60 degrees of the highest is averaged, with what it stands out by as its weight.
+
+    Args:
+        values: (axes,), in the order of `cone_axes`.
+
+    Returns:
+        unit vector (z, y, x).
+    """
+    axes, smooth = cone_axes(), smooth_over_axes(values)
+    weight = np.clip(smooth - np.quantile(smooth, 0.75), 0.0, None)
+    peak = axes[int(smooth.argmax())]
+    weight = weight * (np.abs(axes @ peak) > np.cos(np.radians(_CLUSTER_DEGREES)))
+    if not weight.any():
+        return peak
+    axis = np.linalg.eigh((axes * weight[:, None]).T @ axes)[1][:, -1]
+    return axis if axis[np.abs(axis).argmax()] > 0 else -axis
 
 
 @lru_cache(maxsize=4)

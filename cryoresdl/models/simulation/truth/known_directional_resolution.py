@@ -47,15 +47,14 @@ def directional_truth(
     fsc = signal / np.maximum(whole, 1e-300)
     resolution = voxel_size / directional_fsc.cone_crossings(centres, fsc)
     axes = directional_fsc.cone_axes()
-    worst = int(resolution.argmax())
     return DirectionalTruth(
         half_angle_degrees=directional_fsc.HALF_ANGLE,
         axes_zyx=np.round(axes, 5).tolist(),
         resolution_A=np.round(resolution, 4).tolist(),
-        worst_A=float(resolution[worst]),
+        worst_A=float(resolution.max()),
         best_A=float(resolution.min()),
         median_A=float(np.median(resolution)),
-        anisotropy=float(resolution[worst] / resolution.min()),
-        worst_axis_zyx=np.round(axes[worst], 5).tolist(),
+        anisotropy=float(resolution.max() / resolution.min()),
+        worst_axis_zyx=np.round(directional_fsc.extreme_axis(np.log(resolution)), 5).tolist(),
         cfar=directional_fsc.conical_area_ratio(centres, fsc),
     )
