@@ -71,10 +71,14 @@ def _no_program(*_: Any, **__: Any) -> Any:
 
 
 def _own_fonts(walk: Any) -> Any:
-    """`os.walk` that enters matplotlib's own folders only."""
+    """`os.walk` that enters matplotlib's own TrueType fonts only: reading its AFM fonts, never drawn, takes 0.4 s."""
 
     def own(top: Any, *words: Any, **named: Any) -> Any:
-        return walk(top, *words, **named) if "mpl-data" in Path(top).parts else iter(())
+        return (
+            walk(top, *words, **named)
+            if Path(top).name == "ttf" and "mpl-data" in Path(top).parts
+            else iter(())
+        )
 
     return own
 

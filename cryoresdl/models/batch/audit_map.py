@@ -13,8 +13,8 @@ import numpy as np
 from ..base.resolution_terms import CRITERIA
 from ..base.runs.atomic_files import write_json, write_text
 from ..maps.density_map import DensityMap
+from ..networks.model_files import model_store
 from ..results import result_files
-from .map_variants import variants_of
 
 if TYPE_CHECKING:
     from ..inference.answers import LocalResult
@@ -77,24 +77,26 @@ def audit(
         mask: bool (z, y, x); None makes one, which the variants share.
         claimed: claimed resolution in A, or None.
         criterion: of FSC, which the claim is meant by.
-        known: the local answer about this map in this mask, made without half maps; None asks for it.
+        known: what the default model says of this map in this mask, without half maps; None asks for it.
 
     Raises:
         InputError: as in `inference.localres`, for the map itself; a variant that cannot be judged is left out.
     """
     from ..base.errors import InputError
     from ..inference import local_resolution
+    from . import map_variants
 
     asked = (claimed, criterion)
     local = known or local_resolution.localres(density, mask=mask)
     cases = [_case("", AS_GIVEN, density, local, *asked)]
-    for variant in variants_of(density, local.mask, claimed, cases[0].resolution_A):
-        changed, its_mask = variant.make()
+    for variant in map_variants.variants_of(density, local.mask, claimed, cases[0].resolution_A):
         try:
-            answer = local_resolution.localres(changed, mask=its_mask)
-            cases.append(_case(variant.group, variant.name, changed, answer, *asked))
+            seen = variant.see()
+            answer = local_resolution.quick_answer(seen)
+            cases.append(_case(variant.group, variant.name, seen.density, answer, *asked))
         except InputError:  # a mask of too few voxels, a claim beyond the new Nyquist
             continue
+    cases[1:] = sorted(cases[1:], key=lambda case: list(GROUP_WORDS).index(case.group))
     sentences, turned = _in_words(cases)
     return Audit(density.path, claimed, cases, sentences, turned, _turning(cases, turned))
 
@@ -112,7 +114,8 @@ def audit_of_answer(
         asked: claim in A, or None, and its criterion of FSC.
     """
     claimed, criterion = asked
-    found = audit(density, local.mask, claimed, criterion=criterion, known=None if halved else local)
+    alone = not halved and local.info["model"]["name"] == model_store.DEFAULT_LOCAL_MODEL
+    found = audit(density, local.mask, claimed, criterion=criterion, known=local if alone else None)
     if found.turning and entry.get("claim"):
         entry["claim"]["reasons"].append(found.turning)
     return found

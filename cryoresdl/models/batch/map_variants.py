@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import Callable, List, Tuple
+from functools import lru_cache
+from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 import scipy.fft as sf
 from scipy import ndimage
 
-from ..maps.density_map import DensityMap
+from ..features import map_features
+from ..features.band_energies import fourier_crop
+from ..inference import local_resolution
+from ..inference.bands.map_frame import MapFrame, frame_of
+from ..inference.local_resolution import SeenMap
+from ..maps.density_map import DensityMap, mask_box
 from ..maps.fsc.fourier_shells import frequency_grid
 from ..maps.local_filter import low_pass
 
 MASK_STEP_A = 4.0
+SMALLEST_MASK = 500
+"""Voxels that a shrunk mask must hold."""
 B_STEP_A2 = 50.0
 VOXEL_STEP = 0.02
+ROOM_AROUND = map_features.REGION_MARGIN / 2
 COARSER = 0.8
 """A resampled map has so many of the voxels along each side, as far as Nyquist allows."""
 ROOM = 1.15
@@ -29,12 +39,12 @@ class MapVariant:
     Attributes:
         group: what it is about: ``mask``, ``sharpening``, ``low-pass``, ``sampling`` or ``voxel size``.
         name: what was done, in words.
-        make: gives the changed map and its mask (bool, z, y, x).
+        see: gives the changed map as the networks see it.
     """
 
     group: str
     name: str
-    make: Callable[[], Tuple[DensityMap, np.ndarray]]
+    see: Callable[[], SeenMap]
 
 
 def variants_of(
@@ -42,49 +52,69 @@ def variants_of(
 ) -> List[MapVariant]:
     """The changes that a map is audited with; those that would leave nothing are left out.
 
+    What variants have in common is done once: the transform of the map, and the bands of the map as it is, which other
+    masks and voxel sizes leave as they are.
+
     Args:
         density: the map.
         mask: bool (z, y, x).
         claimed_A: A, or None.
         estimate_A: A, or None where none was made.
     """
-    step = MASK_STEP_A / density.voxel_size
-    found = [
-        MapVariant("mask", f"mask grown by {MASK_STEP_A:g} A", lambda: (_copy(density), grown(mask, step))),
-        MapVariant(
-            "sharpening",
-            f"sharpened by {B_STEP_A2:g} A^2",
-            lambda: (with_b_factor(density, -B_STEP_A2), mask),
-        ),
-        MapVariant(
-            "sharpening", f"blurred by {B_STEP_A2:g} A^2", lambda: (with_b_factor(density, B_STEP_A2), mask)
-        ),
-    ]
-    if grown(mask, -step).sum() >= 500:
-        shrunk = MapVariant(
-            "mask", f"mask shrunk by {MASK_STEP_A:g} A", lambda: (_copy(density), grown(mask, -step))
-        )
-        found.insert(1, shrunk)
-    if claimed_A is not None and claimed_A > density.nyquist:
+    frame = frame_of([density.data], mask)
+
+    def seen(changed: DensityMap, its_mask: np.ndarray = mask) -> SeenMap:
+        return local_resolution.see_map(changed, [its_mask], frame)[0]
+
+    spectrum = lru_cache(1)(lambda: sf.rfftn(density.data, workers=2))
+    found = _as_it_is(density, mask, frame)
+    for words, b_factor in (("sharpened", -B_STEP_A2), ("blurred", B_STEP_A2)):
         found.append(
             MapVariant(
-                "low-pass",
-                f"low-passed at the claim of {claimed_A:g} A",
-                lambda: (filtered(density, claimed_A), mask),
+                "sharpening",
+                f"{words} by {B_STEP_A2:g} A^2",
+                lambda b_factor=b_factor: seen(with_b_factor(density, b_factor, spectrum())),  # type: ignore[misc]
             )
         )
+    if claimed_A is not None and claimed_A > density.nyquist:
+        words = f"low-passed at the claim of {claimed_A:g} A"
+        found.append(MapVariant("low-pass", words, lambda: seen(filtered(density, claimed_A, spectrum()))))
     sides = tuple(2 * max(8, round(COARSER * n / 2)) for n in density.data.shape)
     voxel = density.voxel_size * density.data.shape[0] / sides[0]
     cubic = len({a / b for a, b in zip(density.data.shape, sides)}) == 1
     if cubic and estimate_A is not None and 2 * voxel * ROOM < estimate_A:
+        words = f"resampled to {voxel:.2f} A"
         found.append(
-            MapVariant("sampling", f"resampled to {voxel:.2f} A", lambda: resampled(density, mask, sides))
+            MapVariant("sampling", words, lambda: seen(*resampled(density, mask, sides, spectrum())))
         )
+    return found
+
+
+def _as_it_is(density: DensityMap, mask: np.ndarray, frame: MapFrame) -> List[MapVariant]:
+    """The changes that leave every voxel as it is: of the mask and of the voxel size."""
+    step = MASK_STEP_A / density.voxel_size
+    masks = {"": mask, f"mask grown by {MASK_STEP_A:g} A": grown(mask, step)}
+    small = grown(mask, -step)
+    if small.sum() >= SMALLEST_MASK:
+        masks[f"mask shrunk by {MASK_STEP_A:g} A"] = small
+
+    @lru_cache(1)
+    def looks() -> Dict[str, SeenMap]:
+        # The region is that of the map as given, unless the grown mask would not fit into it.
+        names = sorted(masks, key=lambda name: "grown" not in name) if step > ROOM_AROUND else list(masks)
+        found = local_resolution.see_map(_copy(density), [masks[name] for name in names], frame)
+        return dict(zip(names, found))
+
+    def resized(ratio: float) -> SeenMap:
+        changed = replace(_copy(density), voxel_size=density.voxel_size * ratio)
+        features = map_features.with_voxel_size(looks()[""].features, ratio)
+        return SeenMap(changed, mask, frame, features)
+
+    found = [MapVariant("mask", name, lambda name=name: looks()[name]) for name in masks if name]  # type: ignore[misc]
     for sign in (1, -1):
-        size = density.voxel_size * (1 + sign * VOXEL_STEP)
-        changed = replace(_copy(density), voxel_size=size)
+        ratio = 1 + sign * VOXEL_STEP
         words = f"voxel size {100 * sign * VOXEL_STEP:+g} %"
-        found.append(MapVariant("voxel size", words, lambda changed=changed: (changed, mask)))  # type: ignore[misc]
+        found.append(MapVariant("voxel size", words, lambda ratio=ratio: resized(ratio)))  # type: ignore[misc]
     return found
 
 
@@ -94,32 +124,50 @@ def _copy(density: DensityMap) -> DensityMap:
 
 def grown(mask: np.ndarray, voxels: float) -> np.ndarray:
     """A mask grown (or, below 0, shrunk) by so many voxels."""
+    box = mask_box(mask, math.ceil(abs(voxels)) + 1)
+    result = np.zeros_like(mask)
     if voxels >= 0:
-        return ndimage.distance_transform_edt(~mask) <= voxels
-    return ndimage.distance_transform_edt(mask) > -voxels
+        result[box] = ndimage.distance_transform_edt(~mask[box]) <= voxels
+    else:
+        result[box] = ndimage.distance_transform_edt(mask[box]) > -voxels
+    return result
 
 
-def with_b_factor(density: DensityMap, b_factor: float) -> DensityMap:
-    """A map whose amplitudes are multiplied by exp(-B/4 f^2): sharpened below 0, blurred above (A^2)."""
+def with_b_factor(density: DensityMap, b_factor: float, transform: np.ndarray | None = None) -> DensityMap:
+    """A map whose amplitudes are multiplied by exp(-B/4 f^2): sharpened below 0, blurred above (A^2).
+
+    ``transform`` is its ``rfftn`` where that is at hand.
+    """
     frequency = frequency_grid(density.data.shape) / np.float32(density.voxel_size)
-    transform = sf.rfftn(density.data) * np.exp(np.float32(-b_factor / 4) * frequency**2)
-    return replace(_copy(density), data=sf.irfftn(transform, density.data.shape))
+    return _multiplied(density, np.exp(np.float32(-b_factor / 4) * frequency**2), transform)
 
 
-def filtered(density: DensityMap, resolution_A: float) -> DensityMap:
-    """A map low-passed at a resolution in A."""
+def filtered(density: DensityMap, resolution_A: float, transform: np.ndarray | None = None) -> DensityMap:
+    """A map low-passed at a resolution in A; ``transform`` is its ``rfftn`` where that is at hand."""
     frequency = frequency_grid(density.data.shape) / np.float32(density.voxel_size)
-    transform = sf.rfftn(density.data) * low_pass(frequency, resolution_A)
-    return replace(_copy(density), data=sf.irfftn(transform, density.data.shape))
+    return _multiplied(density, low_pass(frequency, resolution_A), transform)
 
 
-def resampled(density: DensityMap, mask: np.ndarray, sides: Tuple[int, ...]) -> Tuple[DensityMap, np.ndarray]:
-    """A map on coarser voxels, its Fourier transform cropped, and its mask beside it."""
+def _multiplied(density: DensityMap, gain: np.ndarray, transform: np.ndarray | None) -> DensityMap:
+    whole = sf.rfftn(density.data, workers=2) if transform is None else transform
+    data = sf.irfftn(whole * gain, density.data.shape, workers=2, overwrite_x=True)
+    return replace(_copy(density), data=data)
+
+
+def resampled(
+    density: DensityMap, mask: np.ndarray, sides: Tuple[int, ...], transform: np.ndarray | None = None
+) -> Tuple[DensityMap, np.ndarray]:
+    """A map on coarser voxels, its Fourier transform cropped, and its mask beside it.
+
+    ``transform`` is the map's ``rfftn`` where that is at hand.
+    """
     shape = density.data.shape
-    transform = np.fft.fftshift(sf.fftn(density.data))
-    part = tuple(slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(shape, sides))
-    small = sf.ifftn(np.fft.ifftshift(transform[part])).real * (np.prod(sides) / np.prod(shape))
+    whole = sf.rfftn(density.data, workers=2) if transform is None else transform
+    small = sf.irfftn(fourier_crop(whole, shape, sides), sides, workers=2, overwrite_x=True)
+    small *= np.float32(np.prod(sides) / np.prod(shape))
     size = density.voxel_size * shape[0] / sides[0]
-    places = np.meshgrid(*[np.arange(m) * (n / m) for n, m in zip(shape, sides)], indexing="ij")
+    places = np.meshgrid(
+        *[np.arange(m, dtype=np.float32) * (n / m) for n, m in zip(shape, sides)], indexing="ij"
+    )
     cut = ndimage.map_coordinates(mask.astype(np.float32), places, order=1, mode="nearest") > 0.5
-    return replace(_copy(density), data=small.astype(np.float32), voxel_size=size), cut
+    return replace(_copy(density), data=small.astype(np.float32, copy=False), voxel_size=size), cut

@@ -104,7 +104,7 @@ class Spectrum:
         """The volume filtered to one band, sampled on a grid of its own (z, y, x), amplitudes unchanged."""
         width = max(RELATIVE_WIDTH * centre, MIN_WIDTH)
         grid = self._grid(centre, width)
-        cut = _fourier_crop(self.transform, self.shape, grid)
+        cut = fourier_crop(self.transform, self.shape, grid)
         squares = []
         for axis, (n, m) in enumerate(zip(self.shape, grid)):
             k = np.arange(m // 2 + 1) if axis == 2 else sf.fftfreq(m, 1.0 / m)
@@ -128,7 +128,7 @@ class Spectrum:
         return smooth_resample(point, self.shape, out_shape, step, sigma), point
 
 
-def _fourier_crop(transform: np.ndarray, shape: Sequence[int], grid: Sequence[int]) -> np.ndarray:
+def fourier_crop(transform: np.ndarray, shape: Sequence[int], grid: Sequence[int]) -> np.ndarray:
     """The low-frequency part of a half-complex transform that a smaller grid can hold."""
     if tuple(shape) == tuple(grid):
         return transform
@@ -148,7 +148,17 @@ def trapezoid(values: np.ndarray, places: np.ndarray) -> float:
 
 def cells_of_mask(mask: np.ndarray, stride: int = STRIDE) -> np.ndarray:
     """Cells of ``stride`` voxels that hold at least one masked voxel: bool (z, y, x) -> bool (cz, cy, cx)."""
+    return _by_cell(mask, stride).any(axis=(1, 3, 5))
+
+
+def voxels_of_cells(mask: np.ndarray, stride: int = STRIDE) -> np.ndarray:
+    """Masked voxels of every cell: bool (z, y, x) -> int (cz, cy, cx)."""
+    return _by_cell(mask, stride).sum(axis=(1, 3, 5))
+
+
+def _by_cell(mask: np.ndarray, stride: int) -> np.ndarray:
+    """A mask as (cz, stride, cy, stride, cx, stride), filled up with False."""
     cells = [cell_count(n, stride) for n in mask.shape]
     padded = np.zeros([c * stride for c in cells], bool)
     padded[tuple(slice(0, n) for n in mask.shape)] = mask
-    return padded.reshape(cells[0], stride, cells[1], stride, cells[2], stride).any(axis=(1, 3, 5))
+    return padded.reshape(cells[0], stride, cells[1], stride, cells[2], stride)

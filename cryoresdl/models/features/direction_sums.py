@@ -16,8 +16,8 @@ from scipy import ndimage
 from ..base.resolution_terms import FSC_THRESHOLD
 from ..maps.density_map import mask_box
 from ..maps.fsc import directional_fsc
+from .background_noise import constant_background
 from .band_energies import _FFT_WORKERS, cells_of_mask
-from .map_features import constant_background
 
 EDGE = 3.0
 """Width of the mask's soft edge in voxels, or in angstroms where that is more voxels; the simulator's own."""

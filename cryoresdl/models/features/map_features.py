@@ -15,15 +15,14 @@ in place of estimates.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 import numpy as np
 import scipy.fft as sf
-from scipy import ndimage
 
 from ..base.errors import InputError
-from ..maps.automatic_mask import commonest_value
 from ..maps.density_map import mask_box
+from .background_noise import constant_background, distance_outside, noise_from_outside
 from .band_energies import (
     BAND_CENTRES,
     N_BANDS,
@@ -35,7 +34,7 @@ from .band_energies import (
     cells_of_mask,
     smooth_resample,
 )
-from .network_inputs import N_LOCAL, RATIO_BLOCKS, SUMMARY_BLOCKS
+from .network_inputs import N_LOCAL, RATIO_BLOCKS, SUMMARY_BLOCKS, SUMMARY_FLAGS
 from .spectrum_levelling import Levelling, drowned, empty_bands, filter_edge, level_spectrum
 
 REGION_MARGIN = 16
@@ -86,72 +85,6 @@ def _blank(local: np.ndarray, summary: np.ndarray, empty: np.ndarray) -> None:
 
 def _log2(x: np.ndarray) -> np.ndarray:
     return np.log2(np.maximum(x, 1e-30))
-
-
-NEAR_REGION = (8.0, 12.0, 16.0, 24.0, np.inf)
-"""Voxels beyond the margin that the noise level is taken from: the first that hold enough of it."""
-ENOUGH_SAMPLES, ENOUGH_VOLUMES = 60, 200
-"""Samples of a band, and volumes of half a wavelength cubed, whose mean energy is steady."""
-
-
-def _distances(distance: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Distance from the mask, in voxels, of the samples of a band's grid."""
-    picks = [np.minimum((np.arange(m) * (n / m)).astype(int), n - 1) for n, m in zip(distance.shape, shape)]
-    return distance[np.ix_(*picks)] * np.float32(STRIDE)
-
-
-def _trimmed_energy(point: np.ndarray) -> float:
-    """Mean energy of noise without its highest 2 %: ice, aggregates and neighbouring particles are not noise."""
-    values = point[:: max(1, point.size // 20000)]
-    kept = max(1, int(0.98 * values.size))
-    # For Gaussian noise the lowest 98 % of the energies average 0.8735 of the full mean (chi-square, 1 degree).
-    return float(np.partition(values, kept - 1)[:kept].mean() / 0.8735)
-
-
-def _noise_from_outside(point: np.ndarray, distance: np.ndarray, centre: float) -> Tuple[float, float]:
-    """Noise level of a band near the mask, and in all of the background; NaN where it cannot be told.
-
-    As far from the mask as the wavelength asks and the box allows, and no farther than is needed for a steady mean:
-    images are masked by a circle and particles are aligned by their middle, so that the noise of a reconstruction falls
-    towards the faces of its box, and what counts is the noise where the molecule is.
-    """
-    away = _distances(distance, point.shape)
-    volume = distance.size * STRIDE**3 / point.size * (2.0 * centre) ** 3
-    for margin in (1.0 / centre, 0.4 / centre, 3.0):
-        outside = away > margin
-        if outside.sum() < ENOUGH_SAMPLES:
-            continue
-        everywhere = _trimmed_energy(point[outside])
-        for reach in NEAR_REGION:
-            near = outside & (away <= margin + reach)
-            if near.sum() >= max(ENOUGH_SAMPLES, ENOUGH_VOLUMES / volume):
-                return _trimmed_energy(point[near]), everywhere
-        return everywhere, everywhere
-    return float("nan"), float("nan")
-
-
-def _distance_outside(data: np.ndarray, mask_cells: np.ndarray, constant: float, value: float) -> np.ndarray:
-    """Distance of every cell from the mask, in cells; 0 where an emptied background holds ``value`` and no noise."""
-    distance = ndimage.distance_transform_edt(~mask_cells).astype(np.float32)
-    if constant > 0.02:
-        sampled = data[tuple(slice(0, None, STRIDE) for _ in range(3))]
-        empty = ndimage.uniform_filter((sampled == np.float32(value)).astype(np.float32), 3) > 0.3
-        distance[empty] = 0.0
-    return distance
-
-
-def constant_background(data: np.ndarray, mask: np.ndarray) -> Tuple[float, float]:
-    """Share of the voxels outside the mask that hold one and the same value, as in a masked or cut-out map; that value.
-
-    Args:
-        data: (z, y, x).
-        mask: bool (z, y, x).
-    """
-    outside = data[~mask]
-    if outside.size == 0:
-        return 1.0, 0.0
-    value, share = commonest_value(outside)
-    return share, value
 
 
 FILLED_FACE = 0.9
@@ -217,18 +150,42 @@ class _Noise:
     quantiles: np.ndarray
 
 
+@dataclass
+class _InMask:
+    """One mask of a region, and what becomes its features.
+
+    Attributes:
+        voxels: in the mask.
+        cells: bool (cz, cy, cx).
+        constant: share of the background that holds one value.
+        distance: of every cell from the mask, in cells; None where half maps tell the noise.
+        told: its noise.
+        local: of `Features`.
+    """
+
+    voxels: int
+    cells: np.ndarray
+    constant: float
+    distance: Optional[np.ndarray]
+    told: _Noise
+    local: np.ndarray
+
+
 def _of_filled(
     data: np.ndarray,
-    mask: np.ndarray,
+    masks: Sequence[np.ndarray],
     voxel_size: float,
     half_difference: Optional[np.ndarray],
     filled: Region,
-) -> Features:
+) -> List[Features]:
     """Features of the part of a padded box that is filled, placed in the whole box."""
     difference = None if half_difference is None else half_difference[filled]
-    found = compute(data[filled], mask[filled], voxel_size, difference, region_of(mask[filled]))
-    pairs = zip(found.region, filled)
-    return replace(found, region=tuple(slice(r.start + f.start, r.stop + f.start) for r, f in pairs))
+    parts = [mask[filled] for mask in masks]
+    found = compute_in_masks(data[filled], parts, voxel_size, difference, region_of(parts[0]))
+    for one in found:
+        pairs = zip(one.region, filled)
+        one.region = tuple(slice(r.start + f.start, r.stop + f.start) for r, f in pairs)
+    return found
 
 
 def compute(
@@ -253,34 +210,80 @@ def compute(
     Raises:
         InputError: an empty mask.
     """
-    if not mask.any():
+    return compute_in_masks(data, [mask], voxel_size, half_difference, region)[0]
+
+
+def compute_in_masks(
+    data: np.ndarray,
+    masks: Sequence[np.ndarray],
+    voxel_size: float,
+    half_difference: Optional[np.ndarray] = None,
+    region: Optional[Region] = None,
+) -> List[Features]:
+    """Features of one map in several masks: its bands are cut out once for all of them.
+
+    Args:
+        data: as for :func:`compute`.
+        masks: bool (z, y, x) each; the region is that of the first, which the others leave by a few voxels at most.
+        voxel_size: as for :func:`compute`.
+        half_difference: as for :func:`compute`.
+        region: as for :func:`compute`.
+
+    Raises:
+        InputError: an empty mask.
+    """
+    if not all(mask.any() for mask in masks):
         raise InputError("The mask is empty; give one that covers the molecule.")
     data = np.asarray(data, np.float32)
     if region is None:
-        filled = filled_box(data, mask)
+        filled = filled_box(data, masks[0])
         if filled != WHOLE:
-            return _of_filled(data, mask, voxel_size, half_difference, filled)
-        region = region_of(mask)
+            return _of_filled(data, masks, voxel_size, half_difference, filled)
+        region = region_of(masks[0])
     flat, levelling = level_spectrum(data, region)
     signal = Spectrum(flat)
     noise = signal if half_difference is None else Spectrum(levelling.apply(half_difference, region))
-    data, mask = data[region], mask[region]
-    mask_cells = cells_of_mask(mask)
+    inner = data[region]
+    parts = [_in_mask(inner, mask[region], half_difference is None) for mask in masks]
+    _band_energies(parts, signal, noise)
+    return [_features(part, signal, levelling, voxel_size, region) for part in parts]
+
+
+def with_voxel_size(found: Features, ratio: float) -> Features:
+    """The features of the same voxels, taken to be so many times larger; arrays are shared with ``found``."""
+    summary = found.summary.copy()
+    for place, step in zip(range(-SUMMARY_FLAGS, 0), (1.0, 0.0, 0.0, 0.0, 0.25)):
+        summary[place] += np.float32(step * np.log2(ratio))
+    return replace(found, summary=summary)
+
+
+def _in_mask(data: np.ndarray, mask: np.ndarray, alone: bool) -> _InMask:
+    """A mask of the region, before any band was looked at; ``alone``: the noise comes from outside the mask."""
+    cells = cells_of_mask(mask)
     constant, distance = 0.0, None
-    if half_difference is None:
+    if alone:
         constant, value = constant_background(data, mask)
-        distance = _distance_outside(data, mask_cells, constant, value)
-    local = np.empty((N_LOCAL, *mask_cells.shape), np.float32)
-    told = _band_energies(local, signal, noise, mask_cells, distance)
+        distance = distance_outside(data, cells, constant, value)
+    level, everywhere, inside = (np.full(N_BANDS, np.nan, np.float32) for _ in range(3))
+    told = _Noise(level, everywhere, inside, np.empty((3, N_BANDS), np.float32))
+    local = np.empty((N_LOCAL, *cells.shape), np.float32)
+    return _InMask(int(mask.sum()), cells, constant, distance, told, local)
+
+
+def _features(
+    part: _InMask, signal: Spectrum, levelling: Levelling, voxel_size: float, region: Region
+) -> Features:
+    """What the networks see of one mask, from the energies of its bands."""
+    told, local, constant = part.told, part.local, part.constant
     has_noise = bool(np.isfinite(told.level[-6:]).all()) and constant < 0.9
     floor = told.inside.max() * 1e-9 + 1e-30
     known = np.isfinite(told.level) & (told.level > floor) & has_noise
     reference = np.where(
         known, np.maximum(np.nan_to_num(told.level), floor), np.maximum(told.quantiles[0], floor)
     )
-    _finish_local(local, reference, signal, mask_cells)
-    size = np.log2(max(np.cbrt(mask.sum()) * voxel_size, 1.0)) / 4
-    flags = [np.log2(voxel_size), float(half_difference is not None), float(has_noise), constant, size]
+    _finish_local(local, reference, signal, part.cells)
+    size = np.log2(max(np.cbrt(part.voxels) * voxel_size, 1.0)) / 4
+    flags = [np.log2(voxel_size), float(part.distance is None), float(has_noise), constant, size]
     blocks = _profiles(told, reference, floor, levelling)
     summary = np.concatenate([*blocks, np.asarray(flags)]).astype(np.float32)
     empty = empty_bands(levelling)
@@ -290,36 +293,31 @@ def compute(
     rise[risen] = np.clip(_log2(told.level[risen] / told.everywhere[risen]), -2, 4)
     edge = filter_edge(levelling)
     finest, lost = 2.0 if edge is None else edge.wavelength, drowned(levelling, empty)
-    return Features(local, summary, mask_cells, has_noise, constant, finest, region, lost, rise)
+    return Features(local, summary, part.cells, has_noise, constant, finest, region, lost, rise)
 
 
-def _band_energies(
-    local: np.ndarray,
-    signal: Spectrum,
-    noise: Spectrum,
-    mask_cells: np.ndarray,
-    distance: Optional[np.ndarray],
-) -> _Noise:
-    """Energies of the bands in log2, into ``local``, and the noise: outside the mask, or of half maps (no ``distance``)."""
-    shape, cells = signal.shape, mask_cells.shape
-    level, everywhere, inside = (np.full(N_BANDS, np.nan, np.float32) for _ in range(3))
-    told = _Noise(level, everywhere, inside, np.empty((3, N_BANDS), np.float32))
+def _band_energies(parts: Sequence[_InMask], signal: Spectrum, noise: Spectrum) -> None:
+    """Energies of the bands in log2 and the noise of every mask: outside it, or of half maps (no ``distance``)."""
+    shape, cells = signal.shape, parts[0].cells.shape
     for k, centre in enumerate(BAND_CENTRES):
         energy, point = signal.energy(centre, cells, STRIDE)
-        inside = energy[mask_cells]
-        told.inside[k] = inside.mean()
-        told.quantiles[:, k] = np.quantile(inside, (0.1, 0.5, 0.9))
-        local[k] = _log2(energy)
-        if distance is not None:
-            told.level[k], told.everywhere[k] = _noise_from_outside(point, distance, centre)
-            continue
-        point = noise.band(centre)
-        point *= point
-        # Noise varies slowly over the box: a wide window tells its level without its speckle.
-        level = smooth_resample(point, shape, cells, STRIDE, max(3 * WINDOW / centre, 6.0))
-        told.level[k] = level[mask_cells].mean()
-        local[k] -= _log2(level / told.level[k])
-    return told
+        level = None
+        if parts[0].distance is None:
+            point = noise.band(centre)
+            point *= point
+            # Noise varies slowly over the box: a wide window tells its level without its speckle.
+            level = smooth_resample(point, shape, cells, STRIDE, max(3 * WINDOW / centre, 6.0))
+        for part in parts:
+            told = part.told
+            inside = energy[part.cells]
+            told.inside[k] = inside.mean()
+            told.quantiles[:, k] = np.quantile(inside, (0.1, 0.5, 0.9))
+            part.local[k] = _log2(energy)
+            if part.distance is not None:
+                told.level[k], told.everywhere[k] = noise_from_outside(point, part.distance, centre)
+            elif level is not None:
+                told.level[k] = level[part.cells].mean()
+                part.local[k] -= _log2(level / told.level[k])
 
 
 def _finish_local(local: np.ndarray, reference: np.ndarray, signal: Spectrum, mask_cells: np.ndarray) -> None:

@@ -9,19 +9,22 @@ part of one back, for every map).
 from __future__ import annotations
 
 import time
-from typing import Any, Optional, Tuple
+from dataclasses import dataclass
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..base.errors import InputError
 from ..base.machine import one_blas_thread
+from ..features import map_features
 from ..maps import automatic_mask
 from ..maps.density_map import DensityMap, MaskInfo
 from ..networks import band_networks
 from ..networks.model_files import model_store
 from ..networks.network_runners import load_model
 from .answers import LocalResult, _peak_memory_mb
-from .bands.band_estimates import _band_localres
+from .bands.band_estimates import _band_localres, _quick_localres
+from .bands.map_frame import MapFrame, frame_of
 from .input_doubts import _mask_misses, _weak_signal
 from .paper_estimates import _paper_localres
 
@@ -91,27 +94,81 @@ def localres(
     timings["mask"] = time.perf_counter() - begun - timings["load"]
     if loaded.card["network"]["name"] == band_networks.LOCAL_NETWORK:
         result = _band_localres(density, halves, mask, loaded, timings, watched, soft_mask)
-        weak = _weak_signal(result.info["signal_over_noise"], mask_info.get("contrast"))
-        result.info["problems"] += weak
-        result.info["warnings"] += weak
     else:
         result = _paper_localres(density, mask, loaded, timings)
-    doubts = density.doubts + mask_info.pop("doubts", [])
-    result.info["problems"] = doubts + result.info.get("problems", [])
-    result.info["warnings"] += doubts
     timings["total"] = time.perf_counter() - begun
-    result.info["warnings"] += mask_info.get("warnings", [])
     result.info.update(
         {
-            "mask": mask_info,
             "timings_s": {k: round(v, 4) for k, v in timings.items()},
             "peak_memory_mb": _peak_memory_mb(),
-            "half_maps": halves is not None,
             "seed": seed,
-            "map": density.path,
         }
     )
+    return _with_doubts(result, density, mask_info, halves is not None)
+
+
+def _with_doubts(result: LocalResult, density: DensityMap, mask_info: MaskInfo, halved: bool) -> LocalResult:
+    """A result with what map and mask give cause to doubt."""
+    info = result.info
+    if "signal_over_noise" in info:
+        weak = _weak_signal(info["signal_over_noise"], mask_info.get("contrast"))
+        info["problems"] += weak
+        info["warnings"] += weak
+    doubts = density.doubts + mask_info.pop("doubts", [])
+    info["problems"] = doubts + info.get("problems", [])
+    info["warnings"] += doubts + mask_info.get("warnings", [])
+    info.update({"mask": mask_info, "half_maps": halved, "map": density.path})
     return result
+
+
+@dataclass(frozen=True)
+class SeenMap:
+    """A map in a mask as the default networks see it.
+
+    Attributes:
+        density: the map.
+        mask: bool (z, y, x).
+        frame: how the features are turned.
+        features: of the map in the mask.
+    """
+
+    density: DensityMap
+    mask: np.ndarray
+    frame: MapFrame
+    features: map_features.Features
+
+
+@one_blas_thread()
+def see_map(
+    density: DensityMap, masks: Sequence[np.ndarray], frame: Optional[MapFrame] = None
+) -> List[SeenMap]:
+    """What the default networks see of a map in each of several masks, without half maps.
+
+    Args:
+        density: the map.
+        masks: bool (z, y, x) each, not empty; as for `map_features.compute_in_masks`.
+        frame: how to turn the map; None takes its own frame in the first mask.
+    """
+    frame = frame or frame_of([density.data], masks[0])
+    turned = [frame.view(mask) for mask in masks]
+    found = map_features.compute_in_masks(frame.view(density.data), turned, density.voxel_size)
+    return [SeenMap(density, mask, frame, features) for mask, features in zip(masks, found)]
+
+
+@one_blas_thread()
+def quick_answer(seen: SeenMap) -> LocalResult:
+    """What `localres` tells of a map as a whole, in half of its time and without volumes.
+
+    Returns:
+        LocalResult whose volumes are lists: the voxels of the mask, each with its cell's value.
+
+    Raises:
+        InputError: a nearly empty mask.
+    """
+    loaded = load_model(model_store.DEFAULT_LOCAL_MODEL, "local")
+    mask, info = _prepare_mask(seen.density, seen.mask)
+    result = _quick_localres(seen.density, seen.frame.view(mask), seen.features, loaded)
+    return _with_doubts(result, seen.density, info, False)
 
 
 def _prepare_mask(density: DensityMap, mask: Optional[np.ndarray]) -> Tuple[np.ndarray, MaskInfo]:

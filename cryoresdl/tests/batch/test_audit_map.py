@@ -6,23 +6,30 @@ import pytest
 
 from cryoresdl.models.batch import audit_map, map_variants
 from cryoresdl.models.cli import command_line
+from cryoresdl.models.inference import global_resolution, local_resolution
 from cryoresdl.models.inference.answers import LocalResult
 from cryoresdl.models.maps import density_map
 from cryoresdl.models.maps.mrc import mrc_writer
+from cryoresdl.models.networks.model_files import model_store
 from cryoresdl.models.results.figures import comparison_figures
 
 VOXEL = 1.5
 
 
+def detailed_ball(box, radius):
+    """A ball of smooth detail in noise, and its mask."""
+    rng = np.random.default_rng(3)
+    grids = np.meshgrid(*[np.arange(box) - (box - 1) / 2] * 3, indexing="ij")
+    away = np.sqrt(sum(g**2 for g in grids))
+    wave = np.sin(grids[0] * 0.7) * np.sin(grids[1] * 0.6) * np.sin(grids[2] * 0.5)
+    data = np.where(away < radius, 3 + 3 * wave, 0) + 0.3 * rng.standard_normal(away.shape)
+    return density_map.DensityMap(data.astype(np.float32), VOXEL), away < radius + 1.5
+
+
 @pytest.fixture(scope="module")
 def blob():
-    """A blob of smooth detail in noise, and its mask."""
-    rng = np.random.default_rng(3)
-    grids = np.meshgrid(*[np.arange(40) - 19.5] * 3, indexing="ij")
-    radius = np.sqrt(sum(g**2 for g in grids))
-    wave = np.sin(grids[0] * 0.7) * np.sin(grids[1] * 0.6) * np.sin(grids[2] * 0.5)
-    data = np.where(radius < 11, 3 + 3 * wave, 0) + 0.3 * rng.standard_normal(radius.shape)
-    return density_map.DensityMap(data.astype(np.float32), VOXEL), radius < 12.5
+    """A small one."""
+    return detailed_ball(40, 11)
 
 
 def test_a_resampled_map_is_the_same_density_on_coarser_voxels(blob):
@@ -56,6 +63,36 @@ def test_variants_leave_out_what_cannot_be_asked(blob):
     left = map_variants.variants_of(density, tiny, None, 3.2)
     assert [one.name for one in left if one.group == "mask"] == ["mask grown by 4 A"]
     assert not {"low-pass", "sampling"} & {one.group for one in left}
+
+
+def test_a_variant_is_judged_as_localres_judges_it():
+    density, mask = detailed_ball(64, 16)
+    variants = {one.name: one for one in map_variants.variants_of(density, mask, 6.0, 8.0)}
+    slower = {
+        "mask shrunk by 4 A": (density, map_variants.grown(mask, -4 / VOXEL)),
+        "blurred by 50 A^2": (map_variants.with_b_factor(density, 50.0), mask),
+        "voxel size -2 %": (density_map.DensityMap(density.data, 0.98 * VOXEL), mask),
+    }
+    for name, (changed, its_mask) in slower.items():
+        quick = local_resolution.quick_answer(variants[name].see())
+        whole = local_resolution.localres(changed, mask=its_mask)
+        assert quick.info["median_A"] == pytest.approx(whole.info["median_A"], rel=0.02), name
+        assert quick.info["n_voxels"] == whole.info["n_voxels"] == its_mask.sum()
+        entries = [
+            global_resolution.classify(changed, claimed=6.0, local=answer) for answer in (quick, whole)
+        ]
+        assert entries[0]["resolution_A"] == pytest.approx(entries[1]["resolution_A"], rel=0.01), name
+        assert entries[0]["claim"]["verdict"] == entries[1]["claim"]["verdict"]
+
+
+def test_a_mask_that_grows_beyond_the_surroundings_is_not_cut():
+    data = np.random.default_rng(0).standard_normal((96,) * 3).astype(np.float32)
+    mask = np.zeros(data.shape, bool)
+    mask[40:56, 40:56, 40:56] = True
+    fine = density_map.DensityMap(data, 0.2)  # 4 A are 20 voxels
+    wide = next(one for one in map_variants.variants_of(fine, mask, None, None) if "grown" in one.name).see()
+    edge = min(part.start for part in wide.features.region)
+    assert edge <= 40 - 20 and wide.features.mask_cells.sum() * 8 >= wide.mask.sum()
 
 
 def case(group, name, resolution, verdict):
@@ -94,6 +131,7 @@ def test_a_verdict_that_turns_over_is_said_in_the_verdict_itself(blob, monkeypat
     assert audit_map._turning(cases, []) == ""
     density, mask = blob
     local = LocalResult(density.data, density.data, density.data, mask)
+    local.info["model"] = {"name": model_store.DEFAULT_LOCAL_MODEL, "digest": ""}
     given = []
 
     def audit(*_, known, **__):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cryoresdl.models.features import band_energies, map_features
+from cryoresdl.models.features import background_noise, band_energies
 
 
 def test_trimmed_energy_is_the_variance_of_gaussian_noise():
     values = np.random.default_rng(9).standard_normal(400000) * 3
-    assert map_features._trimmed_energy(values**2) == pytest.approx(9.0, rel=0.03)
+    assert background_noise._trimmed_energy(values**2) == pytest.approx(9.0, rel=0.03)
 
 
 def test_a_band_on_its_own_grid_is_the_band_on_the_full_grid(monkeypatch):

@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryoresdl.models.base.errors import InputError
-from cryoresdl.models.features import band_energies, map_features, network_inputs, spectrum_levelling
+from cryoresdl.models.features import (
+    background_noise,
+    band_energies,
+    map_features,
+    network_inputs,
+    spectrum_levelling,
+)
 from cryoresdl.models.maps.fsc import fourier_shells
 from cryoresdl.models.simulation import imaging_conditions, realistic_map
 from cryoresdl.models.simulation.truth import known_local_resolution
@@ -301,9 +307,9 @@ def test_an_emptied_background_is_recognised():
     result = map_features.compute(np.where(mask, data, 0), mask, 1.0)
     assert not result.has_noise and result.background_constant == pytest.approx(1.0)
     half = data * sphere(shape, 22)
-    assert 0.0 < map_features.constant_background(half, mask)[0] < 1.0
-    assert map_features.constant_background(data, np.ones(shape, bool))[0] == 1.0
-    assert map_features.constant_background(data, mask)[0] < 0.01
+    assert 0.0 < background_noise.constant_background(half, mask)[0] < 1.0
+    assert background_noise.constant_background(data, np.ones(shape, bool))[0] == 1.0
+    assert background_noise.constant_background(data, mask)[0] < 0.01
 
 
 def test_an_emptied_background_need_not_be_zero():
