@@ -178,6 +178,7 @@ def relion_error(recipe, one):
     """Mean absolute error of RELION's local FSC on the truth's grid, angstroms."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        (folder / "out").mkdir()
         for name in ("half1", "half2", "mask"):
             data = DensityMap(one[name].astype(np.float32), recipe.voxel)
             mrc_writer.write_volume(folder / f"{name}.mrc", data.data, data)
@@ -190,11 +191,11 @@ def relion_error(recipe, one):
             "--mask",
             "mask.mrc",
             "--o",
-            "run",
+            "out/run",
         ]
         words += ["--angpix", f"{recipe.voxel:g}", "--adhoc_bfac", "0", "--locres"]
         subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        values = mrc_reader.read_values(folder / "run_locres.mrc").data
+        values = mrc_reader.read_values(folder / "out" / "run_locres.mrc").data
     return local_errors(values, one["truth"])
 
 
@@ -286,7 +287,7 @@ def main():
     parser.add_argument("--split", choices=sorted(SEEDS), default="test")
     parser.add_argument("--maps", type=int, default=60)
     parser.add_argument("--even", type=int, default=100)
-    parser.add_argument("--largest-box", type=int, default=128)
+    parser.add_argument("--largest-box", type=int, default=80)
     parser.add_argument("--locres", type=int, default=0, help="pairs that RELION's local FSC is run on, too")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--cost", type=int, metavar="BOX")

@@ -31,7 +31,7 @@ NO_NOISE = (
     "map before masking."
 )
 _LEAST_SLOPE = 1.5
-INTERVAL: Dict[str, Tuple[float, float]] = {FROM_HALF_MAPS: (0.045, 0.75), ONE_MAP: (0.05, 0.3)}
+INTERVAL: Dict[str, Tuple[float, float]] = {FROM_HALF_MAPS: (0.045, 0.75), ONE_MAP: (0.03, 0.2)}
 """Of the 68 % interval on the natural log scale: what is always in doubt, and the factor of the counted doubt."""
 
 

@@ -9,9 +9,10 @@ import scipy.fft as sf
 
 from cryoresdl.models.batch import directions, jobs
 from cryoresdl.models.maps.density_map import DensityMap
-from cryoresdl.models.maps.fsc import fourier_shells
+from cryoresdl.models.maps.fsc import directional_fsc, fourier_shells
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import figure_catalogue
+from cryoresdl.models.results.figures.fsc import direction_figures
 from cryoresdl.models.results.report.report_tables import _direction_table
 from cryoresdl.models.results.results_folder import ResultsFolder
 from cryoresdl.models.simulation import view_distribution
@@ -89,3 +90,21 @@ def test_without_noise_the_files_and_the_row_say_so_and_the_claim_keeps_its_reas
     assert entry["claim"]["reasons"] == ["one"]
     drawn = figure_catalogue.from_folder("direction", ResultsFolder(tmp_path))
     assert "directional.csv" in drawn.axes[0].texts[0].get_text()
+
+
+def test_the_globe_uses_all_of_its_colours_and_marks_both_ends_of_an_axis_on_its_rim():
+    axes = directional_fsc.cone_axes()
+    resolution = 4.0 + axes[:, 1] ** 2
+    columns = {"resolution_A": resolution, "low_A": resolution - 0.2, "high_A": resolution + 0.2}
+    table = {**dict(zip("zyx", axes.T)), **columns}
+    summary = {"worst_axis_zyx": [0.0, 1.0, 0.0]}
+    figure = direction_figures.direction_globe(table, summary)
+    globe, bar = figure.axes[0], figure.axes[2]
+    inside = globe.images[0].get_array()[..., :3][globe.images[0].get_array()[..., 3] > 0]
+    assert np.ptp(inside, axis=0).max() > 0.6
+    assert [text.get_text() for text in bar.get_yticklabels()] == ["4", "4.2", "4.4", "4.6", "4.8", "5"]
+    (marked,) = globe.lines
+    assert sorted(marked.get_ydata()) == [-1.0, 1.0]
+    alike = {**table, "resolution_A": 4.0 + 0.1 * axes[:, 1] ** 2}
+    shown = direction_figures.direction_globe(alike, summary).axes[0].images[0].get_array()
+    assert np.ptp(shown[..., :3][shown[..., 3] > 0], axis=0).max() < 0.3  # chance does not look like much

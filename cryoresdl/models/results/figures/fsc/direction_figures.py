@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from ...compared_results import is_number
-from ..colours import ColourRange, resolution_colors, resolution_ticks
+from ..colours import ColourRange, resolution_colors
 from ..drawing import _figure, _finish
 
 _PIXELS = 180
-_TICKS = (1.5, 2, 3, 4, 6, 8, 12)
+LEAST_SPAN = 1.3
+"""Highest over lowest resolution of the globe's colours, at least: what chance does shall not look like much."""
+_NEAR_RIM = 0.25
 _BAND = "#c9d6e6"
 ALIKE = 1.02
 """Directions whose resolutions differ by less have no worst one."""
@@ -31,13 +35,14 @@ def direction_globe(
         table: columns z, y, x (unit vectors), resolution_A, low_A and high_A of ``directional.csv``.
         summary: content of ``directional.json``.
         claimed: a claimed resolution in A, drawn as a line.
-        span: range of the colours.
+        span: range of the colours; None is that of the directions, so that they can be told apart.
     """
     axes = np.stack([np.asarray(table[name], float) for name in ("z", "y", "x")], axis=1)
     resolution = np.asarray(table["resolution_A"], float)
     figure = _figure(9.0, 4.4)
     panels: Any = figure.subplots(1, 2, width_ratios=[1.0, 1.1])
     globe, shares = panels
+    span = span or _span_of(resolution)
     colours = resolution_colors(span)
     values = _globe(axes, resolution)
     pixels = colours.to_rgba(values)
@@ -45,18 +50,24 @@ def direction_globe(
     globe.imshow(pixels, extent=(-1, 1, -1, 1), origin="lower")
     globe.add_patch(_circle())
     for name, (x, y) in {"z": (0.0, 0.0), "x": (0.93, 0.0), "y": (0.0, 0.93)}.items():
-        globe.text(x, y, name, ha="center", va="center", fontsize=11, color="white", weight="bold")
+        text = globe.text(x, y, name, ha="center", va="center", fontsize=11, color="white", weight="bold")
+        text.set_path_effects([withStroke(linewidth=2.5, foreground="#333333")])
     if resolution.max() > ALIKE * resolution.min():
         _mark(globe, summary.get("worst_axis_zyx"), "worst")
     globe.set_axis_off()
     globe.set_title(f"cones of {summary.get('half_angle_degrees', 20):g}° about each direction", fontsize=10)
-    bar = figure.colorbar(
-        colours, ax=globe, shrink=0.8, ticks=_TICKS if span is None else resolution_ticks(span), format="%g"
-    )
+    ticks = [value for value in MaxNLocator(6).tick_values(*span) if span[0] <= value <= span[1]]
+    bar = figure.colorbar(colours, ax=globe, shrink=0.8, ticks=ticks, format="%g")
     bar.ax.minorticks_off()
     bar.set_label("resolution (Å)", fontsize=9)
     _draw_shares(shares, table, claimed)
     return _finish(figure, [shares], "Resolution by direction")
+
+
+def _span_of(resolution: np.ndarray) -> Tuple[float, float]:
+    low, high = float(resolution.min()), float(resolution.max())
+    wider = max(LEAST_SPAN * low / high, 1.0) ** 0.5
+    return low / wider, high * wider
 
 
 def _circle() -> Any:
@@ -82,10 +93,13 @@ def _mark(ax: Any, axis: Any, name: str) -> None:
     if not (isinstance(axis, (list, tuple)) and len(axis) == 3 and all(map(is_number, axis))):
         return
     z, y, x = np.asarray(axis, float) * (1.0 if axis[0] >= 0 else -1.0)
-    shrink = 1.0 / np.sqrt(1.0 + z)
+    ends = (
+        np.array([[x, y]]) if z > _NEAR_RIM else np.array([[x, y], [-x, -y]])
+    )  # the opposite is the same axis
+    ends = ends / np.sqrt(1.0 + z)
     ax.plot(
-        [x * shrink],
-        [y * shrink],
+        *ends.T,
+        clip_on=False,
         marker="o",
         linestyle="none",
         ms=9,
