@@ -15,6 +15,7 @@ VERDICT = {
     "_cryoresBest": Float,
     "_cryoresWorst": Float,
     "_cryoresAnisotropy": Float,
+    "_cryoresWorstAxis": String,
     "_cryoresClaimed": Float,
     "_cryoresVerdict": String,
     "_cryoresReasons": String,
@@ -25,8 +26,9 @@ VERDICT = {
 """Attributes that the validation puts on a volume: columns of a set that Scipion shows, sorts and filters.
 
 Global class and its three probabilities; estimate with the ends of its interval (A); median of the local
-resolution (A); the claim (A), the verdict on it and the reasons; whether the map is of a kind that the networks
-know, and the warnings; the folder with all results.
+resolution (A); along the best and the worst direction (A), their ratio and the worst axis (z y x); the claim (A),
+the verdict on it and the reasons; whether the map is of a kind that the networks know, and the warnings; the folder
+with all results.
 """
 
 
@@ -130,6 +132,8 @@ def setVerdict(volume, entry=None, local=None, folder=None):
         "_cryoresBest": directions.get("best_A"),
         "_cryoresWorst": directions.get("worst_A"),
         "_cryoresAnisotropy": directions.get("anisotropy"),
+        "_cryoresWorstAxis": " ".join("%.2f" % part for part in directions.get("worst_axis_zyx") or ())
+        or None,
         "_cryoresClaimed": claim.get("claimed_A"),
         "_cryoresVerdict": claim.get("verdict"),
         "_cryoresReasons": _sentences(claim.get("reasons")),

@@ -81,6 +81,12 @@ class TestValidateOneVolume(ScipionCase):
             self.assertAlmostEqual(verdict["median"], local["median_A"])
             self.assertEqual(verdict["verdict"], entry["claim"]["verdict"])
             self.assertEqual(verdict["claimed"], 4.5)
+            along = entry["directional"]
+            self.assertAlmostEqual(verdict["worst"], along["worst_A"])
+            self.assertAlmostEqual(verdict["best"], along["best_A"])
+            self.assertAlmostEqual(verdict["anisotropy"], along["worst_A"] / along["best_A"])
+            axis = [float(part) for part in verdict["worstaxis"].split()]
+            self.assertLess(np.abs(np.subtract(axis, along["worst_axis_zyx"])).max(), 0.01)
         self.assertTrue(local["half_maps"])
 
     def test_the_curves_of_the_half_maps_are_an_output_that_scipions_viewer_opens(self):
