@@ -8,6 +8,7 @@ from typing import Iterator, Optional, Sequence, Tuple
 import numpy as np
 import scipy.fft as sf
 
+from ..maps.fsc.fourier_shells import inverse_part
 from .band_energies import _FFT_WORKERS, BAND_CENTRES, MIN_WIDTH, RELATIVE_WIDTH, WHOLE, Region
 
 
@@ -42,8 +43,6 @@ class Levelling:
     def filtered(self, transform: np.ndarray, shape: Sequence[int], region: Region) -> np.ndarray:
         """The inverse transform of a filtered volume inside ``region``; ``transform`` is overwritten.
 
-        Axis by axis, so that what lies outside the region is left out as early as possible.
-
         Args:
             transform: ``rfftn`` of the volume.
             shape: of the volume (z, y, x).
@@ -54,10 +53,7 @@ class Levelling:
         """
         for plane, radius in zip(transform, _plane_radii(shape)):
             plane *= np.interp(radius, self.frequencies(), self.gain).astype(np.float32)
-        part = sf.ifft(transform, axis=0, overwrite_x=True, workers=_FFT_WORKERS)[region[0]]
-        part = sf.ifft(part, axis=1, workers=_FFT_WORKERS)[:, region[1]]
-        part = sf.irfft(part, n=shape[2], axis=2, workers=_FFT_WORKERS)[:, :, region[2]]
-        return np.ascontiguousarray(part)
+        return inverse_part(transform, shape, region)
 
 
 def _plane_radii(shape: Sequence[int]) -> Iterator[np.ndarray]:

@@ -6,8 +6,9 @@ One global filter keeps the noise of the first or loses the detail of the second
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 import scipy.fft as sf
@@ -16,7 +17,7 @@ from scipy import ndimage
 from ..base.machine import processors
 from ..base.resolution_terms import estimated
 from .density_map import mask_box
-from .fsc.fourier_shells import frequency_grid
+from .fsc.fourier_shells import frequency_grid, inverse_part, soft_edge
 
 FILTERS = 12
 """Filters of the bank at most; between two of them, voxels are interpolated."""
@@ -79,30 +80,43 @@ def filter_locally(
     known = estimated(resolution)
     if not known.any():
         raise ValueError("nothing is estimated")
-    finest, coarse = (float(v) for v in np.percentile(resolution[known], (0.5, OUTSIDE_FILTER)))
-    wanted = _spread_to_background(resolution, known, coarse)
-    places = np.log2(np.clip(wanted, max(finest, 2 * voxel_size), None))
+    box = mask_box(known, math.ceil(BLEND_VOXELS))
+    index, wanted, coarse, finest = _wanted(resolution[box], known[box])
+    limit = max(finest, 2 * voxel_size)
+    places = np.log2(np.maximum(wanted, np.float32(limit)))
     low, high = float(places.min()), float(places.max())
     count = int(np.clip(np.ceil((high - low) / STEP_OCTAVES) + 1, 1, FILTERS))
     bank = np.linspace(low, high, count)
-    frequency = frequency_grid(density.shape) / np.float32(voxel_size)
-    transform = sf.rfftn(density, workers=processors())
-    if b_factor:
-        transform *= np.exp(np.float32(-b_factor / 4) * frequency**2)
     step = (high - low) / (count - 1) if count > 1 else 1.0
-    result = np.zeros(density.shape, np.float32)
+    transform = sf.rfftn(density, workers=processors())
+    power = frequency_grid(density.shape) / np.float32(voxel_size)
+    np.square(power, out=power)
+    if b_factor:
+        transform *= np.exp(np.float32(-b_factor / 4) * power)
+    _steep(power)
+    values = np.zeros(places.shape, np.float32)
     for place in bank:
-        filtered = sf.irfftn(transform * low_pass(frequency, 2.0**place), density.shape, workers=processors())
-        if count == 1:
-            result = filtered
-            break
+        part = inverse_part(transform * _gain(power, 2.0**place), density.shape, box)
         weight = np.abs(places - np.float32(place))
         weight *= np.float32(-1 / step)
         weight += 1
         np.maximum(weight, 0, out=weight)
-        filtered *= weight
-        result += filtered
+        values += part.ravel()[index] * weight
+    result = _background(density, transform, power, max(coarse, limit), known)
+    inner = np.ascontiguousarray(result[box])
+    inner.ravel()[index] = values
+    result[box] = inner
     return LocallyFiltered(result, [float(2.0**place) for place in bank], coarse, float(b_factor))
+
+
+def _background(
+    density: np.ndarray, transform: np.ndarray, power: np.ndarray, resolution_A: float, known: np.ndarray
+) -> np.ndarray:
+    """The map low-passed for where nothing is estimated; empty where everything is. ``transform`` is overwritten."""
+    if known.all():
+        return np.empty(density.shape, np.float32)
+    transform *= _gain(power, resolution_A)
+    return sf.irfftn(transform, density.shape, workers=processors(), overwrite_x=True)
 
 
 def low_pass(frequency: np.ndarray, resolution_A: float) -> np.ndarray:
@@ -112,20 +126,42 @@ def low_pass(frequency: np.ndarray, resolution_A: float) -> np.ndarray:
         frequency: 1/A, of any shape; the gain (0 to 1) has the same.
         resolution_A: A.
     """
-    ratio = frequency * np.float32(resolution_A)
-    power = np.square(ratio)
+    power = np.square(frequency, dtype=np.float32)
+    _steep(power)
+    return _gain(power, resolution_A)
+
+
+def _steep(squares: np.ndarray) -> None:
+    """Squared frequencies (1/A^2) become those to the power of ``STEEPNESS``, in place: they are of the whole bank."""
     for _ in range(int(np.log2(STEEPNESS)) - 1):
-        power = np.square(power)
-    return 1 / (1 + np.float32(1 / GAIN_AT_CUTOFF - 1) * power)
+        np.square(squares, out=squares)
 
 
-def _spread_to_background(resolution: np.ndarray, known: np.ndarray, coarse: float) -> np.ndarray:
-    """The resolution that each voxel is filtered at: its own, and beyond the molecule a passage to the coarse end."""
-    values = np.where(known, resolution, np.float32(coarse)).astype(np.float32)
-    region = mask_box(known, 8)
-    inside = known[region]
-    distance, nearest = ndimage.distance_transform_edt(~inside, return_indices=True)
-    part = values[region][tuple(nearest)]
-    share = np.clip(distance / BLEND_VOXELS, 0, 1).astype(np.float32)
-    values[region] = part * (1 - share) + np.float32(coarse) * share
-    return values
+def _gain(power: np.ndarray, resolution_A: float) -> np.ndarray:
+    """Gain of the filter of a resolution in A, from the frequencies to the power of ``STEEPNESS``."""
+    gain = power * np.float32((1 / GAIN_AT_CUTOFF - 1) * resolution_A**STEEPNESS)
+    gain += 1
+    return np.reciprocal(gain, out=gain)
+
+
+def _wanted(resolution: np.ndarray, known: np.ndarray) -> Tuple[np.ndarray, np.ndarray, float, float]:
+    """Which voxels are filtered at a resolution of their own: the molecule's and those of a passage to the background.
+
+    Args:
+        resolution: A (z, y, x), the part of the box around the molecule.
+        known: bool, where it is an estimate.
+
+    Returns:
+        the voxels' places in the flat volume, the resolution that each is filtered at (A), the background's, and the finest.
+    """
+    finest, coarse = (float(v) for v in np.percentile(resolution[known], (0.5, OUTSIDE_FILTER)))
+    share = soft_edge(known, BLEND_VOXELS)
+    index = np.flatnonzero(share)
+    values, edge = resolution.ravel()[index], index[~known.ravel()[index]]
+    if edge.size:
+        size = 2 * math.ceil(BLEND_VOXELS) - 1
+        total = ndimage.uniform_filter(np.where(known, resolution, np.float32(0)), size, mode="constant")
+        part = ndimage.uniform_filter(known.astype(np.float32), size, mode="constant")
+        near, own = total.ravel()[edge] / part.ravel()[edge], share.ravel()[edge]
+        values[~known.ravel()[index]] = near * own + np.float32(coarse) * (1 - own)
+    return index, values, coarse, finest

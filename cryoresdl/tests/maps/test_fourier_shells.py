@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.fft as sf
 from scipy import ndimage
 
 from cryoresdl.models.maps.fsc import fourier_shells
@@ -39,3 +40,10 @@ def test_the_soft_edge_falls_with_the_distance_from_the_mask(width):
         distance = ndimage.distance_transform_edt(~mask)
         edge = np.where(distance < width, 0.5 * (1 + np.cos(np.pi * distance / width)), 0)
         assert mask.any() and np.allclose(fourier_shells.soft_edge(mask, width), edge, atol=1e-6)
+
+
+def test_the_inverse_transform_inside_a_region_is_that_part_of_the_whole():
+    data = np.random.default_rng(2).standard_normal((20, 25, 18)).astype(np.float32)
+    region = (slice(3, 17), slice(0, 9), slice(5, 18))
+    part = fourier_shells.inverse_part(sf.rfftn(data), data.shape, region)
+    assert np.allclose(part, data[region], atol=1e-5) and part.flags.c_contiguous

@@ -83,3 +83,21 @@ def test_command_writes_on_the_maps_grid_and_refuses_what_it_cannot_filter_with(
     words[-1] = str(tmp_path / "empty.mrc")
     assert command_line.main([*words, "--out", str(tmp_path / "p")]) == 2
     assert "no estimated voxel" in capsys.readouterr().err and not (tmp_path / "p").exists()
+
+
+def test_the_background_is_filtered_at_the_coarse_end_and_passes_into_the_molecule():
+    data = np.random.default_rng(0).standard_normal((36,) * 3).astype(np.float32)
+    resolution = np.zeros(data.shape, np.float32)
+    resolution[10:20, 10:20, 10:20], resolution[20:26, 10:20, 10:20] = 4.0, 9.0
+    found = local_filter.filter_locally(data, resolution, VOXEL)
+    transform, frequency = sf.rfftn(data), frequency_grid(data.shape) / VOXEL
+    fine, coarse = (
+        sf.irfftn(transform * local_filter.low_pass(frequency, end), data.shape) for end in (4.0, 9.0)
+    )
+    assert found.background_A == pytest.approx(9.0, rel=0.01)
+    away = np.ones(data.shape, bool)
+    away[6:30, 6:24, 6:24] = False
+    assert np.allclose(found.data[away], coarse[away], atol=1e-4)
+    assert np.allclose(found.data[resolution == 4], fine[resolution == 4], atol=1e-4)
+    rim = found.data[9, 12:18, 12:18]
+    assert np.abs(rim - fine[9, 12:18, 12:18]).max() > 1e-3 < np.abs(rim - coarse[9, 12:18, 12:18]).max()

@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from ...base.resolution_terms import FSC_THRESHOLD
 
+_WORKERS = 2
+
 
 def frequency_grid(shape: Sequence[int]) -> np.ndarray:
     """Spatial frequency of every coefficient of ``rfftn`` of a (z, y, x) volume, cycles per voxel, float32."""
@@ -18,6 +20,23 @@ def frequency_grid(shape: Sequence[int]) -> np.ndarray:
     return np.sqrt(
         (f[0] ** 2)[:, None, None] + (f[1] ** 2)[None, :, None] + (f[2] ** 2)[None, None, :], dtype=np.float32
     )
+
+
+def inverse_part(transform: np.ndarray, shape: Sequence[int], region: Tuple[slice, ...]) -> np.ndarray:
+    """The inverse of ``rfftn`` inside a region, axis by axis: what lies outside is left out as early as possible.
+
+    Args:
+        transform: ``rfftn`` of a volume; it is overwritten.
+        shape: of the volume (z, y, x).
+        region: slices (z, y, x).
+
+    Returns:
+        of the region's shape, C-contiguous.
+    """
+    part = sf.ifft(transform, axis=0, overwrite_x=True, workers=_WORKERS)[region[0]]
+    part = sf.ifft(part, axis=1, workers=_WORKERS)[:, region[1]]
+    part = sf.irfft(part, n=shape[2], axis=2, workers=_WORKERS)[:, :, region[2]]
+    return np.ascontiguousarray(part)
 
 
 def first_crossing(frequency: np.ndarray, fsc: np.ndarray, threshold: float = FSC_THRESHOLD) -> float:
