@@ -22,8 +22,8 @@ from .protocol_base import (
 )
 from .resolution_volumes import comparedErrors, estimatesFile, madeBy
 from .validated_sets import OUTPUT_RESOLUTIONS, OUTPUT_VOLUMES, ValidatedSets
-from .validation_form import COMPARED, GLOBAL, LOCAL, RESULTS
-from .validation_summary import comparisonLines, sentencesOf
+from .validation_form import COMPARED, DEPOSITION, GLOBAL, LOCAL, RESULTS
+from .validation_summary import auditLines, comparisonLines, depositionLines, sentencesOf
 
 OUTPUT_RESOLUTION, OUTPUT_CLASS = "outputResolution", "outputClass"
 """Of one volume: the local resolution (A) and its class (0..9, -1: not estimated)."""
@@ -102,6 +102,7 @@ class ProtCryoResValidate(ValidatedSets):
                 words += ["--" + option, readableFile(other, target, estimatesFile(other))]
         if self._isFiltered():
             words.append("--filtered")
+        words += self._depositOptions()
         self.runEngine(*words, *options, "--out", self.getResultsFolder(), "--overwrite")
 
     def createOutputStep(self):
@@ -128,6 +129,18 @@ class ProtCryoResValidate(ValidatedSets):
 
     def _isFiltered(self):
         return self.makeFiltered.get() and self.networks.get() != GLOBAL and not self.isSet()
+
+    def _isDeposited(self):
+        return self.makeDeposition.get() and self.networks.get() != GLOBAL and not self.isSet()
+
+    def _depositOptions(self):
+        """Options of the engine for the folder that the EMDB is given."""
+        if not self._isDeposited():
+            return []
+        contour = self.depositContour.get()
+        return ["--deposit", self._getExtraPath(DEPOSITION)] + (
+            [] if contour is None else ["--contour", "%.6g" % contour]
+        )
 
     def _volumesMade(self, local):
         """Output name -> (class, file) of the volumes that the engine wrote."""
@@ -186,6 +199,10 @@ class ProtCryoResValidate(ValidatedSets):
                 errors.append(
                     "A comparison needs one volume as input; clear MonoRes, ResMap and RELION for a set."
                 )
+            if self.makeDeposition.get() and self.networks.get() != GLOBAL:
+                errors.append(
+                    "A folder for the EMDB is of one volume; choose one, or 'Folder for the EMDB: No'."
+                )
         elif not errors:
             errors += self._volumeErrors(volume)
         return errors
@@ -206,6 +223,11 @@ class ProtCryoResValidate(ValidatedSets):
             "%s Import the right ones, or choose 'Use half maps: No'." % sentence
             for sentence in self._halfErrors(volume)
         ]
+        if self._isDeposited() and not self._halfNames(volume):
+            errors.append(
+                "The EMDB takes no map without its half maps: import the volume with them ('Set half maps') and choose "
+                "'Use half maps: Yes', or 'Folder for the EMDB: No'."
+            )
         mask = self.inputMask.get()
         if mask is not None:
             errors += gridErrors(volume, mask, "mask", sampling=False)
@@ -240,6 +262,10 @@ class ProtCryoResValidate(ValidatedSets):
         if output is not None:
             lines += sentencesOf(getVerdict(output))
             lines += comparisonLines(self.readResult(RESULTS, result_files.COMPARISON_JSON))
+            lines += auditLines(self.readResult(RESULTS, result_files.AUDIT_JSON))
+            lines += depositionLines(
+                self.readResult(DEPOSITION, result_files.DEPOSITION_JSON), self._getExtraPath(DEPOSITION)
+            )
         lines += self._setLines()
         return lines or ["The results are not ready yet."]
 

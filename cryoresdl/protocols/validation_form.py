@@ -5,7 +5,7 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
 
-from ..models.base.resolution_terms import CRITERIA
+from ..models.base.resolution_terms import CRITERIA, RESOLUTION_RANGE_A
 from ..models.maps.mrc import header_check
 from ..models.networks.model_files import model_store
 from .protocol_base import (
@@ -23,7 +23,9 @@ BOTH, GLOBAL, LOCAL = 0, 1, 2
 NETWORKS = ("both", "global", "local")
 COMPARED = {"monoresVolume": "monores", "resmapVolume": "resmap", "relionVolume": "relion"}
 """Form parameter -> option of the engine."""
-RESULTS = "results"
+RESULTS, DEPOSITION = "results", "deposition"
+ABSOLUTE, OWN = 0, 1
+"""What colours of resolutions stand for: the same A on every map, or the range of this one."""
 
 
 class ValidationForm(CryoResProtocol):
@@ -41,6 +43,7 @@ class ValidationForm(CryoResProtocol):
         self._defineClaim(form)
         self._defineComparison(form)
         self._defineNetworks(form)
+        self._defineMore(form)
         form.addParallelSection(threads=1, mpi=0)
 
     @staticmethod
@@ -103,14 +106,6 @@ class ValidationForm(CryoResProtocol):
             help="Half maps show the noise directly and make the local resolution more reliable. They are taken "
             "from the volume (import volumes, 'Set half maps'); without them this has no effect.",
         )
-        form.addParam(
-            "makeReport",
-            params.BooleanParam,
-            default=True,
-            label="Make a report",
-            help="One HTML page with all figures (and the same as PDF and JSON). It is made after the outputs are "
-            "ready to use, and takes some seconds; without it, the viewer makes it when it is asked for.",
-        )
 
     @staticmethod
     def _defineComparison(form):
@@ -158,6 +153,29 @@ class ValidationForm(CryoResProtocol):
             "'truth' (recommended) estimates the true local resolution; 'monores' and 'resmap' predict what "
             "those programs would say, in seconds.",
         )
+
+    @staticmethod
+    def _defineMore(form):
+        form.addSection(label="Also make")
+        form.addParam(
+            "makeReport",
+            params.BooleanParam,
+            default=True,
+            label="Make a report",
+            help="One HTML page with all figures (and the same as PDF and JSON). It is made after the outputs are "
+            "ready to use, and takes some seconds; without it, the viewer makes it when it is asked for.",
+        )
+        form.addParam(
+            "colourRange",
+            params.EnumParam,
+            choices=["The same for all maps", "This map's own"],
+            default=ABSOLUTE,
+            display=params.EnumParam.DISPLAY_HLIST,
+            label="Colours of resolutions",
+            help="What the viewer's colours stand for. The same for all maps: from %g to %g A, so that pictures of two maps "
+            "can be compared. This map's own: from the finest to the coarsest 5 %% of its local resolution, so that "
+            "differences inside one map show. It can be changed in the viewer." % RESOLUTION_RANGE_A,
+        )
         form.addParam(
             "makeFiltered",
             params.BooleanParam,
@@ -166,6 +184,35 @@ class ValidationForm(CryoResProtocol):
             label="Locally filtered map",
             help="Also give the map with every voxel low-passed at its local resolution, for building and for pictures. "
             "Of one volume.",
+        )
+        form.addParam(
+            "makeAudit",
+            params.BooleanParam,
+            default=False,
+            condition="networks == %d" % BOTH,
+            label="What the verdict hangs on",
+            help="Also ask how the estimate and the verdict move when the mask grows or shrinks, the map is sharpened, "
+            "blurred, low-passed or resampled, or the sampling rate is wrong by 2 %. The summary says what turns the "
+            "verdict over, the viewer draws it. It takes as long as about five more maps.",
+        )
+        form.addParam(
+            "makeDeposition",
+            params.BooleanParam,
+            default=False,
+            condition="networks != %d" % GLOBAL,
+            label="Folder for the EMDB",
+            help="Also write a folder with what the EMDB asks for: map, half maps, mask, FSC curve (XML), the local "
+            "resolution as additional map, and a README that says which file goes where and what the EMDB would send "
+            "back. Of one volume with half maps.",
+        )
+        form.addParam(
+            "depositContour",
+            params.FloatParam,
+            allowsNull=True,
+            condition="makeDeposition",
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Recommended contour",
+            help="The contour level that the deposition recommends, in the units of the map. Empty: one is found.",
         )
 
     # --------------------------- UTILS functions -----------------------------
@@ -201,6 +248,8 @@ class ValidationForm(CryoResProtocol):
         words = ["--networks", NETWORKS[self.networks.get()]]
         for kind, model in self._models():
             words += ["--model-" + kind, str(model)]
+        if self.makeAudit.get() and self.networks.get() == BOTH:
+            words.append("--audit")
         # The report is a step of its own, when the outputs are there.
         return [*words, "--no-report"]
 

@@ -34,6 +34,24 @@ def sentencesOf(verdict):
     return lines
 
 
+def auditLines(audit):
+    """What the verdict hangs on, a sentence for each change (the content of ``audit.json``, or None)."""
+    return list(audit.get("sentences", [])) if isinstance(audit, dict) else []
+
+
+def depositionLines(checklist, folder):
+    """Where the folder for the EMDB is, and what would be sent back (the content of ``deposition.json``, or None)."""
+    if not isinstance(checklist, dict):
+        return []
+    stops = [check["sentence"] for check in checklist.get("checks", []) if not check.get("in_order")]
+    state = (
+        "The EMDB would send back: %s" % " ".join(stops)
+        if stops
+        else "Nothing in it speaks against the upload."
+    )
+    return ["For the EMDB: %s. %s" % (folder, state)]
+
+
 def intervalOf(verdict):
     """The interval of an estimate in brackets, or nothing."""
     if verdict.get("lo") is None or verdict.get("hi") is None:

@@ -14,7 +14,7 @@ from pyworkflow.project import Manager
 
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.maps.mrc import mrc_reader
-from cryoresdl.models.results import result_files
+from cryoresdl.models.results import deposition, result_files
 from cryoresdl.objects import VERDICT, getVerdict
 from cryoresdl.plugin import PYTHON_VARIABLE, Plugin
 from cryoresdl.protocols import ProtCryoResValidate
@@ -37,7 +37,14 @@ class TestValidateOneVolume(ScipionCase):
         cls.mask = cls.importMask(cls.write("mask.mrc", ball()))
         monores = np.where(ball() > 0, 7.0, 0).astype(np.float32)
         cls.other = cls.importVolume(cls.write("monores.mrc", monores, voxel=1.0))
-        cls.protocol = cls.newProtocol(ProtCryoResValidate, claimedResolution=4.5, makeFiltered=True)
+        cls.protocol = cls.newProtocol(
+            ProtCryoResValidate,
+            claimedResolution=4.5,
+            makeFiltered=True,
+            makeAudit=True,
+            makeDeposition=True,
+            depositContour=0.1,
+        )
         cls.point(cls.protocol.inputVolumes, cls.imported, "outputVolume")
         cls.point(cls.protocol.inputMask, cls.mask, "outputMask")
         cls.point(cls.protocol.monoresVolume, cls.other, "outputVolume")
@@ -105,6 +112,26 @@ class TestValidateOneVolume(ScipionCase):
         self.assertEqual(filtered.getSamplingRate(), VOXEL)
         before, after = (mrc_reader.read(name).data for name in (self.map, filtered.getFileName()))
         self.assertLess(np.abs(np.diff(after, axis=0)).mean(), np.abs(np.diff(before, axis=0)).mean())
+
+    def test_the_folder_for_the_emdb_is_whole_and_the_summary_names_it(self):
+        folder = Path(self.protocol._getExtraPath("deposition"))
+        names = {path.name for path in folder.iterdir()}
+        self.assertLessEqual(set(deposition.DEPOSITION_FILES), names)
+        told = json.loads((folder / result_files.DEPOSITION_JSON).read_text())
+        self.assertEqual(told["contour"], 0.1)
+        (line,) = [line for line in self.protocol.summary() if line.startswith("For the EMDB: ")]
+        self.assertIn(str(folder), line)
+        for check in told["checks"]:
+            self.assertEqual(check["sentence"] in line, not check["in_order"])
+
+    def test_the_summary_says_what_the_verdict_hangs_on(self):
+        told = json.loads(Path(self.protocol.getResultsFolder(result_files.AUDIT_JSON)).read_text())
+        self.assertGreaterEqual(
+            {case["group"] for case in told["cases"]}, {"mask", "sharpening", "voxel size"}
+        )
+        summary = self.protocol.summary()
+        for sentence in told["sentences"]:
+            self.assertIn(sentence, summary)
 
     def test_the_comparison_names_monores(self):
         comparison = json.loads(
@@ -213,6 +240,10 @@ class TestFormErrors(ScipionCase):
 
     def test_empty_input(self):
         self.only(self.newProtocol(ProtCryoResValidate).validate(), "EMPTY")
+
+    def test_a_folder_for_the_emdb_without_half_maps(self):
+        self.only(self.errors(makeDeposition=True), "half maps", "Folder for the EMDB: No")
+        self.assertEqual(self.errors(makeDeposition=True, networks=1), [])
 
     def test_claims_of_nothing(self):
         for claim in (0, -3.2):

@@ -16,8 +16,10 @@ from pyworkflow.protocol.constants import STATUS_FAILED, STATUS_FINISHED, STATUS
 from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
+from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
+from cryoresdl.models.results.figures import colours
 from cryoresdl.models.results.report import chimerax_script
 
 # noqa: E402
@@ -123,6 +125,30 @@ def test_validation_shows_the_numbers_of_its_results(project, make):
     assert [layer.title for layer in shown["showDisagreement"].slices.layers][-1].startswith("Disagreement")
     assert "MonoRes" in words(shown["showHistogram"].figure)
     assert shown["showSlices"].title == "Map, resolution, interval - my run"
+
+
+def test_colours_stretch_over_the_maps_own_range_where_form_or_window_say_so(project, make, monkeypatch):
+    run, folder = make("ProtCryoResValidate")
+    made_results.validation(folder)
+    span = colours.own_range(made_results.volumes()[2])
+
+    def ends(view):
+        norm = figures(view)["showSlices"].slices.images[1].norm
+        return pytest.approx((norm.vmin, norm.vmax))
+
+    view = viewer(project, run)
+    assert resolution_terms.RESOLUTION_RANGE_A == ends(view)
+    view.colourRange.set(1)
+    assert span == ends(view)
+    run.colourRange.set(1)
+    view = viewer(project, run)
+    assert span == ends(view)
+    given = []
+    monkeypatch.setattr(
+        chimerax_script, "write_chimerax_script", lambda *_, span: given.append(span) or "x.cxc"
+    )
+    view._showChimera("showChimera")
+    assert given == [span]
 
 
 def test_the_surface_has_a_row_and_rows_without_data_are_hidden(project, make):

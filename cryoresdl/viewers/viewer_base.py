@@ -206,17 +206,22 @@ class CryoResViewer(ProtocolViewer):
         label = next(label for _, rows in self._figures for each, label, _ in rows if each == kind)
         results = ResultsFolder(self.getFolder())
         pair = self.getPair() if kind == "difference" else None
+        span = self._span(results) if kind in figure_catalogue.COLOURED else None
         if kind in folder_slices.SLICE_KINDS:
-            slices = self._slices(results, kind, pair)
+            slices = self._slices(results, kind, pair, span)
             if slices is not None:
                 return [SliceView(slices, self.getTitle(label), self.getTkRoot())]
-        figure = figure_catalogue.from_folder(kind, results, pair=pair)
+        figure = figure_catalogue.from_folder(kind, results, pair=pair, span=span)
         return [FigureView(figure, self.getTitle(label), self.getTkRoot())]
 
+    def _span(self, results):
+        """The range of the colours of resolutions in A; None is the same for all maps."""
+        return None
+
     @staticmethod
-    def _slices(results, kind, pair):
+    def _slices(results, kind, pair, span):
         """Slices to move through, or None where from_folder has to say what is missing or damaged."""
         try:
-            return slice_figure.slices_from_folder(results, kind, pair=pair)
+            return slice_figure.slices_from_folder(results, kind, pair=pair, span=span)
         except Exception:  # files of another version: the figure in its place names the problem
             return None

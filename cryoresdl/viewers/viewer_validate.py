@@ -11,12 +11,13 @@ from pwem.viewers.viewer_chimera import Chimera, ChimeraView
 
 from ..models.base.errors import CryoResError
 from ..models.results import result_files
-from ..models.results.figures import drawing
+from ..models.results.figures import colours, drawing
 from ..models.results.figures.slices import slice_figure
 from ..models.results.report import build_report, chimerax_script
 from ..models.results.results_folder import ResultsFolder
 from ..protocols import ProtCryoResValidate
 from ..protocols.protocol_base import fileOf
+from ..protocols.validation_form import OWN
 from .table_view import TableView
 from .viewer_base import CryoResViewer, readRows, resultFolders
 from .views import FigureView, SliceView
@@ -82,7 +83,8 @@ class CryoResValidateViewer(CryoResViewer):
                 (
                     "audit",
                     "What it hangs on",
-                    "How the estimate moves with mask, sharpening, filter, sampling and voxel size ('validate --audit').",
+                    "How the estimate moves with mask, sharpening, filter, sampling and voxel size: choose 'What the "
+                    "verdict hangs on' in the form.",
                 ),
             ),
         ),
@@ -155,6 +157,16 @@ class CryoResValidateViewer(CryoResViewer):
     def _defineMore(self, form):
         group = form.addGroup("Map")
         group.addParam(
+            "colourRange",
+            params.EnumParam,
+            choices=["The same for all maps", "This map's own"],
+            default=self.protocol.colourRange.get(),
+            display=params.EnumParam.DISPLAY_HLIST,
+            label="Colours of resolutions",
+            help="The same for all maps, so that two can be compared, or stretched over the local resolution of this one "
+            "(without its finest and coarsest 5 %). Of figures that are opened from now on, and of ChimeraX.",
+        )
+        group.addParam(
             "showMask",
             params.LabelParam,
             label="Mask",
@@ -197,6 +209,13 @@ class CryoResValidateViewer(CryoResViewer):
             return super()._mapName()
         return os.path.basename(fileOf(volume))
 
+    def _span(self, results):
+        """The range of the colours of resolutions in A, as chosen in the window; None is the same for all maps."""
+        chosen = getattr(self, "colourRange", self.protocol.colourRange).get()
+        if chosen != OWN or results.resolution is None:
+            return None
+        return colours.own_range(results.resolution.data)
+
     def _showMask(self, _):
         results = ResultsFolder(self.getFolder())
         density, mask = results.density, results.volume(result_files.MASK_USED)
@@ -224,7 +243,9 @@ class CryoResValidateViewer(CryoResViewer):
 
     def _showChimera(self, _):
         try:
-            script = chimerax_script.write_chimerax_script(self.getFolder(), self._origin())
+            script = chimerax_script.write_chimerax_script(
+                self.getFolder(), self._origin(), span=self._span(ResultsFolder(self.getFolder()))
+            )
         except CryoResError as error:
             return [self.errorMessage(str(error), "ChimeraX")]
         program = Chimera.getProgram()

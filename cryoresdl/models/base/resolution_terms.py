@@ -25,6 +25,8 @@ RESMAP_NOT_ESTIMATED_A = 100.0
 COARSEST_A = 99.0
 """The coarsest local resolution that is written, for that reason."""
 
+RESOLUTION_RANGE_A = (1.5, 12.0)
+"""What the colours of resolutions stand for where they are the same for all maps."""
 FSC_THRESHOLD = 0.143
 CRITERIA = ("0.143", "0.5")
 """FSC at which a resolution is read; the first is what is meant where nothing is said. Before about 2013 most meant 0.5."""

@@ -20,11 +20,11 @@ from ..maps.fsc import half_maps
 from ..maps.fsc.half_map_fsc import HalfMapFsc, mask_doubts
 from ..maps.mrc import mrc_writer
 from .fsc_files import FSC_XML, emdb_xml
-from .result_files import LocalVolumes
+from .result_files import DEPOSITION_JSON, LocalVolumes
 
 MAP, HALVES, MASK = "map.mrc", ("half_map_1.mrc", "half_map_2.mrc"), "mask.mrc"
-ADDITIONAL, README, CHECKLIST = "additional_map_local_resolution.mrc", "README.txt", "deposition.json"
-DEPOSITION_FILES = (MAP, *HALVES, MASK, FSC_XML, ADDITIONAL, README, CHECKLIST)
+ADDITIONAL, README = "additional_map_local_resolution.mrc", "README.txt"
+DEPOSITION_FILES = (MAP, *HALVES, MASK, FSC_XML, ADDITIONAL, README, DEPOSITION_JSON)
 CONTOUR_PERCENTILES = (75, 80, 85, 90, 93, 95, 97)
 """The contour encloses a quarter of the estimated voxels, as the report's surface does, or less where noise would show."""
 MOST_NOISE = 0.2
@@ -98,7 +98,7 @@ def write_deposition(maps: DepositedMaps, folder: PathLike) -> UploadFindings:
     said = {"voxel_size_A": maps.density.voxel_size, "box_zyx": list(maps.density.data.shape)}
     checks = [asdict(check) for check in found.checks]
     told = {"resolution_A": found.resolution_A, "contour": found.contour, "checks": checks}
-    write_json(folder / CHECKLIST, {"from": sources, **said, **told})
+    write_json(folder / DEPOSITION_JSON, {"from": sources, **said, **told})
     return found
 
 

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("pwem")
 
 
+from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.base.errors import InputError
 from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files
@@ -63,7 +64,7 @@ def test_chimerax_colours_stretch_over_the_maps_own_range(tmp_path):
     folder = made_results.validation(tmp_path / "run")
     span = colours.own_range(made_results.volumes()[2])
     script = "\n".join(commands(chimerax_script.write_chimerax_script(folder, span=span)))
-    ends = [colours.resolution_color(value) for value in colours.RESOLUTION_RANGE_A]
+    ends = [colours.resolution_color(value) for value in resolution_terms.RESOLUTION_RANGE_A]
     for value, color in zip(span, ends):
         assert f":{value:g},{color}" in script and f"{color}:{value:.3g}" in script
 

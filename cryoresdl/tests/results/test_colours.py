@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import colours, figure_catalogue
@@ -34,7 +35,7 @@ def test_every_coloured_figure_changes_with_the_range_and_only_with_it(tmp_path,
 
     absolute, own = drawn(None), drawn((3.0, 6.0))
     assert kind in figure_catalogue.COLOURED
-    assert (drawn(colours.RESOLUTION_RANGE_A) == absolute).all() and (own != absolute).any()
+    assert (drawn(resolution_terms.RESOLUTION_RANGE_A) == absolute).all() and (own != absolute).any()
 
 
 def test_the_scale_of_a_figure_shows_its_range(tmp_path):

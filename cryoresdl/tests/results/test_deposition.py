@@ -11,7 +11,7 @@ from cryoresdl.models.inference.answers import LocalResult
 from cryoresdl.models.maps.density_map import DensityMap
 from cryoresdl.models.maps.fsc import half_map_fsc
 from cryoresdl.models.maps.mrc import mrc_reader
-from cryoresdl.models.results import deposition
+from cryoresdl.models.results import deposition, result_files
 
 SHAPE, VOXEL, ORIGIN = (40, 44, 48), 1.5, (3.0, -4.0, 5.0)
 Z, Y, X = np.ogrid[:40, :44, :48]
@@ -60,7 +60,7 @@ def test_every_file_lies_on_the_grid_of_the_map_and_holds_what_was_read(tmp_path
         assert name in readme
     assert "median 4.00 A" in readme and f"{found.contour:.4g}" in readme
     assert f"{maps().fsc.crossing():.2f} A (FSC 0.143 CUT-OFF)" in readme
-    told = json.loads((tmp_path / deposition.CHECKLIST).read_text())
+    told = json.loads((tmp_path / result_files.DEPOSITION_JSON).read_text())
     assert told["contour"] == found.contour and all(check["in_order"] for check in told["checks"])
 
 

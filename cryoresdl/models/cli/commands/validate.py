@@ -71,7 +71,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--audit",
         action="store_true",
-        help="also tell what the verdict hangs on: mask, sharpening, filter, sampling (as long as eight more maps)",
+        help="also tell what the verdict hangs on: mask, sharpening, filter, sampling (as long as five more maps)",
     )
     parser.add_argument("--pdf", action="store_true", help="the report as PDF, too")
     parser.add_argument(

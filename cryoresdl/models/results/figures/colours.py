@@ -11,8 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_hex
 
 from ...base import resolution_terms
+from ...base.resolution_terms import RESOLUTION_RANGE_A
 
-RESOLUTION_RANGE_A = (1.5, 12.0)
 RESOLUTION_TICKS_A = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
 INTERVAL_RANGE_A = (0.0, 2.0)
 OWN_PERCENTILES = (5, 95)

@@ -13,7 +13,7 @@ from typing import Sequence, Tuple
 import numpy as np
 
 from ...base.errors import InputError
-from ...base.resolution_terms import estimated
+from ...base.resolution_terms import RESOLUTION_RANGE_A, estimated
 from ...base.runs.atomic_files import PathLike, make_folder, write_text
 from ...maps import density_map
 from ...maps.mrc import mrc_writer
@@ -79,7 +79,7 @@ def script(
         span: range of the colours in A.
     """
     place = ",".join(f"{value:.4f}" for value in origin)
-    low, high = span or colours.RESOLUTION_RANGE_A
+    low, high = span or RESOLUTION_RANGE_A
     stops = sorted({low, *colours.resolution_ticks(span), high})
     painted = [f"{value:g},{colours.resolution_color(value, span)}" for value in stops]
     # Below the finest resolution lies "not estimated": grey instead of the colour of the best voxels.

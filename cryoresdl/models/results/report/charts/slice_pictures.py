@@ -9,7 +9,8 @@ from typing import Any, List, Sequence, Tuple
 import numpy as np
 from markupsafe import Markup
 
-from ...figures.colours import RESOLUTION_RANGE_A, RESOLUTION_TICKS_A
+from ....base.resolution_terms import RESOLUTION_RANGE_A
+from ...figures.colours import RESOLUTION_TICKS_A
 from ...figures.slices import volume_slices
 from ...figures.slices.slice_layers import Layer, PanelStyle, _pixels, _style
 from .chart import grid, round_ticks

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from ....base.resolution_terms import estimated
+from ....base.resolution_terms import RESOLUTION_RANGE_A, estimated
 from ... import result_files
 from ...figures import colours
 from ...figures.surface.molecule_surface import MoleculeSurface, surface_of
@@ -59,7 +59,7 @@ def surface(results: ResultsFolder) -> SurfaceData | None:
         return None
     place = (resolution.voxel_size, resolution.origin, SURFACE_SIDE)
     first = surface_of(density.data, resolution.data, resolution.data, *place)
-    layers = [_layer("local resolution", first, *colours.RESOLUTION_RANGE_A, log=True)]
+    layers = [_layer("local resolution", first, *RESOLUTION_RANGE_A, log=True)]
     others = (
         ("half-width of the 68 % interval", results.interval, colours.INTERVAL_RANGE_A[1]),
         ("disagreement of the methods", _disagreement(results), 0.0),
@@ -93,7 +93,7 @@ def _layer(title: str, made: MoleculeSurface, low: float, high: float, log: bool
     if log:
         bottom, top = SURFACE_CODE_RANGE_A
         place = np.log(np.maximum(values, 1e-6) / bottom) / math.log(top / bottom)
-        shades = colours.resolution_colors().to_rgba(np.geomspace(*colours.RESOLUTION_RANGE_A, 64))
+        shades = colours.resolution_colors().to_rgba(np.geomspace(*RESOLUTION_RANGE_A, 64))
     else:
         bottom, top = 0.0, 3 * high
         place = values / top
