@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Literal, Optional, Tuple
 
 import numpy as np
 from common import machine
@@ -29,8 +29,8 @@ def _crop(values: np.ndarray) -> np.ndarray:
     return values[PAD:-PAD, PAD:-PAD, PAD:-PAD]
 
 
-def _padded(values: np.ndarray) -> np.ndarray:
-    return np.pad(values, PAD, mode="wrap") if values.dtype != bool else np.pad(values, PAD)
+def _padded(mode: Literal["wrap", "edge"]) -> Change:
+    return lambda values: np.pad(values, PAD, mode=mode) if values.dtype != bool else np.pad(values, PAD)
 
 
 def changes() -> Dict[str, Tuple[Change, Change]]:
@@ -49,7 +49,8 @@ def changes() -> Dict[str, Tuple[Change, Change]]:
             lambda v, s=shift: np.roll(v, s, (0, 1, 2)),
             lambda v, s=shift: np.roll(v, [-x for x in s], (0, 1, 2)),
         )
-    found["pad, periodic"] = (_padded, _crop)
+    found["pad, periodic"] = (_padded("wrap"), _crop)
+    found["pad, faces repeated"] = (_padded("edge"), _crop)
     found["pad, zeros"] = (lambda v: np.pad(v, PAD), _crop)
     return found
 

@@ -99,9 +99,6 @@ def filled_box(data: np.ndarray, mask: np.ndarray) -> Region:
     Args:
         data: float32 (z, y, x).
         mask: bool (z, y, x); nothing is taken for padding that it covers.
-
-    Returns:
-        slices that begin at a cell.
     """
     outer = (data.take(end, axis) for axis in range(3) for end in (0, -1))
     value = next((face.flat[0] for face in outer if (face == face.flat[0]).all()), None)
@@ -115,21 +112,23 @@ def filled_box(data: np.ndarray, mask: np.ndarray) -> Region:
     faces = [inner.take(end, axis) for axis in range(3) for end in (0, -1)]
     if min(float(face.mean()) for face in faces) < FILLED_FACE:
         return WHOLE
-    box = tuple(slice(edge.start + edge.start % STRIDE, edge.stop) for edge in box)
     return box if mask[box].sum() == mask.sum() else WHOLE
 
 
-def region_of(mask: np.ndarray) -> Region:
-    """The bounding box of a mask, bool (z, y, x), with a margin.
+def region_of(mask: np.ndarray, *, cells_of_box: bool = True) -> Region:
+    """The bounding box of a mask, bool (z, y, x), with a margin, grown to lengths that Fourier transforms quickly.
 
-    It is grown to lengths that Fourier transforms quickly, and begins at a cell.
+    Args:
+        mask: not empty.
+        cells_of_box: begin at a cell of the whole box; otherwise where the mask says, so that the cells move with it.
     """
+    step = STRIDE if cells_of_box else 1
     window = []
     for edge, length in zip(mask_box(mask, REGION_MARGIN), mask.shape):
-        low, high = edge.start - edge.start % STRIDE, edge.stop
+        low, high = edge.start - edge.start % step, edge.stop
         size = min(sf.next_fast_len(high - low, real=True), length)
         low = max(0, min(low - (size - (high - low)) // 2, length - size))
-        window.append(slice(low - low % STRIDE, low + size))
+        window.append(slice(low - low % step, low + size))
     return tuple(window)
 
 
@@ -238,6 +237,8 @@ def compute_in_masks(
     if region is None:
         filled = filled_box(data, masks[0])
         if filled != WHOLE:
+            filled = tuple(slice(edge.start + edge.start % STRIDE, edge.stop) for edge in filled)
+        if filled != WHOLE and masks[0][filled].sum() == masks[0].sum():
             return _of_filled(data, masks, voxel_size, half_difference, filled)
         region = region_of(masks[0])
     flat, levelling = level_spectrum(data, region)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .density_map import DensityMap, MaskInfo, mask_box
+from .map_box import without_border, without_copies
 
 MASK_LOWPASS_A = 10.0
 """The automatic mask is made from the map low-passed to this, or to four voxels if that is coarser."""
@@ -31,7 +32,10 @@ TIGHT_RIM = 0.1
 """... and so it is when the density at its rim reaches this part of the peak: it cut the molecule."""
 ROUND_PART = 0.75
 """A region that fills this part of the ellipsoid in its bounding box is a particle-diameter mask, not a molecule's."""
-_WORK_BOX, _SMALLEST_BOX = 160, 16
+ALONE, LARGEST_MOVE = 0.15, 0.125
+"""A molecule alone in its box stands out by this part, at least, of the first harmonic of the squared density, and it was
+put to the middle: what lies farther off, in parts of the box, was cut out."""
+_WORK_BOX = 160
 _INVERTED = 1.5
 
 
@@ -119,33 +123,46 @@ def auto_mask(density: DensityMap) -> tuple[np.ndarray, MaskInfo]:
     Returns:
         bool array (z, y, x), and how it was made.
     """
-    window = _without_border(density.data)
-    part = density
-    if any(edge.stop - edge.start < size for edge, size in zip(window, density.data.shape)):
-        part = DensityMap(np.ascontiguousarray(density.data[window]), density.voxel_size)
+    whole = without_copies(density.data)
+    window = without_border(density.data[whole])
+    part = DensityMap(np.ascontiguousarray(density.data[whole][window]), density.voxel_size)
     low_pass = low_passed(part)
+    shift = _centring_shift(part.data, low_pass)
+    if any(shift):
+        part = DensityMap(np.roll(part.data, shift, (0, 1, 2)), density.voxel_size)
+        low_pass = low_passed(part)
     support = _earlier_mask(part.data, low_pass)
     found, info = _found(low_pass, support)
     mask = np.zeros(density.data.shape, bool)
-    mask[window] = _unbinned(found, low_pass)
+    mask[whole][window] = np.roll(_unbinned(found, low_pass), [-move for move in shift], (0, 1, 2))
     if not mask.any():
         mask[:] = True
     info.update({"source": "auto", "voxels": int(mask.sum()), "lowpass_A": low_pass.cutoff_A})
     return mask, info
 
 
-def _without_border(data: np.ndarray) -> tuple[slice, ...]:
-    """The box without faces that hold nothing but one and the same value: padding carries no information."""
-    value = data[0, 0, 0]
-    window = []
-    for axis in range(3):
-        low, high = 0, data.shape[axis]
-        while high - low > _SMALLEST_BOX and (np.take(data, low, axis) == value).all():
-            low += 1
-        while high - low > _SMALLEST_BOX and (np.take(data, high - 1, axis) == value).all():
-            high -= 1
-        window.append(slice(low, high))
-    return tuple(window)
+def _centring_shift(data: np.ndarray, low_pass: LowPassedMap) -> tuple[int, ...]:
+    """Voxels by which a roll brings a molecule to the middle of the box, which it may have left by a few.
+
+    The centre is told by the first harmonic, so that it moves by whole voxels with a rolled map: reconstruction programs
+    make the box periodic.
+    """
+    square = (low_pass.values - low_pass.values.mean()) ** 2
+    shift = []
+    for axis, length in enumerate(data.shape):
+        others = tuple(a for a in range(3) if a != axis)
+        profile = square.sum(axis=others, dtype=np.float64)
+        alone = abs(_harmonic(profile)) > ALONE * profile.sum()
+        # Half-way between the faces, so that it mirrors with the map; inverted contrast lies half a box away.
+        turn = np.angle(_harmonic(data.sum(axis=others, dtype=np.float64))) / (2 * np.pi)
+        move = round((length - 1) / 2 - length * (turn - round(2 * turn - 1) / 2))
+        shift.append(move if alone and abs(move) < LARGEST_MOVE * length else 0)
+    return tuple(shift)
+
+
+def _harmonic(profile: np.ndarray) -> complex:
+    """First Fourier coefficient of a profile along the box."""
+    return complex(profile @ np.exp(2j * np.pi * np.arange(profile.size) / profile.size))
 
 
 def _found(low_pass: LowPassedMap, support: np.ndarray) -> tuple[np.ndarray, MaskInfo]:

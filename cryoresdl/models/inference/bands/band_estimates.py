@@ -54,22 +54,22 @@ def _band_localres(
     watched: bool,
     soft_mask: Optional[np.ndarray] = None,
 ) -> LocalResult:
-    """The default network: features of the region, then the U-Net over its cells, both in the map's own orientation."""
+    """The default network: features of the region, then the U-Net over its cells, both in the map's own frame."""
     clock = time.perf_counter()
     voxel = density.voxel_size
     frame = frame_of([each.data for each in halves or (density,)], mask)
     data, turned = frame.view(density.data), frame.view(mask)
+    region = map_features.region_of(turned, cells_of_box=False)
     pair: Optional[HalfMaps] = None
     fsc: Optional[HalfMapFsc] = None
     if halves is None:
-        feats = map_features.compute(data, turned, voxel)
+        feats = map_features.compute(data, turned, voxel, region=region)
     else:
-        region = map_features.region_of(turned)
         first, second = (frame.view(half.data) for half in halves)
         soft = None if soft_mask is None else frame.view(soft_mask)
         pair = matched_half_maps(data, first, second, turned, region, voxel)
         fsc = half_map_fsc.measure_fsc(pair.first, pair.second, voxel, turned, region, soft)
-        feats = map_features.compute(pair.mean(), turned, voxel, pair.difference())
+        feats = map_features.compute(pair.mean(), turned, voxel, pair.difference(), region)
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
     cells = _estimate(model, feats, watched)
@@ -161,16 +161,18 @@ def _volumes(
     cells: _Cells, feats: map_features.Features, mask: np.ndarray, voxel: float, frame: MapFrame
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Resolution and half-widths in A on the grid of the map, and how many voxels were held at the coarsest value."""
-    region, inside = feats.region, frame.view(mask)[feats.region]
+    turned = frame.view(mask)
+    inside = turned[feats.region]
     u, s = (
         _expand(_on_grid(values, feats.mask_cells), feats.mask_cells, inside.shape)[inside]
         for values in (cells.median, cells.spread)
     )
     u = np.maximum(u, np.float32(np.log2(cells.filtered or 2.0)))
-    values, widths = (np.zeros(mask.shape, np.float32) for _ in range(2))
+    values, widths = (np.zeros(turned.shape, np.float32) for _ in range(2))
     found = np.exp2(u) * np.float32(voxel)
-    frame.view(values)[region][inside] = np.minimum(found, resolution_terms.COARSEST_A)
-    frame.view(widths)[region][inside] = (np.exp2(u + s) - np.exp2(u - s)) * np.float32(voxel / 2)
+    values[feats.region][inside] = np.minimum(found, resolution_terms.COARSEST_A)
+    widths[feats.region][inside] = (np.exp2(u + s) - np.exp2(u - s)) * np.float32(voxel / 2)
+    values, widths = (frame.back(volume, mask.shape) for volume in (values, widths))
     return values, widths, int((found > resolution_terms.COARSEST_A).sum())
 
 
