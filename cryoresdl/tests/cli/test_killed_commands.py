@@ -3,6 +3,8 @@
 CRYORESDL_KILLS sets how often each is killed (3).
 """
 
+import csv
+import io
 import json
 import os
 import random
@@ -13,24 +15,56 @@ import pytest
 
 from cryoresdl.models.base.runs import run_record
 from cryoresdl.models.cli import command_line
+from cryoresdl.models.results import result_files
 from cryoresdl.tests.helpers.map_sets import global_set
 from cryoresdl.tests.helpers.raced import killed_after, raced_inputs
-from cryoresdl.tests.helpers.written_maps import check_whole
+from cryoresdl.tests.helpers.run_lists import write_list
+from cryoresdl.tests.helpers.written_maps import check_whole, write_map
 
 KILLS = int(os.environ.get("CRYORESDL_KILLS", "3"))
 COMMANDS = {
     "train": "train dnn --paper --data {set} --width 0.02 --epochs 12 --checkpoint-every 3 --batch 6 --out OUT",
     "dataset": "dataset global --structures {structures} --box 32 --voxel-size 2 --kda 0.1 200 --out OUT/set.h5",
+    "features": "dataset features --structures {structures} --maps 2 1 0 --seed 5 --workers 2 --out OUT/set.h5",
+    "make": "make {recipe} --structures {structures} --workers 1 --out OUT",
+    "validate": "validate {list} --networks local --model-local {model} --no-report --workers 2 --out OUT",
     "localres": "localres {map} --model {model} --out OUT",
     "simulate": "simulate {structures}/pdb/s0.pdb.gz --resolution 6 --box 32 --voxel-size 2 --mode realistic --out OUT",
 }
-TIMES = ("timings_s", "peak_memory_mb", "seconds", "seconds_of_last_run", "created")
+RECIPE = """
+name = "tiny"
+about = "A dense network of three epochs."
+selection = "least validation loss"
+[[sets]]
+name = "many"
+maker = "whole_maps"
+options = { box = 32, voxel_size = 2.0, kda = [0.1, 200.0] }
+[training]
+trainer = "paper"
+sets = ["many"]
+options = { kind = "dnn", width = 0.01, orientations = 1, epochs = 3, batch = 3, seed = 1 }
+[evaluation]
+sets = ["many"]
+"""
+TIMES = (
+    "timings_s",
+    "peak_memory_mb",
+    "seconds",
+    "inference_seconds",
+    "seconds_of_last_run",
+    "created",
+    "digest",
+)
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
+    (folder / "tiny.toml").write_text(RECIPE)
+    rows = [{"map": write_map(folder / f"m{number}.mrc", number)} for number in range(3)]
     return {
+        "recipe": folder / "tiny.toml",
+        "list": write_list(folder / "list.csv", [*rows, {"map": "none.mrc"}]),
         **raced_inputs(folder),
         "set": global_set(folder / "set.h5", 30),
     }
@@ -45,8 +79,15 @@ def without_times(value):
     return value
 
 
-def told(name, raw):
-    return without_times(json.loads(raw)) if name.endswith(".json") else raw
+def told(name, raw, folder=""):
+    """What a file says, whatever its folder is called."""
+    if name.endswith(".json"):
+        return without_times(json.loads(raw.replace(str(folder).encode(), b"OUT") if folder else raw))
+    if name.endswith(".jsonl"):
+        return [without_times(json.loads(line)) for line in raw.splitlines()]
+    if name == result_files.RESULTS_CSV:
+        return [without_times(row) for row in csv.DictReader(io.StringIO(raw.decode()))]
+    return raw
 
 
 def content(folder):
@@ -60,7 +101,7 @@ def content(folder):
                     for member in set(archive.namelist()) - {"manifest.json"}:  # digests of the card
                         found[f"{name}/{member}"] = told(member, archive.read(member))
             else:
-                found[name] = told(name, path.read_bytes())
+                found[name] = told(name, path.read_bytes(), folder)
     return found
 
 

@@ -182,6 +182,12 @@ def _sweep(folder: Path) -> None:
                     (place / name).unlink()
 
 
+def sweep_below(folder: Path) -> None:
+    """Remove what a killed run left half written anywhere in a folder that is locked, and all its own."""
+    for place, _, _ in os.walk(folder):
+        _sweep(Path(place))
+
+
 def sweep_files(targets: Iterable[Path]) -> None:
     """Remove what a killed run left half written of these files, in folders that are not ours alone."""
     for target in targets:

@@ -73,6 +73,7 @@ def make_model(
     output_folder.prepare_out(
         out, [name, RECIPE_RECORD], overwrite, resume, command="make", may_remain=(CARD_OF_RECIPE,)
     )
+    output_folder.sweep_below(out)
     if overwrite and not resume:
         _begin_anew(out, name)
     _bind(recipe, sources, out)
