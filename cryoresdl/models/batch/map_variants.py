@@ -64,7 +64,9 @@ def variants_of(
     frame = frame_of([density.data], mask)
 
     def seen(changed: DensityMap, its_mask: np.ndarray = mask) -> SeenMap:
-        return local_resolution.see_map(changed, [its_mask], frame)[0]
+        # A resampled map has another box.
+        own = None if changed.data.shape != density.data.shape else frame
+        return local_resolution.see_map(changed, [its_mask], own)[0]
 
     spectrum = lru_cache(1)(lambda: sf.rfftn(density.data, workers=2))
     found = _as_it_is(density, mask, frame)

@@ -20,7 +20,7 @@ from ..base.errors import (
     OutputError,
     is_out_of_memory,
 )
-from ..base.runs import atomic_files
+from ..base.runs import atomic_files, output_folder
 from ..base.runs.atomic_files import PathLike, shown
 from ..base.runs.run_record import Run, guarding
 from ..results import deposition, fsc_files, result_files
@@ -352,6 +352,7 @@ def run_job(job: Job, options: ValidationOptions, out: PathLike, overwrite: bool
         if job.problem:
             raise InputError(job.problem)
         atomic_files.make_folder(folder)
+        output_folder.sweep_folder(folder)
         with guarding(folder, LIST_COMMAND if job.folder else _COMMAND, overwrite) as record:
             try:
                 row = validate_map(job, options, folder, overwrite=overwrite)

@@ -151,7 +151,9 @@ def see_map(
     """
     frame = frame or frame_of([density.data], masks[0])
     turned = [frame.view(mask) for mask in masks]
-    found = map_features.compute_in_masks(frame.view(density.data), turned, density.voxel_size)
+    region = map_features.region_of(turned[0], cells_of_box=False)
+    data = frame.view(density.data)
+    found = map_features.compute_in_masks(data, turned, density.voxel_size, region=region)
     return [SeenMap(density, mask, frame, features) for mask, features in zip(masks, found)]
 
 

@@ -132,7 +132,7 @@ def lock_folder(folder: PathLike) -> None:
     if key in _LOCKS:
         os.close(_LOCKS.pop(key))
     _LOCKS[key] = handle
-    _sweep(Path(key))
+    sweep_folder(Path(key))
 
 
 def _make(folder: Path) -> None:
@@ -173,7 +173,7 @@ def _is_at(handle: int, path: str) -> bool:
         return False
 
 
-def _sweep(folder: Path) -> None:
+def sweep_folder(folder: Path) -> None:
     """Remove what a killed run left half written in a folder and in its figures."""
     for place in (folder, folder / "figures"):
         with contextlib.suppress(OSError):
@@ -185,7 +185,7 @@ def _sweep(folder: Path) -> None:
 def sweep_below(folder: Path) -> None:
     """Remove what a killed run left half written anywhere in a folder that is locked, and all its own."""
     for place, _, _ in os.walk(folder):
-        _sweep(Path(place))
+        sweep_folder(Path(place))
 
 
 def sweep_files(targets: Iterable[Path]) -> None:
