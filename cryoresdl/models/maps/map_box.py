@@ -33,7 +33,8 @@ def _without_copies(faces: np.ndarray) -> slice:
     for period in range(max(SMALLEST_BOX, length // 2 + 1), length):
         if not np.array_equal(line[: length - period], line[period:]):
             continue
-        if all(_copied(faces[low + n], faces[low + n + period]) for n in range(length - period)):
+        copied = faces[low : high - period]
+        if np.array_equal(copied, faces[low + period : high]) and (copied != copied.flat[0]).any():
             low += (length - period) // 2
             return slice(low, low + period)
     return slice(low, high)

@@ -72,6 +72,20 @@ def test_what_a_frame_shows_goes_back_to_where_it_was(simulated, name):
     assert np.array_equal(np.roll(plain, offsets, (0, 1, 2)), seen)
 
 
+def test_a_molecule_with_two_fold_axes_is_seen_with_the_same_hand(simulated):
+    half = simulated.map.astype(np.float64)
+    half = half + half[::-1, ::-1]
+    volume = half + half[::-1, :, ::-1]
+    mask = volume > np.quantile(volume, 0.9)
+    seen = []
+    for name in ("mirrored", "turned", "turned and mirrored"):
+        for change in (lambda v: v, TURNS[name][0]):
+            each = change(volume).astype(np.float32)
+            seen.append(map_frame.frame_of([each], change(mask)).view(each))
+    for other in seen[1:]:
+        np.testing.assert_allclose(other, seen[0], atol=1e-5 * np.abs(volume).max())
+
+
 def test_padding_that_a_mask_covers_is_not_left_out(simulated):
     padded = np.pad(simulated.map, 5, "edge")
     assert map_frame.frame_of([padded], np.ones(padded.shape, bool)).view(padded).shape == padded.shape

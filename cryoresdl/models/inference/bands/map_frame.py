@@ -20,6 +20,8 @@ from ...maps.map_box import without_copies
 
 _OTHERS = ((1, 2), (0, 2), (0, 1))
 """The axes beside each axis."""
+EVEN = 0.005
+"""Skewness below which a molecule has no longer tail: what symmetry and noise leave of it."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def _axes(volumes: Sequence[np.ndarray], mask: np.ndarray) -> MapFrame:
     """The axes by the spread of the squared contrast inside the mask, narrowest first, each towards its longer tail.
 
     Rotations by 90 degrees and mirrors move the axes with the map; scale, level and sign of a volume do not count. Where
-    two spreads are equal, as in a molecule of cubic symmetry, noise decides, which moves with the map as well.
+    two spreads are equal, as in a molecule of cubic symmetry, noise decides, which moves with the map as well. Molecules
+    with two-fold axes have no tails: there, the mixed third moment tells the hand, and turns by those axes change nothing.
     """
     box = mask_box(mask)
     inside = mask[box]
@@ -115,7 +118,7 @@ def _axes(volumes: Sequence[np.ndarray], mask: np.ndarray) -> MapFrame:
         values = values - np.float32(values.mean(dtype=np.float64))
         values *= values
         weights[inside] += values / max(np.float32(values.mean(dtype=np.float64)), np.finfo(np.float32).tiny)
-    spreads, tails = [], []
+    spreads, skews, ways = [], [], []
     for others, edge, (first, _) in zip(_OTHERS, box, _extents(mask)):
         profile = np.roll(weights.sum(axis=others, dtype=np.float64), edge.start - first)
         total = float(profile.sum())
@@ -124,6 +127,11 @@ def _axes(volumes: Sequence[np.ndarray], mask: np.ndarray) -> MapFrame:
         places = np.arange(profile.size)
         away = places - float(profile @ places) / total
         spreads.append(float(profile @ away**2))
-        tails.append(float(profile @ away**3))
+        skews.append(float(profile @ away**3) / max(spreads[-1] ** 1.5 / total**0.5, np.finfo(float).tiny))
+        ways.append(np.roll(away, first - edge.start).astype(np.float32))
+    signs = [1 if abs(skew) < EVEN or skew > 0 else -1 for skew in skews]
+    even = [axis for axis, skew in enumerate(skews) if abs(skew) < EVEN]
+    if even and float(ways[0] @ ((weights @ ways[2]) @ ways[1])) * np.prod(signs) < 0:
+        signs[max(even, key=lambda axis: spreads[axis])] = -1
     order = tuple(int(axis) for axis in np.argsort(spreads, kind="stable"))
-    return MapFrame(order=order, flipped=tuple(place for place, axis in enumerate(order) if tails[axis] < 0))
+    return MapFrame(order=order, flipped=tuple(place for place, axis in enumerate(order) if signs[axis] < 0))
