@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER  # noqa: E402
 
 from cryoresdl import protocols  # noqa: E402
 from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.maps.fsc import directional_fsc
 from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import colours
@@ -165,6 +167,16 @@ def test_the_surface_has_a_row_and_rows_without_data_are_hidden(project, make):
     view = viewer(project, run)
     assert "What the answer hangs on" in words(view._getVisualizeDict()["showAudit"]("showAudit")[0].figure)
     assert view.getParam("showDirection") is None
+    axes = directional_fsc.cone_axes()
+    resolution = 3.0 + axes[:, 0] ** 2
+    told = {"worst_axis_zyx": [1.0, 0.0, 0.0], "half_angle_degrees": 20.0}
+    result_files.write_directional(
+        SimpleNamespace(axes=axes, resolution=resolution, low=resolution, high=resolution, summary=told),
+        folder,
+    )
+    view = viewer(project, run)
+    shown = view._getVisualizeDict()["showDirection"]("showDirection")[0]
+    assert "Resolution by direction" in words(shown.figure) and "worst" in words(shown.figure)
 
 
 def test_partly_deleted_results_cost_only_their_own_figures(project, make):
