@@ -20,12 +20,14 @@ from ..maps.fsc import directional_fsc
 FILL = 100.0
 """Independent coefficients of the shared curve that every cone is filled up with."""
 LEAST_EVIDENCE = 2.0
-"""Natural log of the evidence from which on directions differ."""
+"""Natural log of the evidence from which on directions are measured each by itself."""
 ANISOTROPIC = 1.3
 """Worst over best resolution from which on a map is called anisotropic."""
 ACROSS_DEGREES = 70.0
 """Two axes with at least so much between them lie across each other."""
 FROM_HALF_MAPS, ONE_MAP = "half maps", "one map"
+EVIDENCE_OF_ANISOTROPY = {FROM_HALF_MAPS: LEAST_EVIDENCE, ONE_MAP: 8.0}
+"""Natural log of the evidence from which on a map is called anisotropic; backgrounds differ by direction on their own."""
 NO_NOISE = (
     "The resolution by direction cannot be told: the background holds no noise to measure by. Give two half maps, or the "
     "map before masking."
@@ -103,14 +105,13 @@ def resolution_by_direction(
     if sums is None:
         return _untold(source)
     fit = direction_model.fit_directions(sums)
-    differs = fit.evidence > LEAST_EVIDENCE
-    curves = _curves(sums, fit, differs)
+    curves = _curves(sums, fit, fit.evidence > LEAST_EVIDENCE)
     resolution = voxel_size / directional_fsc.cone_crossings(curves.centres, curves.filled)
     shared = 0.0
     if global_interval is not None and halves is None:
         shared = 0.5 * math.log(global_interval[1] / global_interval[0])
     spread = _spread(curves, fit, resolution, voxel_size, source, shared)
-    summary = _summary(source, curves, fit, resolution, differs, claimed)
+    summary = _summary(source, curves, fit, resolution, claimed)
     return DirectionalResult(
         directional_fsc.cone_axes(),
         resolution,
@@ -182,7 +183,6 @@ def _summary(
     curves: _Curves,
     fit: direction_model.DirectionFit,
     resolution: np.ndarray,
-    differs: bool,
     claimed: Optional[float],
 ) -> DirectionalSummary:
     axes = directional_fsc.cone_axes()
@@ -195,7 +195,7 @@ def _summary(
         best_A=best,
         median_A=float(np.median(resolution)),
         anisotropy=worst / best,
-        anisotropic=bool(differs and worst / best > ANISOTROPIC),
+        anisotropic=bool(fit.evidence > EVIDENCE_OF_ANISOTROPY[source] and worst / best > ANISOTROPIC),
         evidence=fit.evidence,
         worst_axis_zyx=[round(float(v), 4) for v in directional_fsc.extreme_axis(np.log(resolution))],
         best_axis_zyx=[round(float(v), 4) for v in directional_fsc.extreme_axis(-np.log(resolution))],
@@ -212,11 +212,13 @@ def _summary(
 def sentence(summary: DirectionalSummary, claimed: Optional[float] = None) -> str:
     """What a reader should know of the directions, in one sentence."""
     if not summary["anisotropic"]:
-        text = (
-            f"The resolution is about the same in every direction ({summary['best_A']:.1f} to {summary['worst_A']:.1f} A "
-            f"within cones of {summary['half_angle_degrees']:.0f} degrees)."
+        span = (
+            f"{summary['best_A']:.1f} to {summary['worst_A']:.1f} A within cones of "
+            f"{summary['half_angle_degrees']:.0f} degrees"
         )
-        return text
+        if summary["anisotropy"] > ANISOTROPIC:
+            return f"The resolution may depend on the direction ({span}), but chance can explain the differences."
+        return f"The resolution is about the same in every direction ({span})."
     across = abs(float(np.dot(summary["best_axis_zyx"], summary["worst_axis_zyx"]))) < math.cos(
         math.radians(ACROSS_DEGREES)
     )

@@ -164,3 +164,18 @@ def test_a_simulated_map_of_few_views_is_judged_as_its_truth_says():
     assert np.median(np.abs(found.resolution / truth - 1)) < 0.06
     assert abs(found.summary["worst_axis_zyx"][1]) > np.cos(np.radians(15))
     assert found.summary["cfar"] < 0.8
+
+
+@pytest.mark.parametrize("source, called", [("half maps", True), ("one map", False)])
+def test_one_map_needs_more_evidence_to_be_called_anisotropic(source, called, monkeypatch):
+    """A background differs by direction on its own; an evidence that is enough for half maps is said to be chance here."""
+    halves, mask, _ = random_halves("axis:75", seed=2)
+    fit = direction_model.fit_directions(direction_sums.sums_of_halves(*halves, mask, 1.0))
+    monkeypatch.setattr(
+        direction_model, "fit_directions", lambda sums: dataclasses.replace(fit, evidence=5.0)
+    )
+    told = tuple(halves) if source == "half maps" else None
+    found = directional_resolution.resolution_by_direction((halves[0] + halves[1]) / 2, mask, 1.0, told)
+    assert found.summary["anisotropy"] > 1.3 and found.summary["anisotropic"] is called
+    expected = "The resolution depends on" if called else "The resolution may depend on"
+    assert found.summary["sentence"].startswith(expected)
