@@ -20,8 +20,8 @@ from ...maps.map_box import without_copies
 
 _OTHERS = ((1, 2), (0, 2), (0, 1))
 """The axes beside each axis."""
-EVEN = 0.005
-"""Skewness below which a molecule has no longer tail: what symmetry and noise leave of it."""
+EVEN = 5e-5
+"""Skewness below which a molecule has no longer tail: what rounding leaves of exact symmetry."""
 
 
 @dataclass(frozen=True)
