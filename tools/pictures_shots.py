@@ -45,7 +45,11 @@ class Studio:
             ("train global", "train_global"),
         ):
             self.try_("form_" + name, lambda label=label: self.form(self.run(label)))
-        for name, tab in (("form_validate_networks", "Networks"), ("form_train_local_training", "Training")):
+        for name, tab in (
+            ("form_validate_networks", "Networks"),
+            ("form_validate_more", "Also make"),
+            ("form_train_local_training", "Training"),
+        ):
             label = "validate" if "validate" in name else "train local"
             self.try_(name, lambda label=label, tab=tab: self.form(self.run(label), tab=tab, advanced=True))
         self.try_("form_import_model", self.newForm)

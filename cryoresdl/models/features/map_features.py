@@ -100,8 +100,9 @@ def filled_box(data: np.ndarray, mask: np.ndarray) -> Region:
         data: float32 (z, y, x).
         mask: bool (z, y, x); nothing is taken for padding that it covers.
     """
-    outer = (data.take(end, axis) for axis in range(3) for end in (0, -1))
-    value = next((face.flat[0] for face in outer if (face == face.flat[0]).all()), None)
+    # Not take, which first copies a turned map.
+    outer = (np.moveaxis(data, axis, 0)[end] for axis in range(3) for end in (0, -1))
+    value = next((face[0, 0] for face in outer if (face == face[0, 0]).all()), None)
     if value is None:
         return WHOLE
     used = data != value
@@ -109,7 +110,7 @@ def filled_box(data: np.ndarray, mask: np.ndarray) -> Region:
         return WHOLE
     box = mask_box(used, 0)
     inner = used[box]
-    faces = [inner.take(end, axis) for axis in range(3) for end in (0, -1)]
+    faces = [np.moveaxis(inner, axis, 0)[end] for axis in range(3) for end in (0, -1)]
     if min(float(face.mean()) for face in faces) < FILLED_FACE:
         return WHOLE
     return box if mask[box].sum() == mask.sum() else WHOLE

@@ -70,6 +70,30 @@ def test_cards_of_the_networks_are_told_in_words_in_page_json_and_pdf(folder, ht
     assert ("text", page.models[0].words[0]) in pdf_pages._pdf_lines(page, first=False)
 
 
+def test_the_pdf_says_what_the_verdict_hangs_on_where_there_was_an_audit(tmp_path):
+    folder = made_results.validation(tmp_path / "run", compared=False)
+    opened = results_folder.ResultsFolder(folder)
+    assert pdf_pages._audit_lines(opened) == []
+    case = {
+        "group": "",
+        "name": "as given",
+        "resolution_A": 4.0,
+        "low_A": 3.5,
+        "high_A": 4.5,
+        "verdict": "supported",
+    }
+    told = {
+        "claimed_A": 4.0,
+        "cases": [case],
+        "sentences": ["The verdict does not hang on the mask."],
+        "turning": "",
+    }
+    (folder / result_files.AUDIT_JSON).write_text(json.dumps(told))
+    opened = results_folder.ResultsFolder(folder)
+    assert ("text", told["sentences"][0]) in pdf_pages._audit_lines(opened)
+    assert "audit" in pdf_pages._kinds(build_report.content(opened), opened)
+
+
 def test_only_a_pdf_that_was_asked_for_is_written_and_an_older_one_goes(tmp_path):
     folder = made_results.validation(tmp_path / "run", box=(6, 7, 8), compared=False)
     build_report.write_report(folder, pdf=True)

@@ -128,3 +128,11 @@ def test_values_are_continued_beyond_the_mask_and_kept_inside():
     values[4:8, 4:8, 4:8] = 5
     filled = volume_filling.fill(values, values > 0)
     assert np.array_equal(filled[values > 0], values[values > 0]) and filled[2, 6, 6] == pytest.approx(5)
+
+
+def test_the_pages_contour_makes_up_for_what_its_smoothing_takes_from_thin_parts(ball):
+    radius, density = ball
+    shell = np.clip(250 - 100 * np.abs(radius - 12), 0, 250).round()  # 2.5 voxels thick at half height
+    solid = np.clip(density * 12, 0, 250).round()
+    thin, thick = (surface_view._drawn_level(codes, 125.0) for codes in (shell, solid))
+    assert 2 < thin < 110 < thick <= 125

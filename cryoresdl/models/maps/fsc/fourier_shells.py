@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from ...base.resolution_terms import FSC_THRESHOLD
 
-_WORKERS = 2
+WORKERS = 2
+"""Threads of a Fourier transform."""
 
 
 def frequency_grid(shape: Sequence[int]) -> np.ndarray:
@@ -33,9 +34,9 @@ def inverse_part(transform: np.ndarray, shape: Sequence[int], region: Tuple[slic
     Returns:
         of the region's shape, C-contiguous.
     """
-    part = sf.ifft(transform, axis=0, overwrite_x=True, workers=_WORKERS)[region[0]]
-    part = sf.ifft(part, axis=1, workers=_WORKERS)[:, region[1]]
-    part = sf.irfft(part, n=shape[2], axis=2, workers=_WORKERS)[:, :, region[2]]
+    part = sf.ifft(transform, axis=0, overwrite_x=True, workers=WORKERS)[region[0]]
+    part = sf.ifft(part, axis=1, workers=WORKERS)[:, region[1]]
+    part = sf.irfft(part, n=shape[2], axis=2, workers=WORKERS)[:, :, region[2]]
     return np.ascontiguousarray(part)
 
 
@@ -83,7 +84,7 @@ class HalfMapShells:
 def half_map_shells(half1: np.ndarray, half2: np.ndarray, mask: Optional[np.ndarray] = None) -> HalfMapShells:
     """Sums over shells of two half maps (z, y, x), optionally inside a (soft) mask."""
     weight = 1.0 if mask is None else mask
-    a, b = sf.rfftn(half1 * weight), sf.rfftn(half2 * weight)
+    a, b = sf.rfftn(half1 * weight, workers=WORKERS), sf.rfftn(half2 * weight, workers=WORKERS)
     n_shells = min(half1.shape) // 2
     index, double = _shell_index(frequency_grid(half1.shape), n_shells)
 

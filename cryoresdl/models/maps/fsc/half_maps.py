@@ -90,15 +90,18 @@ def matched_half_maps(
         region: the part of the box that is looked at.
         voxel_size: A.
     """
-    inside = mask[region]
+    # A turned map is a view, whose transforms take twice as long.
+    inside = np.ascontiguousarray(mask[region])
     pair = HalfMaps(first, second)
     _match_offsets(pair, inside, region)
     soft = fourier_shells.soft_edge(inside, max(3.0, 3.0 / voxel_size))
-    shells = fourier_shells.half_map_shells(pair.first[region], pair.second[region], soft)
+    a, b = (np.ascontiguousarray(half[region]) for half in (pair.first, pair.second))
+    shells = fourier_shells.half_map_shells(a, b, soft)
     scale = _match_scales(pair, shells)
     frequency, fsc = shells.frequency, shells.fsc() * np.sign(scale)
     pair.cutoff_A = float(voxel_size / fourier_shells.first_crossing(frequency[1:], fsc[1:]))
-    a, b = pair.first[region], pair.second[region]
+    if scale != 1.0:
+        b = np.ascontiguousarray(pair.second[region])
     pair.background_correlation = fourier_shells.background_correlation(a, b, inside)
     pair.likeness = fourier_shells.likeness(data[region], (a + b) / 2, inside)
     _doubt_masks(pair, a, b, inside)

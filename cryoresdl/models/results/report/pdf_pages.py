@@ -9,7 +9,7 @@ from typing import Any, List, Sequence, Tuple
 from matplotlib.figure import Figure
 
 from ...base.runs.atomic_files import atomic_path
-from .. import result_files
+from .. import result_files, verdict_words
 from ..figures import figure_catalogue
 from ..results_folder import ResultsFolder
 from .report_page import ReportPage
@@ -26,12 +26,19 @@ def write_pdf(path: Path, page: ReportPage, results: ResultsFolder) -> None:
         with PdfPages(
             temporary, metadata={"Title": page.title, "Creator": f"CryoResDL {page.version}"}
         ) as pdf:
-            for sheet in _text_pages(_pdf_lines(page, first=True)):
+            for sheet in _text_pages(_pdf_lines(page, first=True) + _audit_lines(results)):
                 pdf.savefig(sheet)
             for kind in _kinds(page, results):
                 pdf.savefig(figure_catalogue.from_folder(kind, results))
             for sheet in _text_pages(_pdf_lines(page, first=False)):
                 pdf.savefig(sheet)
+
+
+def _audit_lines(results: ResultsFolder) -> List[Tuple[str, str]]:
+    """What the verdict hangs on, where that was asked for; its figure is one of the pages."""
+    told = (results.json(result_files.AUDIT_JSON) or {}).get("sentences") or []
+    found = [("text", verdict_words.with_unit(str(sentence))) for sentence in told]
+    return [("text", ""), ("head", "What the verdict hangs on"), *found] if found else []
 
 
 def _kinds(page: ReportPage, results: ResultsFolder) -> List[str]:

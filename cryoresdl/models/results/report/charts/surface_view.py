@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, List
 
 import numpy as np
+from scipy import ndimage
 
 from ....base.resolution_terms import RESOLUTION_RANGE_A, estimated
 from ... import result_files
@@ -17,6 +18,8 @@ from ...results_folder import ResultsFolder
 
 SURFACE_SIDE = 72
 """Longest side of the volumes in the page, in voxels: a surface of more triangles turns slowly without a graphics card."""
+DRAWN_SMOOTHING = 1.6
+"""Voxels; with it the page shows as few holes as the picture of the same surface that is drawn from the map."""
 SURFACE_CODE_RANGE_A = (1.0, 40.0)
 
 
@@ -78,10 +81,25 @@ def surface(results: ResultsFolder) -> SurfaceData | None:
         size=[int(n) for n in reversed(first.density.shape)],
         voxel_A=first.voxel_size,
         density=_bytes(codes),
-        level=int(np.clip(round(first.level / top * 250), 2, 240)),
+        level=_drawn_level(codes, first.level / top * 250),
         factor=first.factor,
         layers=layers,
     )
+
+
+def _drawn_level(codes: np.ndarray, level: float) -> int:
+    """The contour at which the page encloses as much as ``level`` does; both in codes.
+
+    3Dmol.js asks of every voxel only whether it lies above the contour, and smooths the surface between: what is thin gets
+    thinner, and sheets get holes.
+    """
+    wanted = np.count_nonzero(codes > level)
+    low, high = 2, max(2, int(np.clip(level, 2, 240)))
+    while low < high:
+        middle = (low + high + 1) // 2
+        drawn = ndimage.gaussian_filter((codes >= middle).astype(np.float32), DRAWN_SMOOTHING) > 0.5
+        low, high = (middle, high) if np.count_nonzero(drawn) >= wanted else (low, middle - 1)
+    return low
 
 
 def _disagreement(results: ResultsFolder) -> Any:
