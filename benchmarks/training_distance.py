@@ -43,11 +43,7 @@ def simulated(paths: List[Path], limit: int) -> Tuple[np.ndarray, List[Dict[str,
                 for name in sorted(handle[split]):
                     entry = handle[split][name]
                     info = json.loads(entry.attrs["info"])
-                    if (
-                        entry.attrs.get("complete", False)
-                        and info.get("kind") == "realistic"
-                        and len(rows) < limit
-                    ):
+                    if info.get("kind") == "realistic" and len(rows) < limit:
                         rows.append(entry["summary_single"][()])
                         infos.append(info)
     return np.stack(rows), infos

@@ -21,7 +21,7 @@ from ..datasets.feature_sets.feature_set_file import (
     EmptySplitError,
     FeatureItem,
     _as_list,
-    load_split,
+    iterate_items,
 )
 from ..datasets.set_parts import open_hdf5
 from ..features import map_features, network_inputs
@@ -157,7 +157,7 @@ def _is_map_set(path: PathLike) -> bool:
 
 def _item_rows(path: PathLike, split: str, local_model: Any, limit: Optional[int]) -> Iterator[_Row]:
     """Rows of a feature set."""
-    for item in load_split([path], split, limit):
+    for item in iterate_items(path, split, limit):
         kind = item.info.get("kind", "realistic")
         measured = kind == "realistic" and all(_measured_in_mask(item, one) > 0 for one in CRITERIA)
         variants = VARIANTS if measured else VARIANTS[:1]

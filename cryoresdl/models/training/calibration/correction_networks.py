@@ -5,6 +5,7 @@ The maps' truth is known, and every map counts the same.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Sequence, Tuple
 
@@ -12,7 +13,14 @@ import numpy as np
 
 from ...base.errors import InputError
 from ...base.runs.atomic_files import PathLike
-from ...datasets.feature_sets.feature_set_file import CLEAN, KNOWN, FeatureItem, iterate_items, load_split
+from ...datasets.feature_sets.feature_set_file import (
+    CLEAN,
+    KNOWN,
+    EmptySplitError,
+    FeatureItem,
+    iterate_items,
+    load_split,
+)
 from ...features import network_inputs
 from ...inference.bands import map_corrections
 from ...networks import band_networks, network_runners, resolution_bins
@@ -129,14 +137,15 @@ def calibrate_corrections(
 
 
 def _fresh_items(paths: Sequence[PathLike]) -> Iterator[FeatureItem]:
-    """Training maps one after the other: thousands would fill the memory."""
+    """Training maps one after the other; sets without any are passed over."""
     for path in paths:
-        for item in iterate_items(path, "train"):
-            if item.info.get("kind") == KNOWN:
-                raise InputError(
-                    f"{path} knows one resolution per map only; local resolution needs a volume per map."
-                )
-            yield item
+        with contextlib.suppress(EmptySplitError):
+            for item in iterate_items(path, "train"):
+                if item.info.get("kind") == KNOWN:
+                    raise InputError(
+                        f"{path} knows one resolution per map only; local resolution needs a volume per map."
+                    )
+                yield item
 
 
 def _variants(item: FeatureItem) -> Iterator[str]:
