@@ -118,16 +118,11 @@ def plain_options(resolution: float) -> ImagingConditions:
 def random_options(rng: np.random.Generator, resolution: float) -> ImagingConditions:
     """Draw options across what users have; the spread of the training set (``docs/explanation/simulation.md``)."""
     scale = _b_scale(resolution)
-    weighting = bool(rng.random() < 0.35)
-    sharpen = 0.0
-    kind = rng.random()
-    if kind < 0.35:
-        sharpen = -float(rng.uniform(0.3, 1.6)) * 40.0 * scale
-    elif kind < 0.45:
-        sharpen = float(rng.uniform(0.2, 1.5)) * 40.0 * scale
+    b_base = float(rng.uniform(0.1, 1.5)) * 40.0 * scale
+    b_range = float(np.exp(rng.normal(0.0, 0.7))) * 50.0 * scale
     return ImagingConditions(
-        b_base=float(rng.uniform(0.1, 1.5)) * 40.0 * scale,
-        b_range=float(np.exp(rng.normal(0.0, 0.7))) * 50.0 * scale,
+        b_base=b_base,
+        b_range=b_range,
         b_source=str(rng.choice(["field", "file", "radial", "none"], p=[0.72, 0.1, 0.12, 0.06])),
         field_length=float(rng.uniform(8.0, 35.0)),
         solvent=float(rng.choice([0.0, rng.uniform(0.2, 0.65)], p=[0.45, 0.55])),
@@ -141,9 +136,6 @@ def random_options(rng: np.random.Generator, resolution: float) -> ImagingCondit
         noise_profile=float(rng.choice([0.0, rng.uniform(0.05, 0.3)], p=[0.65, 0.35])),
         noise_inside=float(np.exp(rng.uniform(np.log(0.2), np.log(5.0)))) if rng.random() < 0.4 else 0.0,
         band_limit=float(rng.choice([0.87, 0.49, rng.uniform(0.2, 0.48)], p=[0.55, 0.25, 0.2])),
-        weighting=weighting,
-        b_sharpen=sharpen,
-        low_pass=_draw_low_pass(rng, resolution),
         background=str(
             rng.choice(["noise", "soft", "hard", "zone", "clipped"], p=[0.4, 0.17, 0.08, 0.25, 0.1])
         ),
@@ -151,7 +143,41 @@ def random_options(rng: np.random.Generator, resolution: float) -> ImagingCondit
         copies=int(rng.choice([1, 2, 3, 4, 6], p=[0.8, 0.07, 0.06, 0.04, 0.03])),
         auto_mask=bool(rng.random() < 0.45),
         noise_fall=float(rng.uniform(0.1, 1.2)) if rng.random() < 0.35 else 0.0,
+        **_draw_finish(rng, resolution, b_base + 0.5 * b_range),
         **_draw_views(rng),
+    )
+
+
+class _DrawnFinish(TypedDict):
+    weighting: bool
+    b_sharpen: float
+    low_pass: float
+
+
+def _draw_finish(rng: np.random.Generator, resolution: float, b_factor: float) -> _DrawnFinish:
+    """What follows the reconstruction: half of the maps are post-processed as refinement programs do it, the others anyhow.
+
+    Programs sharpen by about the map's own B-factor, weight by the FSC and filter at the resolution that they report.
+    Drawn independently of each other, maps so finished would be rare, and a network would take them for coarser ones.
+    """
+    if rng.random() < (0.6 if resolution < 8.0 else 0.25):
+        by_program = {
+            "b_sharpen": -float(rng.uniform(0.6, 1.2)) * b_factor,
+            "low_pass": float(resolution * np.exp(rng.normal(0.0, 0.04))),
+        }
+        left_out = {name: bool(rng.random() < 0.15) for name in by_program}
+        kept = {name: 0.0 if left_out[name] else value for name, value in by_program.items()}
+        return _DrawnFinish(
+            weighting=bool(rng.random() < 0.7), b_sharpen=kept["b_sharpen"], low_pass=kept["low_pass"]
+        )
+    kind, unit = rng.random(), 40.0 * _b_scale(resolution)
+    sharpen = 0.0
+    if kind < 0.3:
+        sharpen = -float(rng.uniform(0.3, 1.6)) * unit
+    elif kind < 0.45:
+        sharpen = float(rng.uniform(0.2, 1.5)) * unit
+    return _DrawnFinish(
+        weighting=bool(rng.random() < 0.3), b_sharpen=sharpen, low_pass=_draw_low_pass(rng, resolution)
     )
 
 
@@ -175,8 +201,8 @@ def _draw_views(rng: np.random.Generator) -> _DrawnViews:
 
 
 def _draw_low_pass(rng: np.random.Generator, resolution: float) -> float:
-    """Two thirds of the maps are filtered, mostly near their resolution, some far below or above it."""
-    if rng.random() < 0.35:
+    """Six in ten of these maps are filtered, mostly near their resolution, some far below or above it."""
+    if rng.random() < 0.4:
         return 0.0
     return float(resolution * np.clip(np.exp(rng.normal(np.log(0.95), 0.17)), 0.6, 1.7))
 

@@ -40,3 +40,12 @@ def test_drawn_options_are_valid_and_varied():
     assert coarse > 4 * np.mean(
         [o.b_base for o in drawn[:50]]
     )  # flexibility grows with the resolution asked for
+
+
+def test_half_of_the_fine_maps_are_finished_as_refinement_programs_do_it():
+    """Sharpened, and filtered at the resolution: what is drawn independently is both for one map in eight."""
+    drawn = [imaging_conditions.random_options(np.random.default_rng(k), 4.0) for k in range(400)]
+    finished = np.mean([o.b_sharpen < 0 and abs(np.log2(o.low_pass / 4.0 + 1e-9)) < 0.12 for o in drawn])
+    assert 0.35 < finished < 0.6
+    assert 0.15 < np.mean([o.low_pass == 0 for o in drawn]) < 0.35
+    assert 0.02 < np.mean([o.b_sharpen > 0 for o in drawn]) < 0.12
