@@ -21,6 +21,18 @@ class TestWrite:
         assert (read.voxel_size, read.origin, read.nstart) == (1.234, like.origin, like.nstart)
         assert mrcfile.validate(str(tmp_path / "a.mrc"), print_file=open(os.devnull, "w"))
 
+    @pytest.mark.parametrize("offset", [0.0, 50.0])
+    @pytest.mark.parametrize("kind", [np.float32, np.int8])
+    def test_the_header_tells_the_statistics_of_a_volume_of_several_blocks(self, tmp_path, kind, offset):
+        data = np.random.default_rng(3).normal(offset, 9.0, (50, 60, 70))
+        data = (data + np.linspace(-20, 20, 50)[:, None, None]).astype(kind)
+        mrc_writer.write_volume(tmp_path / "a.mrc", data, density_map.DensityMap(data, 1.0))
+        with mrcfile.open(str(tmp_path / "a.mrc")) as out:
+            told = out.header
+            assert (told.dmin, told.dmax) == (data.min(), data.max())
+            np.testing.assert_allclose(told.dmean, data.mean(dtype=np.float64), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(told.rms, data.std(dtype=np.float64), rtol=1e-6)
+
     @pytest.mark.parametrize(
         "kind,mode", [(bool, 0), (np.int8, 0), (np.float32, 2), (np.float64, 2), (int, 2)]
     )
