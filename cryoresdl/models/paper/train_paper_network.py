@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Dict
 
@@ -58,6 +58,11 @@ class PaperTrainingOptions:
         names = ("epochs", "batch", "learning_rate", "optimizer", "patience")
         changes = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(epoch_loop.PAPER_RECIPES[PAPER_KINDS[self.kind]], **changes)
+
+
+_OF_THE_RUN = ("data", "out", "name", "cluster", "resume", "overwrite")
+RECIPE_OPTIONS = tuple(one.name for one in fields(PaperTrainingOptions) if one.name not in _OF_THE_RUN)
+"""What a recipe of a model may choose."""
 
 
 def train(options: PaperTrainingOptions) -> Path:

@@ -97,6 +97,72 @@ def test_a_recipe_that_uses_a_set_it_does_not_make_is_refused(tmp_path):
         recipe_file.read_recipe(str(tmp_path / "test.toml"))
 
 
+@pytest.mark.parametrize(
+    ("shipped", "right", "wrong", "words"),
+    [
+        (
+            "default",
+            "chain =",
+            "chian =",
+            "'chian' in the options of the set noiseless; choose box, chain, fragments",
+        ),
+        (
+            "default",
+            "maps = {",
+            "options = { box = 40 }\nmaps = {",
+            "'box' in the options of the set learn; it has none",
+        ),
+        (
+            "default",
+            "maps = { train",
+            "maps = { trian",
+            "'trian' in the maps of the set learn; choose test, train, val",
+        ),
+        (
+            "default",
+            "dropout =",
+            "dropuot =",
+            "'dropuot' in the training's options; choose angstrom_weight, batch, dec",
+        ),
+        (
+            "monores",
+            "labels =",
+            "label =",
+            "'label' in the options of the set labelled; choose labels, splits",
+        ),
+        (
+            "monores",
+            "steps =",
+            "step =",
+            "'step' in the training's options; choose angstrom_weight, batch, bfloat16",
+        ),
+        (
+            "monores",
+            "{ crop = 8",
+            "{ corp = 8",
+            "'corp' in the training's options; choose angstrom_weight, batch",
+        ),
+        (
+            "paper-cnn",
+            "optimizer =",
+            "optimiser =",
+            "'optimiser' in the training's options; choose batch, bfloat16",
+        ),
+    ],
+)
+def test_a_misspelt_option_is_named_before_anything_is_made(
+    structures, labelled, tmp_path, caplog, capsys, shipped, right, wrong, words
+):
+    text = (recipe_file.recipe_folder() / f"{shipped}.toml").read_text()
+    assert right in text
+    (tmp_path / "own.toml").write_text(text.replace(right, wrong, 1))
+    made = tmp_path / "made"
+    assert command_line.main(words_for(str(tmp_path / "own.toml"), structures, labelled, made)) == 2
+    told = capsys.readouterr().err + caplog.text
+    assert words in told and ("own.toml" in told or f"The recipe {shipped} " in told)
+    assert not made.exists() or not list(made.rglob("*.h5"))
+
+
 def test_an_unknown_model_is_answered_with_those_that_there_are():
     with pytest.raises(InputError, match="There is no recipe 'other'; choose default, monores"):
         recipe_file.read_recipe("other")

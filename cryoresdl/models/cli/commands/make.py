@@ -41,11 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Make the model and print the path of its file."""
+    from ...paper.train_paper_network import RECIPE_OPTIONS
     from ...training.recipes import make_model, recipe_file, set_makers
 
     recipe = recipe_file.read_recipe(args.name).scaled(args.scale)
     sources = set_makers.Sources(args.structures, args.shared, args.workers)
-    others = make_model.OtherWings(_evaluate, _train_paper)
+    others = make_model.OtherWings(_evaluate, _train_paper, RECIPE_OPTIONS)
     path = make_model.make_model(
         recipe, sources, Path(args.out), others, resume=args.resume, overwrite=args.overwrite
     )

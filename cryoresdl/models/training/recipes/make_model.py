@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
@@ -18,8 +18,8 @@ from ...datasets.set_parts import SetParts
 from ...networks.model_files import model_archive, model_store
 from ...networks.model_files.model_archive import MODEL_SUFFIX
 from ..crop_batches import LocalNetworkRecipe
-from .recipe_file import ModelRecipe, TrainingRecipe
-from .set_makers import Sources, make_set
+from .recipe_file import ModelRecipe, TrainingRecipe, check_options
+from .set_makers import Sources, check_sets, make_set
 
 RECIPE_RECORD, STAGES, SETS, CARD_OF_RECIPE = "recipe.json", "stages", "sets", "card.json"
 _BOUND_TO = {
@@ -37,10 +37,11 @@ Trainer = Callable[[TrainingRecipe, List[Path], Path, str], Path]
 
 @dataclass(frozen=True)
 class OtherWings:
-    """What wings above this one do for a recipe: measuring, and the paper's trainings."""
+    """What wings above this one do for a recipe: measuring, and the paper's trainings with their options' names."""
 
     evaluate: Evaluate
     train_paper: Trainer
+    paper_options: Sequence[str]
 
 
 def make_model(
@@ -66,9 +67,11 @@ def make_model(
         path of the model's file.
 
     Raises:
-        InputError: the folder holds a run that neither ``resume`` nor ``overwrite`` is given for, or one of another
-            recipe, version or structures.
+        InputError: the recipe has an option that nothing knows; the folder holds a run that neither ``resume`` nor
+            ``overwrite`` is given for, or one of another recipe, version or structures.
     """
+    check_sets(recipe.name, recipe.sets)
+    _check_training(recipe, others)
     name = recipe.name + MODEL_SUFFIX
     output_folder.prepare_out(
         out, [name, RECIPE_RECORD], overwrite, resume, command="make", may_remain=(CARD_OF_RECIPE,)
@@ -120,6 +123,20 @@ def recipe_entry(recipe: ModelRecipe, made: Dict[str, Dict[str, Any]]) -> Dict[s
         "versions": versions,
         "sets": {name: result["digest"] for name, result in made.items()},
     }
+
+
+def _check_training(recipe: ModelRecipe, others: OtherWings) -> None:
+    """Refuse options that the trainer does not have."""
+    known: List[str] = list(others.paper_options)
+    if recipe.training.trainer == "local":
+        known = [one.name for one in fields(LocalNetworkRecipe)]
+    elif recipe.training.trainer == "global":
+        from ..global_network import GlobalNetworkRecipe
+
+        known = ["members"] + [one.name for one in fields(GlobalNetworkRecipe)]
+    check_options(
+        recipe.name, "training's options", {**recipe.training.options, **recipe.training.small}, known
+    )
 
 
 def _begin_anew(out: Path, name: str) -> None:
@@ -228,10 +245,10 @@ def _train_local(recipe: TrainingRecipe, data: List[Path], out: Path, name: str)
 
 
 def _train_global(recipe: TrainingRecipe, data: List[Path], out: Path, name: str) -> Path:
-    from ..global_network import GlobalNetworkRecipe, train_global
+    from ..global_network import GLOBAL_MEMBERS, GlobalNetworkRecipe, train_global
 
     options: Dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in recipe.options.items()}
-    members = int(options.pop("members"))
+    members = int(options.pop("members", GLOBAL_MEMBERS))
     return train_global(
         data,
         out,

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, TypeVar
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar
 
 from ...base.errors import InputError
 
@@ -208,9 +208,30 @@ def _part(kind: Type[Part], values: Mapping[str, Any], path: Path) -> Part:
         raise InputError(f"{path} lacks a part: {error}.") from error
 
 
+def check_options(recipe: object, part: str, options: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse options that a part of a recipe does not know.
+
+    Args:
+        recipe: its file or name, for the sentence.
+        part: of the recipe, for the sentence.
+        options: names that the recipe gives.
+        known: names that there are.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    known = sorted(known)
+    for name in options:
+        if name not in known:
+            there = f"choose {', '.join(known)}" if known else "it has none"
+            raise InputError(f"The recipe {recipe} has the unknown option {name!r} in the {part}; {there}.")
+
+
 def _check(recipe: ModelRecipe, path: Path) -> None:
     """Refuse names of sets that are none, and a rule that the trainer does not follow."""
     names = [one.name for one in recipe.sets]
+    for one in recipe.sets:
+        check_options(path, f"maps of the set {one.name}", one.maps, LEAST_SCALED_MAPS)
     wanted = [*recipe.training.sets, *recipe.evaluation.sets]
     wanted += recipe.calibration.sets if recipe.calibration else ()
     for name in wanted:

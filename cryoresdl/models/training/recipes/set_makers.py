@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, TypeVar
 
@@ -15,7 +15,7 @@ from ...base.errors import InputError
 from ...datasets import global_map_set, input_lists, patch_set
 from ...datasets.feature_sets import feature_set_builder
 from ...datasets.splits import SPLITS
-from .recipe_file import SetRecipe
+from .recipe_file import SetRecipe, check_options
 
 SetRow = TypeVar("SetRow")
 
@@ -35,11 +35,27 @@ class Sources:
     workers: int = 1
 
 
+def check_sets(recipe: str, sets: Sequence[SetRecipe]) -> None:
+    """Refuse sets that cannot be made as their recipe says, before hours of work on others.
+
+    Args:
+        recipe: its name, for the sentence.
+        sets: of the recipe.
+
+    Raises:
+        InputError: an unknown maker, or options that it does not have.
+    """
+    for one in sets:
+        if one.maker not in _MAKERS:
+            raise InputError(f"The set {one.name} has the maker {one.maker!r}; choose {', '.join(_MAKERS)}.")
+        check_options(recipe, f"options of the set {one.name}", one.options, _OPTIONS[one.maker])
+
+
 def make_set(recipe: SetRecipe, sources: Sources, out: Path, scale: float) -> Dict[str, Any]:
     """Make a set, or go on with it; a killed run's maps are kept.
 
     Args:
-        recipe: of the set.
+        recipe: of the set, as ``check_sets`` allows it.
         sources: structures and labelled maps.
         out: HDF5 file.
         scale: share of the structures and labelled maps to take; numbers of simulated maps are scaled already.
@@ -48,14 +64,9 @@ def make_set(recipe: SetRecipe, sources: Sources, out: Path, scale: float) -> Di
         ``digest`` of the content and ``skipped``, sentences.
 
     Raises:
-        InputError: an unknown maker, or labelled maps that were not given.
+        InputError: labelled maps that were not given.
     """
-    maker = _MAKERS.get(recipe.maker)
-    if maker is None:
-        raise InputError(
-            f"The set {recipe.name} has the maker {recipe.maker!r}; choose {', '.join(_MAKERS)}."
-        )
-    skipped = maker(recipe, sources, out, scale)
+    skipped = _MAKERS[recipe.maker](recipe, sources, out, scale)
     return {"digest": content_digest(out), "skipped": skipped}
 
 
@@ -121,6 +132,13 @@ _MAKERS: Dict[str, Callable[[SetRecipe, Sources, Path, float], List[str]]] = {
     "whole_maps": _whole_maps,
     "labelled": _labelled,
     "patches": _patches,
+}
+_OPTIONS: Dict[str, Sequence[str]] = {
+    "features": (),
+    "whole_maps": ["share"]
+    + [one.name for one in fields(global_map_set.GlobalSetRecipe) if one.name != "seed"],
+    "labelled": ("labels", "splits"),
+    "patches": ("labels", "splits"),
 }
 
 
