@@ -43,6 +43,7 @@ def _isolate():
         MPLBACKEND="Agg",
         MPLCONFIGDIR=str(home / "matplotlib"),
         CRYORESDL_MODELS=str(home / "models"),
+        CRYORESDL_PRECISION="f32",
         CRYORESDL_TESTS_HOME=str(home),
     )
     scipion = importlib.util.find_spec("scipion")

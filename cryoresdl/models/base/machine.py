@@ -56,12 +56,22 @@ def has_avx() -> bool:
 
     Only an Intel or AMD processor that lists its abilities and has none there lacks it.
     """
+    flags = _cpu_flags()
+    return not flags or "avx" in flags
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies matrices of bfloat16 itself: AMX or AVX512-BF16."""
+    return bool({"amx_bf16", "avx512_bf16"} & _cpu_flags())
+
+
+def _cpu_flags() -> set[str]:
+    """What the processor says that it can do; nothing where the system does not tell."""
     try:
         with open(_CPUINFO, encoding="ascii", errors="replace") as stream:
-            flags = next((line for line in stream if line.startswith("flags")), "")
+            return set(next((line for line in stream if line.startswith("flags")), "").split()[1:])
     except OSError:
-        return True
-    return not flags or "avx" in flags.split()
+        return set()
 
 
 def _from_meminfo() -> int | None:

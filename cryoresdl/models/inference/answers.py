@@ -36,6 +36,7 @@ class LocalInfo(TypedDict, total=False):
     problems: List[str]
     model: ModelName
     version: str
+    precision: str
     mean_class_probabilities: Dict[str, float]
     constant_background: float
     filtered_to_A: Any

@@ -21,7 +21,7 @@ from ..maps import automatic_mask
 from ..maps.density_map import DensityMap, MaskInfo
 from ..networks import band_networks
 from ..networks.model_files import model_store
-from ..networks.network_runners import load_model
+from ..networks.network_runners import load_model, precision_of
 from .answers import LocalResult, _peak_memory_mb
 from .bands.band_estimates import _band_localres, _quick_localres
 from .bands.map_frame import MapFrame, frame_of
@@ -94,6 +94,7 @@ def localres(
     timings["mask"] = time.perf_counter() - begun - timings["load"]
     if loaded.card["network"]["name"] == band_networks.LOCAL_NETWORK:
         result = _band_localres(density, halves, mask, loaded, timings, watched, soft_mask)
+        result.info["precision"] = precision_of(loaded)
     else:
         result = _paper_localres(density, mask, loaded, timings)
     timings["total"] = time.perf_counter() - begun

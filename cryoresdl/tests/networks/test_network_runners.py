@@ -75,7 +75,7 @@ def test_shapes(local, profile):
 @pytest.mark.parametrize("case", ["local", "profile"])
 def test_openvino_equals_numpy(case, request, monkeypatch):
     pytest.importorskip("openvino")
-    monkeypatch.delenv(network_runners.PRECISION_VARIABLE, raising=False)
+    monkeypatch.setenv(network_runners.PRECISION_VARIABLE, "f32")
     network, weights, values = request.getfixturevalue(case)
     run, name = network_runners.runner(network, weights, "openvino")
     assert name == "openvino"
@@ -197,6 +197,24 @@ def test_processors_that_list_no_flags_count_as_able(tmp_path, monkeypatch):
         assert machine.has_avx()
     monkeypatch.setattr(machine, "_CPUINFO", str(tmp_path / "none"))
     assert machine.has_avx()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("sse avx2 amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("sse avx2 avx512f", "f32")],
+)
+def test_the_network_is_computed_in_bfloat16_where_the_processor_has_it(
+    flags, expected, tmp_path, monkeypatch
+):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(machine, "_CPUINFO", str(tmp_path / "cpuinfo"))
+    monkeypatch.delenv(network_runners.PRECISION_VARIABLE, raising=False)
+    assert network_runners.precision() == expected
+    monkeypatch.setenv(network_runners.PRECISION_VARIABLE, "f32")
+    assert network_runners.precision() == "f32"
+    monkeypatch.setenv(network_runners.PRECISION_VARIABLE, "f8")
+    with pytest.raises(InputError, match="f8 is not known; choose one of f32, bf16"):
+        network_runners.precision()
 
 
 @pytest.mark.parametrize("limit", ["SSE41", "AVX", "nonsense"])
