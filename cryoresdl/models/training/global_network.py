@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,10 +14,10 @@ from ..base.errors import InputError
 from ..base.resolution_terms import CRITERIA
 from ..base.runs.atomic_files import PathLike, remove_result
 from ..datasets.feature_sets.feature_set_file import _as_list, _set_facts
+from ..datasets.splits import SPLITS
 from ..features import network_inputs
 from ..networks import band_networks, network_runners
 from ..networks.model_files import model_archive, model_store
-from ..networks.model_files.model_archive import MODEL_SUFFIX
 from ..networks.resolution_bins import N_BINS
 from ..networks.tensorflow_import import import_tensorflow
 from .calibration.global_calibration import (
@@ -83,7 +84,7 @@ def train_global(
     Args:
         data: feature set(s) or sets of whole maps.
         out: folder for the model, its card and history.
-        resume: take the tables that an earlier run left.
+        resume: take the tables that an earlier run left, and its model if that is complete and of the same training.
         overwrite: replace an earlier model in ``out``.
         seed: of weights and order.
         epochs: passes over the maps; None takes the recipe's.
@@ -107,19 +108,37 @@ def train_global(
     others = (HISTORY, CARD, CURVES_FIGURE)
     output_folder.prepare_out(out, [MODEL], overwrite, resume, command="train", may_remain=others)
     read = network_runners.load_model(local_model, "local")
-    tables = [
-        profile_table.cached_table(out / f"table-{split}.npz", data, split, read, resume, report)
-        for split in ("train", "validation", "test")
-    ]
+    stored = {split: out / f"table-{split}.npz" for split in SPLITS}
+    tables = [profile_table.cached_table(stored[s], data, s, read, resume, report) for s in SPLITS]
     if recipe is None:
         recipe = GlobalNetworkRecipe(seed=seed)
         recipe = replace(recipe, epochs=epochs or recipe.epochs, batch=batch or recipe.batch)
+    path, name = out / MODEL, name or _run_name(out, "default")
+    facts = _training_facts(recipe, read)
+    if resume and _is_complete(path, name, facts, members, stored.values()):
+        report(f"{path} is complete: this run has nothing left to do; --overwrite trains anew")
+        return path
     model = train_members(tables[0], tables[1], recipe, report, out / HISTORY, members)
-    path = out / ("model" + MODEL_SUFFIX)
-    name = name or _run_name(out, "default")
     card = save_global(model, tables[1], tables[2], path, name, recipe, data, read)
     _leave_card(out, card)
     return path
+
+
+def _training_facts(recipe: GlobalNetworkRecipe, local_model: Any) -> Dict[str, Any]:
+    """What a card says of a training: the hyper-parameters, and the local model that was read."""
+    known = {"name": local_model.card["name"], "digest": model_store.digest(local_model)}
+    return {**asdict(recipe), "local_model": known}
+
+
+def _is_complete(path: Path, name: str, facts: Dict[str, Any], members: int, tables: Iterable[Path]) -> bool:
+    """Whether a model is there that this training would make again: of this recipe, and newer than its tables."""
+    if not path.exists() or not (path.parent / CARD).exists():
+        return False
+    if path.stat().st_mtime_ns < max(one.stat().st_mtime_ns for one in tables):
+        return False
+    card = model_store.read_card(path)
+    same = card["name"] == name and card["training"] == json.loads(json.dumps(facts))
+    return bool(same and card["network"]["config"].get("members", 1) == members)
 
 
 @dataclass
@@ -297,10 +316,7 @@ def save_global(
         "name": name,
         "network": model.network,
         "data": {"sets": [Path(p).name for p in _as_list(data)], **_set_facts(data)},
-        "training": {
-            **asdict(recipe),
-            "local_model": {"name": local_model.card["name"], "digest": model_store.digest(local_model)},
-        },
+        "training": _training_facts(recipe, local_model),
         "metrics": metrics,
         "calibration": calibration,
     }

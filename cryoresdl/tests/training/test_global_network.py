@@ -1,12 +1,15 @@
 """Training of the default global network: its rows, calibration and history."""
 
 import csv
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cryoresdl.models.base.errors import InputError
+from cryoresdl.models.base.runs import output_folder
 from cryoresdl.models.datasets.feature_sets import feature_set_file
 from cryoresdl.models.features import network_inputs
 from cryoresdl.models.networks import band_networks
@@ -172,6 +175,35 @@ def test_a_resumed_global_training_reads_its_table_of_the_same_data_only(tmp_pat
     ):
         profile_table.cached_table(tmp_path / "table.npz", [data], "train", None, resume)
         assert len(made) == times
+
+
+def test_a_complete_global_training_is_resumed_to_its_end_and_not_again(tf, data, tmp_path, monkeypatch):
+    """Another seed, another number of networks or sets that have changed train as ever."""
+    recipe = global_network.GlobalNetworkRecipe(widths=(4,), epochs=2, batch=2)
+    trained, told = [], []
+    real = global_network.train_members
+
+    def counted(*args, **kwargs):
+        trained.append(args)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(global_network, "train_members", counted)
+    own = shutil.copy(data, tmp_path / "set.h5")
+
+    def train(**changes):
+        options = {"recipe": recipe, "members": 1, "resume": True, **changes}
+        path = global_network.train_global([own], tmp_path / "run", report=told.append, **options)
+        output_folder.unlock_folders()
+        return len(trained), path.read_bytes()
+
+    first = train(resume=False)
+    assert train() == first and "is complete" in told[-1]
+    assert train(recipe=replace(recipe, seed=1))[0] == 2
+    assert train(recipe=replace(recipe, seed=1), members=2)[0] == 3
+    os.utime(own, (1, 1))
+    assert train(recipe=replace(recipe, seed=1), members=2)[0] == 4
+    assert train(recipe=replace(recipe, seed=1), members=2)[0] == 4
+    assert train(recipe=replace(recipe, seed=1), members=2, resume=False, overwrite=True)[0] == 5
 
 
 def test_a_card_says_how_the_test_maps_were_kept_apart(data, monores):
