@@ -87,10 +87,10 @@ class ProtCryoResValidate(ValidatedSets):
         volume = self.inputVolumes.get()
         words = ["validate", readableFile(volume, self._getExtraPath("input.mrc"))]
         words += ["--voxel-size", "%.6g" % volume.getSamplingRate()]
-        if self.claimedResolution.get() is not None:
-            words += ["--claimed", "%.6g" % self.claimedResolution.get()]
         if self.networks.get() != LOCAL:
             words += ["--criterion", CRITERIA[self.claimCriterion.get()]]
+            if self.claimedResolution.get() is not None:
+                words += ["--claimed", "%.6g" % self.claimedResolution.get()]
         if self.inputMask.get() is not None:
             words += ["--mask", readableFile(self.inputMask.get(), self._getExtraPath("mask.mrc"))]
         for name, half in zip(("--half1", "--half2"), self._halfMaps(volume)):

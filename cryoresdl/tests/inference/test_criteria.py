@@ -136,9 +136,10 @@ def test_the_command_line_asks_by_criterion(model, tmp_path, monkeypatch, capsys
     assert not (tmp_path / "other").exists()
 
 
-def test_a_criterion_without_an_answer_for_the_whole_map_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize("asked", [["--criterion", "0.5"], ["--claimed", "9"]])
+def test_what_needs_an_answer_for_the_whole_map_is_refused_without_one(asked, tmp_path, capsys):
     write_volume(tmp_path / "map.mrc", density().data, density())
-    words = ["validate", str(tmp_path / "map.mrc"), "--networks", "local", "--criterion", "0.5"]
+    words = ["validate", str(tmp_path / "map.mrc"), "--networks", "local", *asked]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert "leave out --networks local" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

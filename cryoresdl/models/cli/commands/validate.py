@@ -142,6 +142,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("--filtered needs the local network; leave out --networks global.")
     if args.criterion != resolution_terms.CRITERIA[0] and args.networks == "local":
         raise InputError(f"--criterion {args.criterion} is about the whole map; leave out --networks local.")
+    if args.claimed is not None and args.networks == "local":
+        raise InputError("--claimed is about the whole map; leave out --networks local.")
     options = replace(options, digests=_digests(options))
     shared = {
         name: getattr(args, name)
