@@ -43,4 +43,24 @@
   year={2003},
   doi={10.1016/j.jmb.2003.07.013}
 }
+
+@article{chen2013,
+  title={High-resolution noise substitution to measure overfitting and validate resolution in 3D structure determination by single particle electron cryomicroscopy},
+  author={Chen, Shaoxia and McMullan, Greg and Faruqi, Abdul R. and Murshudov, Garib N. and Short, Judith M. and Scheres, Sjors H. W. and Henderson, Richard},
+  journal={Ultramicroscopy},
+  volume={135},
+  pages={24--35},
+  year={2013},
+  doi={10.1016/j.ultramic.2013.06.004}
+}
+
+@article{grant2018,
+  title={cisTEM, user-friendly software for single-particle image processing},
+  author={Grant, Timothy and Rohou, Alexis and Grigorieff, Nikolaus},
+  journal={eLife},
+  volume={7},
+  pages={e35383},
+  year={2018},
+  doi={10.7554/eLife.35383}
+}
 """

@@ -303,15 +303,27 @@ class ProtCryoResValidate(ValidatedSets):
         """What the estimate rests on, in words."""
         if not self.useHalfMaps.get():
             return "the density"
-        return "the half maps where there are any (the global one is then their FSC inside the mask) and else the density"
+        return (
+            "the half maps where there are any (the global one is then read from their FSC, corrected for mask and solvent) "
+            "and else the density"
+        )
 
     def _citations(self):
         cites = ["avramov2019"]
+        cites += ["rosenthal2003"] if self.networks.get() != GLOBAL else []
+        # What the curves of the half maps are corrected by.
+        cites += ["chen2013", "grant2018"] if self._usesHalfMaps() else []
         cites += ["vilas2018"] if self.monoresVolume.get() is not None else []
         cites += ["kucukelbir2014"] if self.resmapVolume.get() is not None else []
         return cites
 
     # --------------------------- UTILS functions -----------------------------
+    def _usesHalfMaps(self):
+        """Whether the volume has half maps that are used; of a set it is known by its first volume."""
+        volume = self.inputVolumes.get()
+        first = None if volume is None else self._first(volume)
+        return first is not None and bool(self._halfNames(first))
+
     def getResultsFolder(self, *names):
         """The engine's results folder of a single volume, or a file in it."""
         return self._getExtraPath(RESULTS, *names)

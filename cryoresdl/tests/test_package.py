@@ -161,7 +161,9 @@ def test_references_are_in_the_bibliography():
     keys = set(re.findall(r"^@\w+\{(\w+),", bibtex.__doc__, re.M))
     used = set(cryoresdl._references)
     for path in (PACKAGE / "protocols").rglob("*.py"):
-        used |= set(re.findall(r'"((?:avramov|vilas|kucukelbir|rosenthal)\d{4})"', path.read_text()))
+        used |= set(
+            re.findall(r'"((?:avramov|vilas|kucukelbir|rosenthal|chen|grant)\d{4})"', path.read_text())
+        )
     assert used <= keys and len(used) >= 3
 
 

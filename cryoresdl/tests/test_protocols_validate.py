@@ -147,9 +147,11 @@ class TestValidateOneVolume(ScipionCase):
         methods = " ".join(self.protocol.methods())
         self.assertIn("CryoResDL", methods)
         self.assertIn("default (global)", methods)
+        self.assertIn("FSC, corrected for mask and solvent", methods)
         cites = " ".join(self.protocol.citations())
         self.assertIn("Avramov", cites)
         self.assertIn("Vilas", cites)
+        self.assertIn("Chen", cites)
 
     def test_the_source_is_remembered(self):
         pairs = {(r["object_parent_id"], r["object_child_id"]) for r in self.protocol.getRelations()}

@@ -42,6 +42,17 @@ def test_the_particles_figure_stays_where_it_is_when_the_mask_grows(halves):
     assert "loose" in half_map_fsc.mask_doubts(found[-1])[0] and not half_map_fsc.mask_doubts(found[0])
 
 
+def test_only_the_whole_box_has_an_unmasked_resolution(halves):
+    (one, two), blob = halves
+    part = (slice(14, 50),) * 3
+    around = half_map_fsc.measure_fsc(one.data, two.data, VOXEL, blob, part)
+    whole = half_map_fsc.measure_fsc(one.data, two.data, VOXEL, blob, EVERYTHING)
+    assert "unmasked_0143" not in around.cutoffs() and around.cutoffs().keys() < whole.cutoffs().keys()
+    completed = half_map_fsc.with_whole_box(around, one.data, two.data, VOXEL).cutoffs()["unmasked_0143"]
+    assert completed == pytest.approx(whole.cutoffs()["unmasked_0143"], rel=0.02)
+    assert abs(around.crossing("unmasked") / completed - 1) > 0.04, "or the test shows nothing"
+
+
 def test_a_mask_with_sharp_detail_adds_correlation_that_random_phases_take_off(halves):
     (one, two), blob = halves
     rng = np.random.default_rng(5)

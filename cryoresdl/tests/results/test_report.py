@@ -13,7 +13,7 @@ from PIL import Image
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results import result_files, results_folder
-from cryoresdl.models.results.report import build_report, html_page, mixed_results, pdf_pages
+from cryoresdl.models.results.report import build_report, html_page, methods_text, mixed_results, pdf_pages
 from cryoresdl.models.results.report.charts import chart, slice_browser
 from cryoresdl.tests.helpers import made_results
 
@@ -129,6 +129,18 @@ def test_methods_cite_the_works_they_use_and_no_others(folder):
     cited = " ".join(page["citations"])
     assert "Avramov et al. (2019)" in cited and "Molecules 24, 1181" in cited
     assert "Vilas" in cited and "Kucukelbir" not in cited
+
+
+def test_methods_of_half_maps_say_that_their_fsc_is_corrected_and_cite_it():
+    entry = {"class": "high", "estimate_from": "half maps", "criterion": "0.5", "resolution_A": 4.0}
+    told = methods_text.methods(entry, {}, None)
+    assert "falls to 0.5, corrected for the mask by phase randomisation (Chen et al., 2013)" in " ".join(
+        told.text
+    )
+    assert any(
+        "Chen et al. (2013)" in work and "Ultramicroscopy 135, 24-35" in work for work in told.citations
+    )
+    assert any("Grant et al. (2018)" in work and "eLife" in work for work in told.citations)
 
 
 def test_browser_codes_give_back_the_resolution_within_one_and_a_half_percent(folder):

@@ -49,7 +49,7 @@ class HalfMapFsc:
 
     Attributes:
         frequency: 1/A.
-        unmasked: of the whole volumes.
+        unmasked: of the volumes as they are.
         masked: inside the mask.
         randomised: inside the mask, with random phases beyond ``randomised_from``.
         corrected: ``masked`` without the mask's part; what a resolution should be read from.
@@ -58,6 +58,7 @@ class HalfMapFsc:
         randomised_from: shell from which on the phases are random.
         solvent: volume of the mask over that of the molecule in it.
         cut: part of the molecule that the mask leaves out.
+        whole_box: ``unmasked`` is of the whole box, and not only of the part of it around the mask.
     """
 
     frequency: np.ndarray
@@ -70,6 +71,7 @@ class HalfMapFsc:
     randomised_from: int
     solvent: float = 1.0
     cut: float = 0.0
+    whole_box: bool = True
 
     def crossing(self, curve: str = "corrected", threshold: float | None = FSC_THRESHOLD) -> float | None:
         """Resolution in A where a curve first falls to a threshold (None: the half-bit curve); None if it never does."""
@@ -88,9 +90,10 @@ class HalfMapFsc:
         return float(1 / (self.frequency[k - 1] + part * (self.frequency[k] - self.frequency[k - 1])))
 
     def cutoffs(self) -> Dict[str, float | None]:
-        """Crossings in A, by curve and criterion."""
+        """Crossings in A, by curve and criterion; the unmasked curve has one where it is of the whole box."""
+        curves = ("unmasked",) if self.whole_box else ()
         found = {
-            f"{curve}_0143": self.crossing(curve) for curve in ("unmasked", "masked", "corrected", "particle")
+            f"{curve}_0143": self.crossing(curve) for curve in (*curves, "masked", "corrected", "particle")
         }
         found["corrected_05"] = self.crossing(threshold=0.5)
         found["corrected_half_bit"] = self.crossing(threshold=None)
@@ -252,7 +255,8 @@ def measure_fsc(
 ) -> HalfMapFsc:
     """The curves of two half maps in a mask, with the molecule found in their mean.
 
-    Work is done in the part of the box around the mask, whose shells are as fine as the mask asks for.
+    Work is done in the part of the box around the mask, whose shells are as fine as the mask asks for. The unmasked curve
+    is then of that part, too, until `with_whole_box` measures it.
 
     Args:
         half1: float32 (z, y, x), the whole box.
@@ -267,7 +271,8 @@ def measure_fsc(
     molecule = auto_mask(DensityMap((first + second) / 2, voxel_size))[0]
     inside = np.ascontiguousarray((mask if soft_mask is None else soft_mask)[region])
     soft = with_soft_edge(inside, voxel_size)
-    return half_map_curves(first, second, soft, voxel_size, molecule)
+    found = half_map_curves(first, second, soft, voxel_size, molecule)
+    return replace(found, whole_box=first.shape == half1.shape)
 
 
 def with_whole_box(fsc: HalfMapFsc, half1: np.ndarray, half2: np.ndarray, voxel_size: float) -> HalfMapFsc:
@@ -282,7 +287,7 @@ def with_whole_box(fsc: HalfMapFsc, half1: np.ndarray, half2: np.ndarray, voxel_
     shells = _Shells(half1.shape)
     curve = shells.correlation(sf.rfftn(half1, workers=WORKERS), sf.rfftn(half2, workers=WORKERS))
     frequency = np.arange(shells.count) / (2.0 * (shells.count - 1) * voxel_size)
-    return replace(fsc, unmasked=np.interp(fsc.frequency, frequency, curve))
+    return replace(fsc, unmasked=np.interp(fsc.frequency, frequency, curve), whole_box=True)
 
 
 def read_soft_mask(path: PathLike) -> np.ndarray | None:

@@ -49,10 +49,13 @@ def methods(
         model = _model_name(entry.get("model"))
         text.append(f"The model '{model}' classed the map as {entry['class']} resolution{sure}{about}.")
         if entry.get("estimate_from") == "half maps":
+            level = entry.get("criterion") or "0.143"
             text.append(
-                "That estimate is the Fourier shell correlation of the two half maps inside the mask, read at 0.143; "
+                f"That estimate is where the Fourier shell correlation of the two half maps falls to {level}, corrected for "
+                "the mask by phase randomisation (Chen et al., 2013) and for the solvent inside it (Grant et al., 2018); "
                 "the network gave its interval and the probabilities."
             )
+            cited += ["chen2013", "grant2018"]
     names = " ".join(compared_results.volumes_agreement(comparison or {}, "kappa")[0]).lower()
     others = []
     for word, key, program in (
