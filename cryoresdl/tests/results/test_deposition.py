@@ -9,9 +9,10 @@ from scipy import ndimage
 
 from cryoresdl.models.inference.answers import LocalResult
 from cryoresdl.models.maps.density_map import DensityMap
-from cryoresdl.models.maps.fsc import half_map_fsc
+from cryoresdl.models.maps.fsc import half_map_fsc, half_maps
 from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import deposition, result_files
+from cryoresdl.tests.helpers import places
 
 SHAPE, VOXEL, ORIGIN = (40, 44, 48), 1.5, (3.0, -4.0, 5.0)
 Z, Y, X = np.ogrid[:40, :44, :48]
@@ -95,3 +96,14 @@ def test_the_contour_that_is_found_shows_the_molecule_and_little_else():
     made = maps()
     above = made.density.data > deposition.found_contour(made)
     assert (above & MASK).sum() > 0.15 * MASK.sum() and (above & ~MASK).sum() < 0.1 * above.sum()
+
+
+def test_the_bundled_samples_own_half_maps_are_as_the_emdb_wants_them():
+    """They are whole numbers, in which a good part of the neighbours in the background are equal."""
+    halves = [mrc_reader.read(places.sample(name)) for name in ("half1", "half2")]
+    mask = mrc_reader.read_values(places.sample("mask")).data > 0
+    both = [half.data for half in halves]
+    assert half_maps.alterations(*both, mask, halves[0].voxel_size) == []
+    loose = ndimage.binary_dilation(mask, iterations=6)
+    masked = [data * loose for data in both]
+    assert "masked" in half_maps.alterations(*masked, mask, halves[0].voxel_size)[0]
