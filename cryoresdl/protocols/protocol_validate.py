@@ -101,7 +101,7 @@ class ProtCryoResValidate(ValidatedSets):
                 target = self._getExtraPath(option + ".mrc")
                 words += ["--" + option, readableFile(other, target, estimatesFile(other))]
         if self._isFiltered():
-            words.append("--filtered")
+            words += ["--filtered", "--b-factor=%.6g" % self.filterBFactor.get()]
         words += self._depositOptions()
         self.runEngine(*words, *options, "--out", self.getResultsFolder(), "--overwrite")
 

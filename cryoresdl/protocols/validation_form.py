@@ -5,7 +5,7 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
 
-from ..models.base.resolution_terms import CRITERIA, RESOLUTION_RANGE_A
+from ..models.base.resolution_terms import CRITERIA, MOST_B_FACTOR_A2, RESOLUTION_RANGE_A
 from ..models.maps.mrc import header_check
 from ..models.networks.model_files import model_store
 from .protocol_base import (
@@ -184,6 +184,23 @@ class ValidationForm(CryoResProtocol):
             label="Locally filtered map",
             help="Also give the map with every voxel low-passed at its local resolution, for building and for pictures. "
             "Of one volume.",
+        )
+        form.addParam(
+            "filterBFactor",
+            params.FloatParam,
+            default=0.0,
+            condition="makeFiltered and networks != %d" % GLOBAL,
+            label="B-factor (A^2)",
+            validators=[
+                params.Range(
+                    -MOST_B_FACTOR_A2,
+                    MOST_B_FACTOR_A2,
+                    "must be between -%g and %g A^2." % (MOST_B_FACTOR_A2, MOST_B_FACTOR_A2),
+                )
+            ],
+            help="Sharpens (below 0) or blurs (above 0) the map before it is low-passed: amplitudes times exp(-B/4 f^2). "
+            "0 leaves it as it is, which is right for a map that was sharpened already; for an unsharpened one take what "
+            "its postprocessing found, for example -80.",
         )
         form.addParam(
             "makeAudit",

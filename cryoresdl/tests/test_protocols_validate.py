@@ -41,6 +41,7 @@ class TestValidateOneVolume(ScipionCase):
             ProtCryoResValidate,
             claimedResolution=4.5,
             makeFiltered=True,
+            filterBFactor=-20.0,
             makeAudit=True,
             makeDeposition=True,
             depositContour=0.1,
@@ -112,6 +113,8 @@ class TestValidateOneVolume(ScipionCase):
         self.assertEqual(filtered.getSamplingRate(), VOXEL)
         before, after = (mrc_reader.read(name).data for name in (self.map, filtered.getFileName()))
         self.assertLess(np.abs(np.diff(after, axis=0)).mean(), np.abs(np.diff(before, axis=0)).mean())
+        said = json.loads(Path(self.protocol.getResultsFolder(result_files.FILTER_JSON)).read_text())
+        self.assertEqual(said["b_factor_A2"], -20.0)
 
     def test_the_folder_for_the_emdb_is_whole_and_the_summary_names_it(self):
         folder = Path(self.protocol._getExtraPath("deposition"))
@@ -250,6 +253,9 @@ class TestFormErrors(ScipionCase):
     def test_claims_of_nothing(self):
         for claim in (0, -3.2):
             self.only(self.errors(claimedResolution=claim), "above 0")
+
+    def test_a_b_factor_that_no_amplitude_survives(self):
+        self.only(self.errors(makeFiltered=True, filterBFactor=-5000.0), "between -1000 and 1000 A^2")
 
     def test_the_form_reads_headers_and_the_run_says_what_is_wrong_with_the_densities(self):
         with_nan = blob()

@@ -27,6 +27,8 @@ COARSEST_A = 99.0
 
 RESOLUTION_RANGE_A = (1.5, 12.0)
 """What the colours of resolutions stand for where they are the same for all maps."""
+MOST_B_FACTOR_A2 = 1000.0
+"""Of a B-factor's size, in A^2, beyond which no map is sharpened or blurred."""
 FSC_THRESHOLD = 0.143
 CRITERIA = ("0.143", "0.5")
 """FSC at which a resolution is read; the first is what is meant where nothing is said. Before about 2013 most meant 0.5."""

@@ -76,6 +76,7 @@ class ValidationOptions:
         model_local: name or file of a local model.
         report: make figures and a report for every map.
         filtered: also write the map low-passed at its local resolution.
+        b_factor: of the map that is filtered, A^2; below 0 sharpens.
         pdf: also write every report as PDF.
         audit: also ask about the map's variants.
         digests: of the model files: results of a model that was replaced do not count for a resume.
@@ -86,6 +87,7 @@ class ValidationOptions:
     model_local: str = model_store.DEFAULT_LOCAL_MODEL
     report: bool = True
     filtered: bool = False
+    b_factor: float = 0.0
     pdf: bool = False
     audit: bool = False
     digests: str = ""

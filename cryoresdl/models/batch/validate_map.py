@@ -116,7 +116,7 @@ def validate_map(
             _write_answers(local, entry, inputs, folder)
             _write_further(directions, audited, emdb, folder)
             if options.filtered and local is not None:
-                _write_filtered(inputs.density, local, folder)
+                _write_filtered(inputs.density, local, folder, options.b_factor)
             _compare(folder, inputs.density, local, inputs.others, inputs.mask)
             if options.report:
                 _report(folder, options.pdf)
@@ -271,11 +271,11 @@ def _deposit(job: Job, inputs: _Inputs, local: Any, plan: DepositionPlan) -> lis
         return deposition.write_deposition(maps, plan.folder).stops
 
 
-def _write_filtered(density: Any, local: Any, folder: Path) -> None:
-    """The map low-passed at its local resolution."""
+def _write_filtered(density: Any, local: Any, folder: Path, b_factor: float) -> None:
+    """The map with a B-factor (A^2), low-passed at its local resolution."""
     from ..maps import local_filter
 
-    found = local_filter.filter_locally(density.data, local.resolution, density.voxel_size)
+    found = local_filter.filter_locally(density.data, local.resolution, density.voxel_size, b_factor)
     result_files.write_filtered(found, density, folder, result_files.LOCAL_RESOLUTION)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from ..base.resolution_terms import CRITERIA
+from ..base.resolution_terms import CRITERIA, MOST_B_FACTOR_A2
 
 
 def add_criterion(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,16 @@ def number(text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
+
+def b_factor(text: str) -> float:
+    """Type for argparse: a B-factor in A^2 that amplitudes survive."""
+    value = number(text)
+    if abs(value) > MOST_B_FACTOR_A2:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not between -{MOST_B_FACTOR_A2:g} and {MOST_B_FACTOR_A2:g} A^2"
+        )
     return value
 
 

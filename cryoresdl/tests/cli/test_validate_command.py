@@ -50,6 +50,22 @@ class TestCommand:
         assert command_line.main([*words, "--audit", "--networks", "local", "--overwrite"]) == 2
         assert command_line.main(["plot", "audit", str(out)]) == 0 and (out / "figures/audit.png").is_file()
 
+    def test_the_filtered_map_is_sharpened_when_a_b_factor_is_given(self, tmp_path, capsys):
+        path, out = write_map(tmp_path / "a.mrc"), tmp_path / "out"
+        words = ["validate", path, "--no-report", "--out", str(out), "--overwrite"]
+        spread = {}
+        for b_factor in (0.0, -60.0):
+            assert command_line.main([*words, "--filtered", "--b-factor", str(b_factor)]) == 0
+            assert json.loads((out / result_files.FILTER_JSON).read_text())["b_factor_A2"] == b_factor
+            spread[b_factor] = mrcfile.read(out / result_files.FILTERED).std()
+        assert spread[-60.0] > spread[0.0]
+        capsys.readouterr()
+        for wrong, said in (
+            (["--b-factor", "-60"], "belongs to --filtered"),
+            (["--filtered", "--b-factor", "-2000"], "not between -1000 and 1000 A^2"),
+        ):
+            assert command_line.main([*words, *wrong]) == 2 and said in capsys.readouterr().err
+
     def test_bad_input_leaves_no_folder(self, tmp_path, capsys):
         (tmp_path / "a.mrc").write_bytes(b"junk")
         assert command_line.main(["validate", str(tmp_path / "a.mrc"), "--out", str(tmp_path / "out")]) == 2

@@ -16,7 +16,7 @@ EXAMPLE = "cryoresdl filter map.mrc --locres results/local_resolution.mrc --out 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
-    from ..argument_types import positive
+    from ..argument_types import b_factor, positive
 
     parser.add_argument("map", metavar="MAP", help="the map, or the mean of the half maps")
     parser.add_argument(
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"local resolution in A ({result_files.LOCAL_RESOLUTION})",
     )
     parser.add_argument(
-        "--b-factor", type=float, default=0.0, metavar="B", help="A^2, applied first; below 0 sharpens (0)"
+        "--b-factor", type=b_factor, default=0.0, metavar="B", help="A^2, applied first; below 0 sharpens (0)"
     )
     parser.add_argument(
         "--voxel-size", type=positive, metavar="A", help="A per voxel, instead of the header's"
@@ -44,8 +44,6 @@ def run(args: argparse.Namespace) -> None:
     from ...maps.mrc import mrc_reader
     from ..kept_results import begin_run, given_files
 
-    if not -1000 <= args.b_factor <= 1000:
-        raise InputError(f"--b-factor {args.b_factor:g} is not between -1000 and 1000 A^2.")
     out = Path(args.out)
     request = {"b_factor": args.b_factor, "voxel_size": args.voxel_size}
     made = begin_run(args, request, given_files(args, "map", "locres"))

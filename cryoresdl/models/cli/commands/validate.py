@@ -62,11 +62,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
     """Options of what is written beside the answers."""
-    from ..argument_types import number
+    from ..argument_types import b_factor, number
 
     parser.add_argument("--no-report", action="store_true", help="no report")
     parser.add_argument(
         "--filtered", action="store_true", help="also write the map low-passed at its local resolution"
+    )
+    parser.add_argument(
+        "--b-factor",
+        type=b_factor,
+        default=0.0,
+        metavar="B",
+        help="of --filtered: A^2, applied before; below 0 sharpens (0)",
     )
     parser.add_argument(
         "--audit",
@@ -133,6 +140,7 @@ def run(args: argparse.Namespace) -> None:
         model_local=args.model_local,
         report=not args.no_report and (not several or args.map_reports),
         filtered=args.filtered,
+        b_factor=args.b_factor,
         pdf=args.pdf,
         audit=args.audit,
     )
@@ -140,6 +148,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("--audit asks both networks; leave out --networks.")
     if args.filtered and args.networks == "global":
         raise InputError("--filtered needs the local network; leave out --networks global.")
+    if args.b_factor and not args.filtered:
+        raise InputError("--b-factor belongs to --filtered; give both or neither.")
     if args.criterion != resolution_terms.CRITERIA[0] and args.networks == "local":
         raise InputError(f"--criterion {args.criterion} is about the whole map; leave out --networks local.")
     if args.claimed is not None and args.networks == "local":
