@@ -156,6 +156,17 @@ class ResultsFolder:
         """The map that the results are about, or ``None``."""
         return self._once("the input map", self._density)
 
+    @property
+    def own_range(self) -> Tuple[float, float] | None:
+        """The range of colours (A) that is this map's own, or ``None`` without a local resolution."""
+
+        def read() -> Tuple[float, float] | None:
+            from .figures import colours  # matplotlib
+
+            return None if self.resolution is None else colours.own_range(self.resolution.data)
+
+        return self._once("its own range of colours", read)
+
     def missing(self, *names: str) -> str:
         """One paragraph that says why ``names`` cannot be shown."""
         if not self.folder.is_dir():

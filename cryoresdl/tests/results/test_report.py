@@ -8,6 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 from cryoresdl.models.base import resolution_terms
@@ -31,7 +32,9 @@ def test_page_asks_the_network_for_nothing(html):
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]*"', html)
     assert "default-src 'none'" in html and "connect-src" not in html
     library = (html_page.TEMPLATES / "3Dmol-min.js").read_text(encoding="utf-8")
-    assert library in html and not re.findall(r"https?://", html.replace(library, ""))
+    licence = str(escape((html_page.TEMPLATES / html_page.SURFACE_LICENCE).read_text(encoding="utf-8")))
+    assert "University of Pittsburgh" in licence and licence in html, "the page carries the library's licence"
+    assert library in html and not re.findall(r"https?://", html.replace(library, "").replace(licence, ""))
 
 
 def test_page_json_and_pdf_say_the_same(folder, html):

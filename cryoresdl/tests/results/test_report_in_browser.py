@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.results import result_files, results_folder
 from cryoresdl.models.results.figures import colours
 from cryoresdl.models.results.report.charts import slice_browser
@@ -83,6 +84,47 @@ def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_p
         "return document.querySelector('#panel-1 .value').textContent"
     )
     assert float(browser.run(point).split()[0]) == pytest.approx(values[10, row, column], rel=0.015)
+    assert "density" in browser.run("return document.querySelector('#panel-0 .value').textContent")
+    place = browser.run("return document.getElementById('pointer').textContent").split(", ")
+    steps = (shown["corner"][2] + column, shown["corner"][1] + row, 10)
+    volume = results_folder.ResultsFolder(folder).resolution
+    for name, step, start, said in zip("xyz", steps, volume.origin, place):
+        assert said == f"{name} = {start + step * volume.voxel_size:.1f} Å"
+
+
+def test_real_browser_switch_moves_the_colours_of_slices_legends_bars_and_surface(browser, folder):
+    """Not of the surface alone; and back again."""
+    low, high = results_folder.ResultsFolder(folder).own_range
+    colours_of = (
+        "var p = document.querySelector('#panel-1 canvas').toDataURL();"
+        "var seen = [...document.querySelectorAll('.threes img')].filter(e => e.offsetParent).map(e => e.src);"
+        "var item = getComputedStyle(document.querySelectorAll('.legend li')[4]).borderTopColor;"
+        "var bar = getComputedStyle(document.documentElement).getPropertyValue('--c4');"
+        "var says = document.getElementById('surface-says').textContent;"
+        "return [p, seen.join(), item, bar, says]"
+    )
+    browser.run(
+        "var s = document.getElementById('slice'); s.value = 11; s.dispatchEvent(new Event('input'));"
+    )
+    same = until(browser, colours_of, f"{resolution_terms.RESOLUTION_RANGE_A[1]:.1f} Å")
+    browser.run("document.getElementById('colours-own').click()")
+    own = until(browser, colours_of, f"{low:.1f} to {high:.1f} Å")
+    assert all(before != after for before, after in zip(same, own))
+    assert len(own[1].split("data:")) == len(same[1].split("data:")), "one picture of each slice is seen"
+    wanted = colours.class_colors((low, high))[4]
+    assert own[2] == "rgb({}, {}, {})".format(*(int(wanted[n : n + 2], 16) for n in (1, 3, 5)))
+    browser.run("document.querySelector('input[name=colours]').click()")
+    assert until(browser, colours_of, f"{resolution_terms.RESOLUTION_RANGE_A[1]:.1f} Å") == same
+
+
+def until(browser, script, words):
+    """What a script gives as soon as its last value ends with these words: the surface is drawn a little later."""
+    for _ in range(100):
+        found = browser.run(script)
+        if found[-1].endswith(words):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{found[-1]!r} does not end with {words!r}")
 
 
 @pytest.mark.parametrize("width", [1280, 400])
@@ -99,7 +141,7 @@ def test_real_browser_needs_no_sideways_scrolling_and_logs_no_error(browser, wid
 
 def test_real_browser_shows_charts_whole_at_any_width(browser):
     inside = (
-        "var out = 0; document.querySelectorAll('.plot, .plot .mark, .threes img').forEach(function (e) {"
+        "var out = 0; document.querySelectorAll('.plot, .plot .mark, .threes img:not(.own)').forEach(function (e) {"
         "var b = e.getBoundingClientRect(); if (b.left < -1 || b.right > innerWidth + 1 || !b.width) { out += 1; } });"
         "return [out, document.querySelectorAll('.plot').length]"
     )

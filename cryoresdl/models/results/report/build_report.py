@@ -55,7 +55,7 @@ def write_report(folder: PathLike, pdf: bool = False) -> Path:
         raise InputError(f"There is no results folder {shown(folder)}; give the --out of validate.")
     page = content(results)
     shown_surface = _guarded("the surface", lambda: surface(results), None, page.problems)
-    html = render(page, browser(results), shown_surface)
+    html = render(page, browser(results), shown_surface, results.own_range)
     target = results.folder / result_files.REPORT_HTML
     write_text(target, html)
     write_json(results.folder / result_files.REPORT_JSON, page.plain())

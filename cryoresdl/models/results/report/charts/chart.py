@@ -80,7 +80,7 @@ class Chart:
         bottom, top = sorted(map(self.y.place, up))
         self._shapes.append(
             Markup(
-                '<rect x="{}" y="{}" width="{}" height="{}" fill="{}" fill-opacity="{}"><title>{}</title></rect>'
+                '<rect x="{}" y="{}" width="{}" height="{}" style="fill:{}" fill-opacity="{}"><title>{}</title></rect>'
             ).format(
                 *(f"{v:.2f}" for v in (left, 100 - top, right - left, top - bottom)),
                 color,

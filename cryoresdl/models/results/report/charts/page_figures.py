@@ -45,7 +45,7 @@ def _verdict(results: ResultsFolder) -> Markup | None:
 def _axes(results: ResultsFolder) -> Markup | None:
     layers, reference = layers_from_folder(results)
     return (
-        three_axes_pictures([one for one in layers if one.kind != "interval"], reference)
+        three_axes_pictures([one for one in layers if one.kind != "interval"], reference, results.own_range)
         if reference
         else None
     )
@@ -56,7 +56,7 @@ def _slices(kind: str) -> Callable[[ResultsFolder], Markup | None]:
         if kind == "difference" and len(compared_volumes(results)) != 2:
             return None  # of several, which two is a question that the viewer asks
         layers, reference = layers_from_folder(results, kind)
-        return layers_pictures(layers, reference) if reference is not None else None
+        return layers_pictures(layers, reference, results.own_range) if reference is not None else None
 
     return draw
 

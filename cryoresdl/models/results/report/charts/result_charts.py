@@ -11,12 +11,13 @@ from ....base import resolution_terms
 from ....base.accuracy_measures import wilson
 from ... import compared_results, result_files
 from ...compared_results import is_number
-from ...figures.colours import CURVE_COLORS, SOURCE_COLORS, class_colors, global_colors, shade
+from ...figures.colours import CURVE_COLORS, SOURCE_COLORS, global_colors, shade
 from ...fsc_files import CURVE_NAMES, FSC_JSON
 from ...measured_model import calibration_points
 from ...results_folder import ResultsFolder
 from ...verdict_words import with_unit
 from .chart import Axis, Chart, grid, round_ticks
+from .page_colours import GLOBAL_INKS, LOCAL_INKS
 from .slice_pictures import png_url
 
 SCALE_A = (1.5, 25.0)
@@ -87,12 +88,10 @@ def class_charts(results: ResultsFolder) -> Markup | None:
     if not sources:
         return None
     curves = compared_results.cumulative_curves(results)
-    ten = _bars(
-        {n: list(f) for n, f in sources.items()}, list(resolution_terms.LOCAL_CLASSES), class_colors()
-    )
+    ten = _bars({n: list(f) for n, f in sources.items()}, list(resolution_terms.LOCAL_CLASSES), LOCAL_INKS)
     three_names = ["high\n< 5 Å", "medium\n5-10 Å", "low\n> 10 Å"]
     global_shares = {name: list(compared_results.global_fractions(f)) for name, f in sources.items()}
-    three = _bars(global_shares, three_names, list(global_colors().values()))
+    three = _bars(global_shares, three_names, GLOBAL_INKS)
     ends = [x[min(len(x) - 1, int(np.searchsorted(y, 0.995)))] for x, y in curves.values()]
     last = max([10.0, *map(float, ends)])
     x = Axis(0, last, "local resolution (Å)", round_ticks(0, last))
@@ -107,7 +106,7 @@ def class_charts(results: ResultsFolder) -> Markup | None:
     return ten.html() + grid([three.html(), total.html()])
 
 
-def _bars(sources: Mapping[str, Sequence[float]], names: Sequence[str], colors: Sequence[str]) -> Chart:
+def _bars(sources: Mapping[str, Sequence[float]], names: Sequence[str], inks: Sequence[str]) -> Chart:
     top = max(5.0, 110 * max(max(values) for values in sources.values()))
     ticks = [(number + 0.5, name) for number, name in enumerate(names)]
     label = "local resolution class (Å)" if len(names) == 10 else ""
@@ -119,7 +118,7 @@ def _bars(sources: Mapping[str, Sequence[float]], names: Sequence[str], colors: 
     for number, (source, values) in enumerate(sources.items()):
         for place, value in enumerate(values):
             left = place + 0.08 + number * width
-            color = colors[place] if len(sources) == 1 else SOURCE_COLORS[number % len(SOURCE_COLORS)]
+            color = f"var({inks[place]})" if len(sources) == 1 else SOURCE_COLORS[number % len(SOURCE_COLORS)]
             title = f"{source}, {names[place]}: {100 * value:.1f} %".replace("\n", " ")
             chart.rectangle((left, left + width * 0.94), (0, 100 * value), color, title)
             if len(sources) == 1 and value >= 0.005:

@@ -14,6 +14,7 @@ from ....base.resolution_terms import estimated
 from ...figures import colours
 from ...figures.slices import volume_slices
 from ...results_folder import ResultsFolder
+from . import page_colours
 from .slice_pictures import data_url
 
 BROWSER_SIDE = 144
@@ -30,7 +31,8 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
         shown, z, y, x: the empty box around the molecule is left out), ``columns``,
         ``pixel_A``, ``origin`` (x, y, z of the first pixel's centre in A), ``factor`` (binning), ``start``
         (the fullest slices along z, y, x) and ``layers``, each with ``title``, ``unit``, ``image`` (data
-        URL), ``palette`` (256 colours) and ``values`` (text of each code).
+        URL), ``palette`` (256 colours), ``own`` (those of the map's own range of resolutions, or none) and ``values``
+        (text of each code).
     """
     resolution = results.resolution
     if resolution is None:
@@ -45,7 +47,7 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
         layers.append(_density_layer(_binned(density.data[part], factor)))
     inside = estimated(values)
     coarse = _binned(np.where(inside, values, 0), factor, inside)
-    layers.append(_resolution_layer(coarse))
+    layers.append(_resolution_layer(coarse, results.own_range))
     if interval is not None and interval.shape == resolution.shape:
         layers.append(_interval_layer(_binned(np.where(inside, interval.data[part], 0), factor, inside)))
     box = coarse.shape
@@ -54,7 +56,7 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
     for layer in layers:
         layer["image"] = _sprite(layer.pop("codes"), columns)
     return {
-        "browse": [{"palette": layer["palette"], "values": layer["values"]} for layer in layers],
+        "browse": [{name: layer.get(name) for name in ("palette", "own", "values")} for layer in layers],
         "box": list(box),
         "columns": columns,
         "factor": factor,
@@ -64,8 +66,8 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
         "start": [volume_slices.best_index(coarse, axis) for axis in volume_slices.AXES],
         "layers": layers,
         "legend": [
-            {"text": text, "color": color}
-            for text, color in zip(resolution_terms.LOCAL_CLASSES, colours.class_colors())
+            {"text": text, "color": f"var({name})"}
+            for text, name in zip(resolution_terms.LOCAL_CLASSES, page_colours.LOCAL_INKS)
         ],
     }
 
@@ -92,20 +94,22 @@ def _density_layer(data: np.ndarray) -> Dict[str, Any]:
     span = (high - low) or 1.0
     # 64 grey levels: the eye sees no more, and noise packs a quarter smaller.
     codes = (np.clip((data - low) / span, 0, 1) * 63).round().astype(np.uint8) * 4
-    values = [f"{low + span * min(code, 252) / 252:.3g}" for code in range(256)]
+    values = [f"{low + span * min(code, 252) / 252:.3g} (density, the map's units)" for code in range(256)]
     grey = [[min(255, round(code * 255 / 252))] * 3 for code in range(256)]
     return {"title": "Map", "unit": "density", "codes": codes, "palette": grey, "values": values}
 
 
-def _resolution_layer(data: np.ndarray) -> Dict[str, Any]:
+def _resolution_layer(data: np.ndarray, own: colours.ColourRange) -> Dict[str, Any]:
     low, high = CODE_RANGE_A
     with np.errstate(divide="ignore"):
         place = np.log(np.maximum(data, 1e-6) / low) / math.log(high / low)
     codes = np.where(data > 0, 1 + np.clip(place, 0, 1) * 254, 0).round().astype(np.uint8)
     centres = low * (high / low) ** ((np.arange(1, 256) - 1) / 254)
-    palette = _palette(colours.resolution_colors().to_rgba(centres))
+    palettes = {"palette": _palette(colours.resolution_colors().to_rgba(centres))}
+    if own is not None:
+        palettes["own"] = _palette(colours.resolution_colors(own).to_rgba(centres))
     values = ["not estimated", *(f"{value:.2f} Å" for value in centres)]
-    return {"title": "Local resolution", "unit": "Å", "codes": codes, "palette": palette, "values": values}
+    return {"title": "Local resolution", "unit": "Å", "codes": codes, "values": values, **palettes}
 
 
 def _interval_layer(data: np.ndarray) -> Dict[str, Any]:

@@ -62,7 +62,7 @@ def surface(results: ResultsFolder) -> SurfaceData | None:
         return None
     place = (resolution.voxel_size, resolution.origin, SURFACE_SIDE)
     first = surface_of(density.data, resolution.data, resolution.data, *place)
-    layers = [_layer("local resolution", first, *RESOLUTION_RANGE_A, log=True)]
+    layers = [_layer("local resolution", first, *RESOLUTION_RANGE_A, log=True, own=results.own_range)]
     others = (
         ("half-width of the 68 % interval", results.interval, colours.INTERVAL_RANGE_A[1]),
         ("disagreement of the methods", _disagreement(results), 0.0),
@@ -106,7 +106,10 @@ def _disagreement(results: ResultsFolder) -> Any:
     return results.volume(result_files.DISAGREEMENT) if results.has(result_files.DISAGREEMENT) else None
 
 
-def _layer(title: str, made: MoleculeSurface, low: float, high: float, log: bool) -> ColourLayer:
+def _layer(
+    title: str, made: MoleculeSurface, low: float, high: float, log: bool, own: colours.ColourRange = None
+) -> ColourLayer:
+    """Codes and ranges of what colours the surface; ``own`` (A) is known, or the middle 90 % of what the page shows."""
     values = made.values
     if log:
         bottom, top = SURFACE_CODE_RANGE_A
@@ -118,9 +121,12 @@ def _layer(title: str, made: MoleculeSurface, low: float, high: float, log: bool
         shades = colours.interval_colors(np.linspace(*colours.INTERVAL_RANGE_A, 64))
     codes = np.where(values > 0, 1 + np.clip(place, 0, 1) * 254, 0).round()
     known = values[values > 0]
-    own = [float(v) for v in np.percentile(known, (5, 95))] if known.size else [low, high]
+    if own is None:
+        own = tuple(np.percentile(known, colours.OWN_PERCENTILES)) if known.size else (low, high)
     palette = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.rint(255 * np.asarray(shades)[:, :3]).astype(int)]
-    return ColourLayer(title, _bytes(codes), low, high, round(own[0], 3), round(own[1], 3), log, palette)
+    return ColourLayer(
+        title, _bytes(codes), low, high, round(float(own[0]), 2), round(float(own[1]), 2), log, palette
+    )
 
 
 def _bytes(codes: np.ndarray) -> str:

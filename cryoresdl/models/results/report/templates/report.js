@@ -7,7 +7,7 @@
   var set = JSON.parse(source.textContent);
   var depth = set.box[0], height = set.box[1], width = set.box[2];
   var slider = document.getElementById("slice");
-  var where = document.getElementById("where");
+  var where = document.getElementById("where"), pointer = document.getElementById("pointer");
   var axis = 0;
   var position = set.start.slice();
 
@@ -90,12 +90,16 @@
     layers.forEach(function (layer) {
       layer.value.textContent = layer.values[layer.codes[voxel(column, row)]];
     });
+    var at = axis === 0 ? [column, row, position[0]] : axis === 1 ? [column, position[1], row] : [position[2], column, row];
+    pointer.textContent = at.map(function (step, number) {
+      return "xyz"[number] + " = " + (set.origin[number] + step * set.pixel_A).toFixed(1) + " Å";
+    }).join(", ");
   }
 
   var layers = set.layers.map(function (layer, number) {
     var panel = document.getElementById("panel-" + number);
     return {
-      palette: layer.palette, values: layer.values, codes: null, image: panel.querySelector("img"),
+      palette: layer.palette, same: layer.palette, own: layer.own, values: layer.values, codes: null, image: panel.querySelector("img"),
       canvas: panel.querySelector("canvas"), value: panel.querySelector(".value")
     };
   });
@@ -112,6 +116,10 @@
         event.preventDefault();
         go(event.deltaY > 0 ? 1 : -1);
       }, { passive: false });
+    });
+    document.addEventListener("cryores-colours", function (event) {
+      layers.forEach(function (layer) { layer.palette = event.detail && layer.own || layer.same; });
+      drawAll();
     });
     document.addEventListener("keydown", function (event) {
       if (event.ctrlKey || event.metaKey || event.altKey) { return; }

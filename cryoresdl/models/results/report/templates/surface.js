@@ -8,8 +8,8 @@
   var stage = document.getElementById("surface-stage");
   var note = document.getElementById("surface-note");
   var get = function (name) { return document.getElementById("surface-" + name); };
-  var level = get("level"), low = get("low"), high = get("high"), own = get("own"), choice = get("choice");
-  var waiting = false, layer = 0, shape = null, viewer = null;
+  var level = get("level"), low = get("low"), high = get("high"), choice = get("choice");
+  var own = false, waiting = false, layer = 0, shape = null, viewer = null;
 
   function volume(text) {
     var raw = atob(text), data = new Float32Array(raw.length);
@@ -26,8 +26,7 @@
   var density = null, colours = [];
 
   function ends() {
-    var now = set.layers[layer];
-    return own.checked ? [now.own_low, now.own_high] : [parseFloat(low.value), parseFloat(high.value)];
+    return [parseFloat(low.value), parseFloat(high.value)];
   }
 
   function valueOf(code, now) {
@@ -71,9 +70,9 @@
   function choose() {
     layer = choice.selectedIndex;
     var now = set.layers[layer], top = now.log ? 20 : 2 * now.high;
-    [low, high].forEach(function (one) { one.min = now.log ? 1 : 0; one.max = top; one.step = 0.1; });
-    low.value = now.low;
-    high.value = now.high;
+    [low, high].forEach(function (one) { one.min = now.log ? 1 : 0; one.max = top; one.step = 0.01; });
+    low.value = own ? now.own_low : now.low;
+    high.value = own ? now.own_high : now.high;
     soon();
   }
 
@@ -89,12 +88,11 @@
       viewer.render();
       [level, low, high].forEach(function (one) {
         one.addEventListener("input", function () {
-          if (one !== level) { own.checked = false; }
           if (parseFloat(high.value) <= parseFloat(low.value)) { high.value = parseFloat(low.value) + 0.1; }
           soon();
         });
       });
-      own.addEventListener("change", soon);
+      document.addEventListener("cryores-colours", function (event) { own = event.detail; choose(); });
       choice.addEventListener("change", choose);
       window.cryoresSurface = viewer;
     } catch (problem) {
