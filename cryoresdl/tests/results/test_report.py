@@ -14,8 +14,9 @@ from PIL import Image
 from cryoresdl.models.base import resolution_terms
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results import result_files, results_folder
+from cryoresdl.models.results.figures import colours
 from cryoresdl.models.results.report import build_report, html_page, methods_text, mixed_results, pdf_pages
-from cryoresdl.models.results.report.charts import chart, slice_browser
+from cryoresdl.models.results.report.charts import chart, page_colours, result_charts, slice_browser
 from cryoresdl.tests.helpers import made_results
 
 
@@ -125,6 +126,15 @@ def test_charts_place_values_as_their_axes_say():
     html = drawn.html()
     assert 'x="0.00" y="50.00" width="50.00" height="50.00"' in html and "left:50.00%;bottom:50.00%" in html
     assert "<b>" not in html and "<i>" not in html and "&lt;name&gt;" in html
+
+
+def test_bars_of_one_source_take_the_colours_that_the_switch_moves(tmp_path):
+    alone = results_folder.ResultsFolder(made_results.validation(tmp_path / "run", compared=False))
+    inks = set(re.findall(r"fill:var\((--\w\d)\)", result_charts.class_charts(alone)))
+    assert inks == {*page_colours.LOCAL_INKS, *page_colours.GLOBAL_INKS}
+    rules = page_colours.variables((3.0, 6.0)).split("}")[:2]
+    same, own = (re.search(r"--c4: (#\w+)", rule)[1] for rule in rules)
+    assert same == colours.class_colors()[4] and own == colours.class_colors((3.0, 6.0))[4] != same
 
 
 def test_methods_cite_the_works_they_use_and_no_others(folder):
