@@ -11,7 +11,7 @@ from pwem.viewers.viewer_chimera import Chimera, ChimeraView
 
 from ..models.base.errors import CryoResError
 from ..models.results import result_files
-from ..models.results.figures import drawing
+from ..models.results.figures import colours, drawing
 from ..models.results.figures.slices import slice_figure
 from ..models.results.report import build_report, chimerax_script
 from ..models.results.results_folder import ResultsFolder
@@ -212,7 +212,7 @@ class CryoResValidateViewer(CryoResViewer):
     def _span(self, results):
         """The range of the colours of resolutions in A, as chosen in the window; None is the same for all maps."""
         chosen = getattr(self, "colourRange", self.protocol.colourRange).get()
-        return results.own_range if chosen == OWN else None
+        return colours.own_range_of(results) if chosen == OWN else None
 
     def _showMask(self, _):
         results = ResultsFolder(self.getFolder())

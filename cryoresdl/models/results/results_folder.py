@@ -102,15 +102,15 @@ class ResultsFolder:
 
     def json(self, name: str) -> Any:
         """The content of a JSON file, or ``None``."""
-        return self._once(name, lambda: self._json(name))
+        return self.once(name, lambda: self._json(name))
 
     def volume(self, name: str) -> Volume | None:
         """A volume of the folder (or at an absolute path), or ``None``."""
-        return self._once(name, lambda: open_volume(self.folder / name))
+        return self.once(name, lambda: open_volume(self.folder / name))
 
     def table(self, name: str) -> Dict[str, List[float]] | None:
         """A CSV file as columns of floats (what is not a number becomes NaN), or ``None``."""
-        return self._once(name, lambda: self._table(name))
+        return self.once(name, lambda: self._table(name))
 
     @property
     def classification(self) -> Dict[str, Any] | None:
@@ -154,18 +154,7 @@ class ResultsFolder:
     @property
     def density(self) -> Volume | None:
         """The map that the results are about, or ``None``."""
-        return self._once("the input map", self._density)
-
-    @property
-    def own_range(self) -> Tuple[float, float] | None:
-        """The range of colours (A) that is this map's own, or ``None`` without a local resolution."""
-
-        def read() -> Tuple[float, float] | None:
-            from .figures import colours  # matplotlib
-
-            return None if self.resolution is None else colours.own_range(self.resolution.data)
-
-        return self._once("its own range of colours", read)
+        return self.once("the input map", self._density)
 
     def missing(self, *names: str) -> str:
         """One paragraph that says why ``names`` cannot be shown."""
@@ -191,7 +180,8 @@ class ResultsFolder:
                 return open_volume(candidate)
         raise InputError(f"The input map {name} is no longer where it was.")
 
-    def _once(self, name: str, read: Callable[[], Any]) -> Any:
+    def once(self, name: str, read: Callable[[], Any]) -> Any:
+        """What ``read`` gives, read once; ``None`` and an entry of ``problems`` where it fails."""
         if name not in self._cache:
             self._cache[name] = self._guard(name, read)
         return self._cache[name]

@@ -94,7 +94,7 @@ def test_real_browser_shows_the_colours_of_the_figures_and_the_value_under_the_p
 
 def test_real_browser_switch_moves_the_colours_of_slices_legends_bars_and_surface(browser, folder):
     """Not of the surface alone; and back again."""
-    low, high = results_folder.ResultsFolder(folder).own_range
+    low, high = colours.own_range_of(results_folder.ResultsFolder(folder))
     colours_of = (
         "var p = document.querySelector('#panel-1 canvas').toDataURL();"
         "var seen = [...document.querySelectorAll('.threes img')].filter(e => e.offsetParent).map(e => e.src);"

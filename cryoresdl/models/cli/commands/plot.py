@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _span(args: argparse.Namespace, opened: Any) -> tuple[float, float] | None:
     """The range of the colours that was asked for, in A."""
-    from ...results.figures import figure_catalogue
+    from ...results.figures import colours, figure_catalogue
     from ..argument_types import positive
 
     if args.range is None:
@@ -106,7 +106,7 @@ def _span(args: argparse.Namespace, opened: Any) -> tuple[float, float] | None:
             f"--range is for figures whose colours are resolutions; those of {args.kind} are none."
         )
     if args.range == ["own"]:
-        span = opened.own_range
+        span = colours.own_range_of(opened)
         if span is None:
             raise InputError(
                 f"--range own needs a local resolution, and {args.folder} holds none; give two numbers."

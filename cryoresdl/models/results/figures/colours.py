@@ -12,6 +12,7 @@ from matplotlib.colors import LogNorm, to_hex
 
 from ...base import resolution_terms
 from ...base.resolution_terms import RESOLUTION_RANGE_A
+from ..results_folder import ResultsFolder
 
 RESOLUTION_TICKS_A = (1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)
 INTERVAL_RANGE_A = (0.0, 2.0)
@@ -89,6 +90,12 @@ def own_range(resolution: Any) -> ColourRange:
     if high < 1.1 * low:
         low, high = low / 1.05, high * 1.05
     return low, high
+
+
+def own_range_of(results: ResultsFolder) -> ColourRange:
+    """The `own_range` of a results folder, found once; None without a local resolution."""
+    resolution = results.resolution
+    return None if resolution is None else results.once("own range", lambda: own_range(resolution.data))
 
 
 def resolution_ticks(span: ColourRange = None) -> Sequence[float]:

@@ -14,6 +14,7 @@ from typing import Any, Callable, List, Mapping, TypeVar
 from ...base.errors import InputError
 from ...base.runs.atomic_files import PathLike, remove_result, shown, write_json, write_text
 from .. import result_files, verdict_words
+from ..figures.colours import own_range_of
 from ..results_folder import ResultsFolder
 from . import map_list
 from .charts.page_figures import draw_figures
@@ -55,7 +56,7 @@ def write_report(folder: PathLike, pdf: bool = False) -> Path:
         raise InputError(f"There is no results folder {shown(folder)}; give the --out of validate.")
     page = content(results)
     shown_surface = _guarded("the surface", lambda: surface(results), None, page.problems)
-    html = render(page, browser(results), shown_surface, results.own_range)
+    html = render(page, browser(results), shown_surface, own_range_of(results))
     target = results.folder / result_files.REPORT_HTML
     write_text(target, html)
     write_json(results.folder / result_files.REPORT_JSON, page.plain())

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from ... import result_files
 from ...compared_results import compared_volumes
+from ...figures.colours import own_range_of
 from ...figures.slices.folder_slices import layers_from_folder
 from ...fsc_files import FSC_JSON
 from ...measured_model import _confusion_of
@@ -45,7 +46,9 @@ def _verdict(results: ResultsFolder) -> Markup | None:
 def _axes(results: ResultsFolder) -> Markup | None:
     layers, reference = layers_from_folder(results)
     return (
-        three_axes_pictures([one for one in layers if one.kind != "interval"], reference, results.own_range)
+        three_axes_pictures(
+            [one for one in layers if one.kind != "interval"], reference, own_range_of(results)
+        )
         if reference
         else None
     )
@@ -56,7 +59,7 @@ def _slices(kind: str) -> Callable[[ResultsFolder], Markup | None]:
         if kind == "difference" and len(compared_volumes(results)) != 2:
             return None  # of several, which two is a question that the viewer asks
         layers, reference = layers_from_folder(results, kind)
-        return layers_pictures(layers, reference, results.own_range) if reference is not None else None
+        return layers_pictures(layers, reference, own_range_of(results)) if reference is not None else None
 
     return draw
 
@@ -142,7 +145,8 @@ PAGE_FIGURES: Tuple[Tuple[str, str, str, Tuple[str, ...], Callable[[ResultsFolde
     (
         "audit",
         "What the answer hangs on",
-        "The estimate from the map alone, as it was given and when mask, sharpening, filter, sampling or voxel size change.",
+        "The estimate as the map was given, and when mask, sharpening, filter, sampling or voxel size change; with half "
+        "maps, mask and voxel size.",
         (result_files.AUDIT_JSON,),
         _audit,
     ),

@@ -47,7 +47,7 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
         layers.append(_density_layer(_binned(density.data[part], factor)))
     inside = estimated(values)
     coarse = _binned(np.where(inside, values, 0), factor, inside)
-    layers.append(_resolution_layer(coarse, results.own_range))
+    layers.append(_resolution_layer(coarse, colours.own_range_of(results)))
     if interval is not None and interval.shape == resolution.shape:
         layers.append(_interval_layer(_binned(np.where(inside, interval.data[part], 0), factor, inside)))
     box = coarse.shape

@@ -62,7 +62,9 @@ def surface(results: ResultsFolder) -> SurfaceData | None:
         return None
     place = (resolution.voxel_size, resolution.origin, SURFACE_SIDE)
     first = surface_of(density.data, resolution.data, resolution.data, *place)
-    layers = [_layer("local resolution", first, *RESOLUTION_RANGE_A, log=True, own=results.own_range)]
+    layers = [
+        _layer("local resolution", first, *RESOLUTION_RANGE_A, log=True, own=colours.own_range_of(results))
+    ]
     others = (
         ("half-width of the 68 % interval", results.interval, colours.INTERVAL_RANGE_A[1]),
         ("disagreement of the methods", _disagreement(results), 0.0),
