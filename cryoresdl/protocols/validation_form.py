@@ -210,7 +210,8 @@ class ValidationForm(CryoResProtocol):
             label="What the verdict hangs on",
             help="Also ask how the estimate and the verdict move when the mask grows or shrinks, the map is sharpened, "
             "blurred, low-passed or resampled, or the sampling rate is wrong by 2 %. The summary says what turns the "
-            "verdict over, the viewer draws it. It takes as long as about five more maps.",
+            "verdict over, the viewer draws it. Of half maps "
+            "that are used, mask and sampling rate are changed. It takes as long as about five more maps.",
         )
         form.addParam(
             "makeDeposition",

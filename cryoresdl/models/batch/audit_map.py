@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..inference.answers import LocalResult
 
 AS_GIVEN = "as given"
+HALVES_DECIDE = "The half maps are judged: sharpening, filters and sampling of the map itself change nothing."
 STEADY = 0.10
 """Estimates that move by less than this part are said to be steady."""
 GROUP_WORDS = {
@@ -56,6 +57,8 @@ class Audit:
     turned: List[str] = field(default_factory=list)
     turning: str = ""
     """One sentence for the verdict itself where the answer turns over; "" where it does not."""
+    half_maps: bool = False
+    """Whether the half maps were judged, and not the map."""
 
     def as_json(self) -> Dict[str, Any]:
         """The content of ``audit.json``."""
@@ -68,16 +71,20 @@ def audit(
     claimed: Optional[float] = None,
     *,
     criterion: str = CRITERIA[0],
+    halves: Optional[Tuple[DensityMap, DensityMap]] = None,
+    soft_mask: Optional[np.ndarray] = None,
     known: Optional[LocalResult] = None,
 ) -> Audit:
-    """Ask the networks about a map and its variants.
+    """Ask the networks about a map, or its half maps, and its variants.
 
     Args:
         density: the map.
         mask: bool (z, y, x); None makes one, which the variants share.
         claimed: claimed resolution in A, or None.
         criterion: of FSC, which the claim is meant by.
-        known: what the default model says of this map in this mask, without half maps; None asks for it.
+        halves: both half maps, which are then judged in the map's place; or None.
+        soft_mask: float32 (z, y, x), the mask with its soft edge for the FSC of the half maps; None gives it one.
+        known: what the default model says of this map (or these half maps) in this mask; None asks for it.
 
     Raises:
         InputError: as in `inference.localres`, for the map itself; a variant that cannot be judged is left out.
@@ -87,9 +94,11 @@ def audit(
     from . import map_variants
 
     asked = (claimed, criterion)
-    local = known or local_resolution.localres(density, mask=mask)
+    first, second = halves or (None, None)
+    local = known or local_resolution.localres(density, first, second, mask, soft_mask=soft_mask)
     cases = [_case("", AS_GIVEN, density, local, *asked)]
-    for variant in map_variants.variants_of(density, local.mask, claimed, cases[0].resolution_A):
+    given = (claimed, cases[0].resolution_A, halves, soft_mask)
+    for variant in map_variants.variants_of(density, local.mask, *given):
         try:
             seen = variant.see()
             answer = local_resolution.quick_answer(seen)
@@ -98,24 +107,34 @@ def audit(
             continue
     cases[1:] = sorted(cases[1:], key=lambda case: list(GROUP_WORDS).index(case.group))
     sentences, turned = _in_words(cases)
-    return Audit(density.path, claimed, cases, sentences, turned, _turning(cases, turned))
+    if halves is not None:
+        sentences.append(HALVES_DECIDE)
+    return Audit(density.path, claimed, cases, sentences, turned, _turning(cases, turned), halves is not None)
 
 
 def audit_of_answer(
-    density: DensityMap, halved: bool, local: LocalResult, entry: Dict[str, Any], asked: Tuple[Any, str]
+    density: DensityMap,
+    halves: Optional[Tuple[DensityMap, DensityMap]],
+    local: LocalResult,
+    entry: Dict[str, Any],
+    asked: Tuple[Any, str],
+    soft_mask: Optional[np.ndarray] = None,
 ) -> Audit:
     """Audit a map that was validated; where the answer turns over, the reasons of its verdict end with that.
 
     Args:
         density: the map.
-        halved: whether half maps were asked: the audit is of the map alone.
+        halves: the half maps that were judged, or None.
         local: its local answer, whose mask is taken.
         entry: its entry of ``classification.json``.
         asked: claim in A, or None, and its criterion of FSC.
+        soft_mask: as for `audit`.
     """
     claimed, criterion = asked
-    alone = not halved and local.info["model"]["name"] == model_store.DEFAULT_LOCAL_MODEL
-    found = audit(density, local.mask, claimed, criterion=criterion, known=local if alone else None)
+    known = local if local.info["model"]["name"] == model_store.DEFAULT_LOCAL_MODEL else None
+    found = audit(
+        density, local.mask, claimed, criterion=criterion, halves=halves, soft_mask=soft_mask, known=known
+    )
     if found.turning and entry.get("claim"):
         entry["claim"]["reasons"].append(found.turning)
     return found
@@ -183,7 +202,7 @@ def _turning(cases: List[AuditCase], turned: List[str]) -> str:
     given, others = cases[0], [case for case in cases if case.name in turned]
     what = "verdict" if given.verdict else "class"
     changes = " and ".join(f"{_answer(case)} when {_done(case.name)}" for case in others)
-    return f"The {what} turns over easily: judged from the map alone it is {_answer(given)} as given, and {changes}."
+    return f"The {what} turns over easily: it is {_answer(given)} as given, and {changes}."
 
 
 def _done(name: str) -> str:

@@ -48,9 +48,16 @@ class MapVariant:
 
 
 def variants_of(
-    density: DensityMap, mask: np.ndarray, claimed_A: float | None, estimate_A: float | None
+    density: DensityMap,
+    mask: np.ndarray,
+    claimed_A: float | None,
+    estimate_A: float | None,
+    halves: Tuple[DensityMap, DensityMap] | None = None,
+    soft_mask: np.ndarray | None = None,
 ) -> List[MapVariant]:
     """The changes that a map is audited with; those that would leave nothing are left out.
+
+    With half maps the answer is theirs: what is done to the map itself does not change it, mask and voxel size do.
 
     What variants have in common is done once: the transform of the map, and the bands of the map as it is, which other
     masks and voxel sizes leave as they are.
@@ -60,7 +67,12 @@ def variants_of(
         mask: bool (z, y, x).
         claimed_A: A, or None.
         estimate_A: A, or None where none was made.
+        halves: its half maps, or None.
+        soft_mask: float32 (z, y, x), the mask with its soft edge for their FSC, or None.
     """
+    if halves is not None:
+        frame = frame_of([half.data for half in halves], mask)
+        return _as_it_is(density, mask, frame, halves, soft_mask)
     frame = frame_of([density.data], mask)
 
     def seen(changed: DensityMap, its_mask: np.ndarray = mask) -> SeenMap:
@@ -92,7 +104,13 @@ def variants_of(
     return found
 
 
-def _as_it_is(density: DensityMap, mask: np.ndarray, frame: MapFrame) -> List[MapVariant]:
+def _as_it_is(
+    density: DensityMap,
+    mask: np.ndarray,
+    frame: MapFrame,
+    halves: Tuple[DensityMap, DensityMap] | None = None,
+    soft_mask: np.ndarray | None = None,
+) -> List[MapVariant]:
     """The changes that leave every voxel as it is: of the mask and of the voxel size."""
     step = MASK_STEP_A / density.voxel_size
     masks = {"": mask, f"mask grown by {MASK_STEP_A:g} A": grown(mask, step)}
@@ -104,13 +122,17 @@ def _as_it_is(density: DensityMap, mask: np.ndarray, frame: MapFrame) -> List[Ma
     def looks() -> Dict[str, SeenMap]:
         # The region is that of the map as given, unless the grown mask would not fit into it.
         names = sorted(masks, key=lambda name: "grown" not in name) if step > ROOM_AROUND else list(masks)
-        found = local_resolution.see_map(_copy(density), [masks[name] for name in names], frame)
+        soft = [None if name else soft_mask for name in names]
+        ordered = [masks[name] for name in names]
+        found = local_resolution.see_map(_copy(density), ordered, frame, halves, soft)
         return dict(zip(names, found))
 
     def resized(ratio: float) -> SeenMap:
         changed = replace(_copy(density), voxel_size=density.voxel_size * ratio)
-        features = map_features.with_voxel_size(looks()[""].features, ratio)
-        return SeenMap(changed, mask, frame, features)
+        given = looks()[""]
+        features = map_features.with_voxel_size(given.features, ratio)
+        measured = None if given.halves is None else given.halves.with_voxel_size(ratio)
+        return SeenMap(changed, mask, frame, features, measured)
 
     found = [MapVariant("mask", name, lambda name=name: looks()[name]) for name in masks if name]  # type: ignore[misc]
     for sign in (1, -1):

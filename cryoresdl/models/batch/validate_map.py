@@ -135,8 +135,9 @@ def _audited(job: Job, options: ValidationOptions, inputs: _Inputs, local: Any, 
     """What the verdict hangs on, where that was asked for; None elsewhere."""
     if not options.audit or local is None or entry is None:
         return None
-    halved, asked_for = inputs.halves[0] is not None, (job.claimed, job.criterion)
-    return audit_of_answer(inputs.density, halved, local, entry, asked_for)
+    halves = (inputs.halves[0], inputs.halves[1]) if inputs.halves[0] is not None else None
+    asked_for = (job.claimed, job.criterion)
+    return audit_of_answer(inputs.density, halves, local, entry, asked_for, inputs.soft_mask)
 
 
 def _write_answers(local: Any, entry: Any, inputs: _Inputs, folder: Path) -> None:

@@ -23,7 +23,7 @@ from ..networks import band_networks
 from ..networks.model_files import model_store
 from ..networks.network_runners import load_model, precision_of
 from .answers import LocalResult, _peak_memory_mb
-from .bands.band_estimates import _band_localres, _quick_localres
+from .bands.band_estimates import MeasuredHalves, _band_localres, _quick_localres, measure_halves
 from .bands.map_frame import MapFrame, frame_of
 from .input_doubts import _mask_misses, _weak_signal
 from .paper_estimates import _paper_localres
@@ -31,7 +31,7 @@ from .paper_estimates import _paper_localres
 _SMALLEST_MASK = 100
 
 
-def _checked_halves(
+def checked_halves(
     density: DensityMap, half1: Optional[DensityMap], half2: Optional[DensityMap]
 ) -> Optional[Tuple[DensityMap, DensityMap]]:
     """The pair, or None without half maps."""
@@ -88,7 +88,7 @@ def localres(
     """
     begun = time.perf_counter()
     loaded = load_model(model, "local")
-    halves = _checked_halves(density, half1, half2)
+    halves = checked_halves(density, half1, half2)
     timings = {"load": time.perf_counter() - begun}
     mask, mask_info = _prepare_mask(density, mask)
     timings["mask"] = time.perf_counter() - begun - timings["load"]
@@ -130,32 +130,48 @@ class SeenMap:
         density: the map.
         mask: bool (z, y, x).
         frame: how the features are turned.
-        features: of the map in the mask.
+        features: of the map in the mask, or of the mean of its half maps.
+        halves: the half maps in the mask, where they are asked.
     """
 
     density: DensityMap
     mask: np.ndarray
     frame: MapFrame
     features: map_features.Features
+    halves: Optional[MeasuredHalves] = None
 
 
 @one_blas_thread()
 def see_map(
-    density: DensityMap, masks: Sequence[np.ndarray], frame: Optional[MapFrame] = None
+    density: DensityMap,
+    masks: Sequence[np.ndarray],
+    frame: Optional[MapFrame] = None,
+    halves: Optional[Tuple[DensityMap, DensityMap]] = None,
+    soft_masks: Sequence[Optional[np.ndarray]] = (),
 ) -> List[SeenMap]:
-    """What the default networks see of a map in each of several masks, without half maps.
+    """What the default networks see of a map in each of several masks.
 
     Args:
         density: the map.
         masks: bool (z, y, x) each, not empty; as for `map_features.compute_in_masks`.
         frame: how to turn the map; None takes its own frame in the first mask.
+        halves: its half maps, which are then seen in its place.
+        soft_masks: float32 (z, y, x), the masks with their soft edges for the FSC of the half maps; None gives one.
     """
-    frame = frame or frame_of([density.data], masks[0])
+    frame = frame or frame_of([each.data for each in halves or (density,)], masks[0])
     turned = [frame.view(mask) for mask in masks]
     region = map_features.region_of(turned[0], cells_of_box=False)
-    data = frame.view(density.data)
-    found = map_features.compute_in_masks(data, turned, density.voxel_size, region=region)
-    return [SeenMap(density, mask, frame, features) for mask, features in zip(masks, found)]
+    if halves is None:
+        data = frame.view(density.data)
+        found = map_features.compute_in_masks(data, turned, density.voxel_size, region=region)
+        return [SeenMap(density, mask, frame, features) for mask, features in zip(masks, found)]
+    soft = [*soft_masks, *[None] * (len(masks) - len(soft_masks))]
+    measured = [measure_halves(density, halves, mask, frame, region, edge) for mask, edge in zip(masks, soft)]
+    pair = measured[0].pair
+    found = map_features.compute_in_masks(pair.mean(), turned, density.voxel_size, pair.difference(), region)
+    return [
+        SeenMap(density, mask, frame, features, each) for mask, features, each in zip(masks, found, measured)
+    ]
 
 
 @one_blas_thread()
@@ -170,8 +186,8 @@ def quick_answer(seen: SeenMap) -> LocalResult:
     """
     loaded = load_model(model_store.DEFAULT_LOCAL_MODEL, "local")
     mask, info = _prepare_mask(seen.density, seen.mask)
-    result = _quick_localres(seen.density, seen.frame.view(mask), seen.features, loaded)
-    return _with_doubts(result, seen.density, info, False)
+    result = _quick_localres(seen.density, seen.frame.view(mask), seen.features, loaded, seen.halves)
+    return _with_doubts(result, seen.density, info, seen.halves is not None)
 
 
 def _prepare_mask(density: DensityMap, mask: Optional[np.ndarray]) -> Tuple[np.ndarray, MaskInfo]:

@@ -85,6 +85,41 @@ def test_a_variant_is_judged_as_localres_judges_it():
         assert entries[0]["claim"]["verdict"] == entries[1]["claim"]["verdict"]
 
 
+def halves_of(density, seed=7):
+    """Two half maps whose mean is the map, and that differ by white noise."""
+    noise = 2.0 * np.random.default_rng(seed).standard_normal(density.data.shape).astype(np.float32)
+    return tuple(
+        density_map.DensityMap(density.data + sign * noise, VOXEL, path=f"half{n}")
+        for n, sign in ((1, 1), (2, -1))
+    )
+
+
+def test_half_maps_are_judged_in_the_maps_place_as_localres_judges_them():
+    density, mask = detailed_ball(64, 16)
+    halves = halves_of(density)
+    known = local_resolution.localres(density, *halves, mask=mask)
+    found = audit_map.audit(density, mask, 6.0, halves=halves, known=known)
+    assert found.half_maps and found.sentences[-1] == audit_map.HALVES_DECIDE
+    assert [one.group for one in found.cases] == ["", "mask", "mask", "voxel size", "voxel size"]
+    slower = {
+        audit_map.AS_GIVEN: (VOXEL, mask),
+        "mask shrunk by 4 A": (VOXEL, map_variants.grown(mask, -4 / VOXEL)),
+        "mask grown by 4 A": (VOXEL, map_variants.grown(mask, 4 / VOXEL)),
+        "voxel size -2 %": (0.98 * VOXEL, mask),
+    }
+    for name, (voxel, its_mask) in slower.items():
+        (case_,) = (one for one in found.cases if one.name == name)
+        whole, *both = (density_map.DensityMap(each.data, voxel) for each in (density, *halves))
+        answer = local_resolution.localres(whole, *both, mask=its_mask)
+        entry = global_resolution.classify(whole, claimed=6.0, local=answer)
+        assert answer.info["half_maps"] and answer.info["half_map_fsc0143_A"]
+        assert case_.resolution_A == pytest.approx(entry["resolution_A"], rel=0.02), name
+        assert case_.local_median_A == pytest.approx(answer.info["median_A"], rel=0.02), name
+        assert case_.verdict == entry["claim"]["verdict"], name
+    alone = audit_map.audit(density, mask, 6.0)
+    assert not alone.half_maps and alone.cases[0].resolution_A != found.cases[0].resolution_A
+
+
 def test_a_mask_that_grows_beyond_the_surroundings_is_not_cut():
     data = np.random.default_rng(0).standard_normal((96,) * 3).astype(np.float32)
     mask = np.zeros(data.shape, bool)
@@ -140,10 +175,11 @@ def test_a_verdict_that_turns_over_is_said_in_the_verdict_itself(blob, monkeypat
 
     monkeypatch.setattr(audit_map, "audit", audit)
     entry = {"claim": {"reasons": ["It fits."]}}
-    audit_map.audit_of_answer(density, False, local, entry, (4.0, "0.143"))
+    audit_map.audit_of_answer(density, None, local, entry, (4.0, "0.143"))
     assert entry["claim"]["reasons"] == ["It fits.", said]
-    # With half maps the answer is another one than that of the map alone, which is asked anew.
-    audit_map.audit_of_answer(density, True, local, {"claim": None}, (None, "0.143"))
+    # Another model's answer is not the default one's, which is asked anew.
+    local.info["model"] = {"name": "monores", "digest": ""}
+    audit_map.audit_of_answer(density, None, local, {"claim": None}, (None, "0.143"))
     assert given == [local, None]
 
 
@@ -160,3 +196,14 @@ def test_command_writes_json_table_and_picture(blob, tmp_path, capsys):
     assert told["sentences"] and told["sentences"][0] in capsys.readouterr().out
     assert (tmp_path / "o" / "audit.png").read_bytes().startswith(b"\x89PNG")
     assert command_line.main([*words, "--out", str(tmp_path / "o")]) == 2
+    halves = [str(tmp_path / f"half{n}.mrc") for n in (1, 2)]
+    for path, half in zip(halves, halves_of(density)):
+        mrc_writer.write_volume(path, half.data, density)
+    judged = [*words, "--half1", halves[0], "--half2", halves[1], "--out", str(tmp_path / "h"), "--quiet"]
+    assert (
+        command_line.main(judged) == 0
+        and json.loads((tmp_path / "h" / "audit.json").read_text())["half_maps"]
+    )
+    capsys.readouterr()
+    assert command_line.main([*words, "--half1", halves[0], "--out", str(tmp_path / "x"), "--quiet"]) == 2
+    assert "--half2" in capsys.readouterr().err and not (tmp_path / "x").exists()

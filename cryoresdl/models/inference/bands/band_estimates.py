@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -45,6 +45,48 @@ class _Cells:
     filtered: Optional[float]
 
 
+@dataclass(frozen=True)
+class MeasuredHalves:
+    """Two half maps in a mask: the pair on one grey scale, and its curves; turned like the features."""
+
+    pair: HalfMaps
+    fsc: HalfMapFsc
+
+    def with_voxel_size(self, ratio: float) -> MeasuredHalves:
+        """The same voxels, taken to be so many times larger."""
+        return MeasuredHalves(
+            replace(self.pair, cutoff_A=self.pair.cutoff_A * ratio),
+            replace(self.fsc, frequency=self.fsc.frequency / ratio),
+        )
+
+
+def measure_halves(
+    density: DensityMap,
+    halves: Tuple[DensityMap, DensityMap],
+    mask: np.ndarray,
+    frame: MapFrame,
+    region: map_features.Region,
+    soft_mask: Optional[np.ndarray] = None,
+) -> MeasuredHalves:
+    """Measure two half maps in a mask.
+
+    Args:
+        density: their map.
+        halves: on its grid.
+        mask: bool (z, y, x), not turned.
+        frame: how all of them are turned.
+        region: the part of the turned box that is looked at.
+        soft_mask: float32 (z, y, x), the mask with its soft edge; None gives it one.
+    """
+    turned, voxel = frame.view(mask), density.voxel_size
+    first, second = (frame.view(half.data) for half in halves)
+    pair = matched_half_maps(frame.view(density.data), first, second, turned, region, voxel)
+    soft = None if soft_mask is None else frame.view(soft_mask)
+    return MeasuredHalves(
+        pair, half_map_fsc.measure_fsc(pair.first, pair.second, voxel, turned, region, soft)
+    )
+
+
 def _band_localres(
     density: DensityMap,
     halves: Optional[tuple[DensityMap, DensityMap]],
@@ -60,15 +102,12 @@ def _band_localres(
     frame = frame_of([each.data for each in halves or (density,)], mask)
     data, turned = frame.view(density.data), frame.view(mask)
     region = map_features.region_of(turned, cells_of_box=False)
-    pair: Optional[HalfMaps] = None
-    fsc: Optional[HalfMapFsc] = None
+    measured: Optional[MeasuredHalves] = None
     if halves is None:
         feats = map_features.compute(data, turned, voxel, region=region)
     else:
-        first, second = (frame.view(half.data) for half in halves)
-        soft = None if soft_mask is None else frame.view(soft_mask)
-        pair = matched_half_maps(data, first, second, turned, region, voxel)
-        fsc = half_map_fsc.measure_fsc(pair.first, pair.second, voxel, turned, region, soft)
+        measured = measure_halves(density, halves, mask, frame, region, soft_mask)
+        pair = measured.pair
         feats = map_features.compute(pair.mean(), turned, voxel, pair.difference(), region)
     timings["features"] = time.perf_counter() - clock
     clock = time.perf_counter()
@@ -81,7 +120,7 @@ def _band_localres(
             f"{capped} voxels came out coarser than {resolution_terms.COARSEST_A:g} A and are written as "
             f"{resolution_terms.COARSEST_A:g} A: hardly anything is resolved there."
         )
-    _tell(result, cells, feats, mask, voxel, pair, fsc)
+    _tell(result, cells, feats, mask, voxel, measured)
     return result
 
 
@@ -90,7 +129,11 @@ NEAR_CELLS, COARSEST_CELLS = 3, 4
 
 
 def _quick_localres(
-    density: DensityMap, mask: np.ndarray, feats: map_features.Features, model: Any
+    density: DensityMap,
+    mask: np.ndarray,
+    feats: map_features.Features,
+    model: Any,
+    measured: Optional[MeasuredHalves] = None,
 ) -> LocalResult:
     """The default network over the cells of the mask and its surroundings; no volumes are made.
 
@@ -101,6 +144,7 @@ def _quick_localres(
         mask: bool (z, y, x), turned like the features.
         feats: of the map in this mask.
         model: the local model.
+        measured: the half maps in this mask, where there are some.
 
     Returns:
         LocalResult whose volumes are lists: the voxels of the mask, each with its cell's value.
@@ -116,7 +160,7 @@ def _quick_localres(
     widths = (np.exp2(u + cells.spread) - np.exp2(u - cells.spread)) * np.float32(voxel / 2)
     whole = np.ones(int(counts.sum()), bool)
     result = _finish(np.repeat(values, counts), np.repeat(widths, counts), whole, density, model)
-    _tell(result, cells, feats, mask, voxel)
+    _tell(result, cells, feats, mask, voxel, measured)
     return result
 
 
@@ -126,10 +170,10 @@ def _tell(
     feats: map_features.Features,
     mask: np.ndarray,
     voxel: float,
-    pair: Optional[HalfMaps] = None,
-    fsc: Optional[HalfMapFsc] = None,
+    measured: Optional[MeasuredHalves],
 ) -> None:
     """What is told of the whole map, and what the global network reads, into the result."""
+    pair, fsc = (None, None) if measured is None else (measured.pair, measured.fsc)
     _describe(result, cells, feats, mask, voxel)
     _describe_halves(result, pair, feats, mask, fsc)
     result.fsc = fsc
@@ -159,7 +203,7 @@ def _estimate(model: Any, feats: map_features.Features, watched: bool) -> _Cells
 
 def _volumes(
     cells: _Cells, feats: map_features.Features, mask: np.ndarray, voxel: float, frame: MapFrame
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> Tuple[np.ndarray, np.ndarray, int]:
     """Resolution and half-widths in A on the grid of the map, and how many voxels were held at the coarsest value."""
     turned = frame.view(mask)
     inside = turned[feats.region]
