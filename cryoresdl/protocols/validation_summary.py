@@ -1,6 +1,6 @@
 """What Scipion's summary says of validations, comparisons and sets: sentences from the engine's results."""
 
-import os
+from ..models.base.runs.atomic_files import shown_apart
 
 CLAIM_VERDICTS = ("supported", "optimistic", "pessimistic", "cannot tell")
 NEARLY_EMPTY = 0.05
@@ -132,7 +132,7 @@ def _without(count):
 
 def listed(names):
     """Names with commas; of many, the first and how many more."""
-    names = [os.path.basename(name) for name in names]
+    names = shown_apart(names)
     more = len(names) - FEW
     return ", ".join(names[:FEW]) + (" and %d more" % more if more > 0 else "")
 

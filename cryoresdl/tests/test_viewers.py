@@ -23,11 +23,12 @@ from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.results import result_files
 from cryoresdl.models.results.figures import colours
 from cryoresdl.models.results.report import chimerax_script
+from cryoresdl.protocols import validation_summary  # noqa: E402
 
 # noqa: E402
 # noqa: E402
 from cryoresdl.tests.helpers import made_results, virtual_screen  # noqa: E402
-from cryoresdl.viewers import views  # noqa: E402
+from cryoresdl.viewers import viewer_base, views  # noqa: E402
 from cryoresdl.viewers.viewer_base import resultFolders  # noqa: E402
 
 pytestmark = pytest.mark.scipion
@@ -375,3 +376,11 @@ def test_chimerax_row_gives_the_script_where_chimerax_is_not_installed(project, 
     assert str(folder / result_files.CHIMERAX / chimerax_script.SCRIPT) in os.path.abspath(
         message.getMessage().splitlines()[-1]
     )
+
+
+def test_maps_of_one_name_are_told_apart_in_the_selector_and_in_the_summary(tmp_path):
+    table = tmp_path / result_files.RESULTS_CSV
+    table.write_text("map,folder\n/a/x.mrc,x\n/b/x.mrc,x_2\n/b/bad.mrc,\n")
+    named = viewer_base._listed(str(table))
+    assert named == [("a/x.mrc", str(tmp_path / "x")), ("b/x.mrc", str(tmp_path / "x_2"))]
+    assert validation_summary.listed(["/a/x.mrc", "/b/x.mrc"]) == "a/x.mrc, b/x.mrc"

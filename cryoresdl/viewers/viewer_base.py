@@ -12,6 +12,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer
 from ..models.results import compared_results, result_files
 from ..models.results.figures import figure_catalogue
 from ..models.results.figures.slices import folder_slices, slice_figure
+from ..models.results.report.map_list import map_names
 from ..models.results.results_folder import SIMULATION_JSON, ResultsFolder
 from .views import FigureView, SliceView
 
@@ -68,8 +69,8 @@ def _isResults(folder):
 def _listed(table):
     """Folders that a ``results.csv`` names, relative to itself; rows of maps that failed have none."""
     home = os.path.dirname(table)
-    pairs = [(os.path.basename(row.get("map") or "?"), row.get("folder")) for row in readRows(table)]
-    return [(name, os.path.join(home, folder)) for name, folder in pairs if folder]
+    rows = [row for row in readRows(table) if row.get("folder")]
+    return [(name, os.path.join(home, row["folder"])) for name, row in zip(map_names(rows), rows)]
 
 
 def readRows(table):

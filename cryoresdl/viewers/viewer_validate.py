@@ -14,6 +14,7 @@ from ..models.results import result_files
 from ..models.results.figures import colours, drawing
 from ..models.results.figures.slices import slice_figure
 from ..models.results.report import build_report, chimerax_script
+from ..models.results.report.map_list import map_names
 from ..models.results.results_folder import ResultsFolder
 from ..protocols import ProtCryoResValidate
 from ..protocols.protocol_base import fileOf
@@ -39,8 +40,6 @@ TABLE = {
 def valueOf(row, key):
     """A cell of ``results.csv`` for the table: a number, a text or nothing."""
     text = row.get(key) or ""
-    if key == "map":
-        return os.path.basename(text)
     if key == "in_distribution":
         return {"True": "yes", "False": "no"}.get(text, "")
     if not key.endswith("_A"):
@@ -230,7 +229,10 @@ class CryoResValidateViewer(CryoResViewer):
             glob.glob(os.path.join(glob.escape(self.protocol._getExtraPath()), "*", result_files.RESULTS_CSV))
         )
         rows = [row for table in tables for row in readRows(table) if row.get("folder")]
-        cells = [[valueOf(row, key) for key in TABLE.values()] for row in rows]
+        cells = [
+            [name if key == "map" else valueOf(row, key) for key in TABLE.values()]
+            for name, row in zip(map_names(rows), rows)
+        ]
         return [TableView(list(TABLE), cells, self.getTitle("All maps"), self._open, self.getTkRoot())]
 
     def _open(self, number):

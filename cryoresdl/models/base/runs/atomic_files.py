@@ -9,8 +9,8 @@ import json
 import os
 import stat
 import tempfile
-from pathlib import Path
-from typing import Any, Iterable, Iterator, List, Optional, Protocol, Tuple, Union
+from pathlib import Path, PurePath
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Protocol, Sequence, Set, Tuple, Union
 
 from ..errors import InputError, OutputError
 
@@ -45,6 +45,23 @@ def shown(path: PathLike) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
+def shown_apart(paths: Sequence[str]) -> List[str]:
+    """The names of files, each with as many of its folders as tell it from the others; equal paths stay equal."""
+    parts = [PurePath(path).parts or (path,) for path in paths]
+    depths = [1] * len(parts)
+    while True:
+        names = [os.path.join(*found[-depth:]) for found, depth in zip(parts, depths)]
+        held: Dict[str, Set[Tuple[str, ...]]] = {}
+        for name, found in zip(names, parts):
+            held.setdefault(name, set()).add(found)
+        longer = [
+            len(held[name]) > 1 and depth < len(found) for name, depth, found in zip(names, depths, parts)
+        ]
+        if not any(longer):
+            return names
+        depths = [depth + step for depth, step in zip(depths, longer)]
 
 
 def sha256(path: PathLike) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List
 from urllib.parse import quote
 
+from ...base.runs.atomic_files import shown_apart
 from .. import result_files
 from ..results_folder import ResultsFolder
 from .charts.chart import Axis, Chart
@@ -48,10 +49,20 @@ def counted(rows: List[MapRow]) -> str:
     return f"{maps}: {', '.join(words) or 'none validated'}" + (f"; {failed} failed" if failed else "")
 
 
+def map_names(rows: List[MapRow]) -> List[str]:
+    """What the rows' maps are called: by their files, and one map that is there several times by its folder of results."""
+    names = shown_apart([row.get("map", "") or "?" for row in rows])
+    count = Counter(names)
+    return [
+        f"{name} ({row['folder']})" if count[name] > 1 and row.get("folder") else name
+        for name, row in zip(names, rows)
+    ]
+
+
 def map_table(rows: List[MapRow], folder: Path) -> ReportTable:
     """Map, claim, estimate with its interval, verdict and flag; columns that are empty everywhere are left out."""
     columns = {
-        "map": [os.path.basename(row.get("map", "")) or "?" for row in rows],
+        "map": map_names(rows),
         "claim (Å)": [_number(row.get("claimed_A")) for row in rows],
         "estimate (Å)": [_number(row.get("resolution_A")) for row in rows],
         "68 % interval (Å)": [_span(row) for row in rows],
@@ -68,16 +79,13 @@ def map_table(rows: List[MapRow], folder: Path) -> ReportTable:
 
 
 def _links(rows: List[MapRow], folder: Path) -> List[str]:
-    """Relative addresses of the maps' own pages or folders, "" where there is none."""
+    """Relative addresses of the maps' own pages, "" where there is none."""
     found = []
     for row in rows:
         name = row.get("folder", "")
         inside = bool(name) and not os.path.isabs(name) and ".." not in Path(name).parts
         page = folder / name / result_files.REPORT_HTML
-        if not inside or not (folder / name).is_dir():
-            found.append("")
-        else:
-            found.append("./" + quote(name) + ("/" + result_files.REPORT_HTML if page.is_file() else "/"))
+        found.append(f"./{quote(name)}/{result_files.REPORT_HTML}" if inside and page.is_file() else "")
     return found
 
 
@@ -109,6 +117,7 @@ def _span(row: MapRow) -> str:
 
 def claims_figure(rows: List[MapRow]) -> DrawnFigure | None:
     """Claim against estimate with its interval, for the maps that have both."""
+    named = dict(zip(map(id, rows), map_names(rows)))
     known = [row for row in rows if _float(row.get("claimed_A")) and _float(row.get("resolution_A"))]
     if not known:
         return None
@@ -126,12 +135,11 @@ def claims_figure(rows: List[MapRow]) -> DrawnFigure | None:
         color = _COLORS.get(row.get("verdict", ""), "#666666")
         if ends[0] and ends[1]:
             chart.line((claim, claim), (ends[0], ends[1]), color)
-        name = os.path.basename(row.get("map", ""))
         chart.point(
             claim,
             estimate,
             color,
-            f"{name}: claim {claim:.2f} Å, estimate {estimate:.2f} Å, {row.get('verdict', '')}",
+            f"{named[id(row)]}: claim {claim:.2f} Å, estimate {estimate:.2f} Å, {row.get('verdict', '')}",
         )
     for answer in dict.fromkeys(row.get("verdict", "") for row in known):
         chart.legend(_COLORS.get(answer, "#666666"), answer or "no verdict")

@@ -13,6 +13,7 @@ from ...results_folder import ResultsFolder
 from ..colours import _TEXT, EMPTY, ColourRange
 from ..drawing import _figure, _plain
 from .folder_slices import layers_from_folder
+from .pointer_words import tell_pointer
 from .slice_layers import Layer, _colorbar, _pixels, _style
 from .volume_slices import AXES, _extent, _known_axis, _plane, best_index, cut, focus
 
@@ -76,6 +77,10 @@ class SliceFigure:
         self.heading.set_text(self._heading())
         return self.index
 
+    def position_A(self) -> float:
+        """Where the slice lies along its axis."""
+        return float(self.origin[2 - AXES.index(self.axis)]) + self.index * self.voxel_size
+
     def set_axis(self, axis: str, index: int | None = None) -> None:
         """Look along another axis."""
         self.axis = _known_axis(axis)
@@ -83,9 +88,8 @@ class SliceFigure:
         self._draw()
 
     def _heading(self) -> str:
-        number = AXES.index(self.axis)
-        position = self.origin[2 - number] + self.index * self.voxel_size
-        return f"slice {self.index + 1} of {self.count} along {self.axis} ({self.axis} = {position:.1f} Å)"
+        place = f"{self.axis} = {self.position_A():.1f} Å"
+        return f"slice {self.index + 1} of {self.count} along {self.axis} ({place})"
 
     def _draw(self) -> None:
         self.index = int(min(max(self.index, 0), self.count - 1))
@@ -108,6 +112,7 @@ class SliceFigure:
                 norm=style.norm,
             )
             self.images.append(image)
+            tell_pointer(ax, image, self.axis, self.position_A, style)
             self._zoom(ax)
             ax.set_title(_plain(layer.title, 36), fontsize=10)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
@@ -186,6 +191,7 @@ def three_axes(
             )
             _show_window(ax, window, axis, voxel_size, origin)
             position = origin[2 - AXES.index(axis)] + index * voxel_size
+            tell_pointer(ax, image, axis, lambda position=position: position, style)  # type: ignore[misc]
             ax.set_title(f"{layer.title}, {axis} = {position:.1f} Å", fontsize=10)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
             ax.set_ylabel(f"{up} (Å)", fontsize=9)
@@ -250,7 +256,8 @@ class MaskFigure(SliceFigure):
         for ax, image in zip(self.axes, list(self.images)):
             blue = np.zeros((*image.get_array().shape, 4), np.float32)
             options = {"origin": "lower", "extent": image.get_extent(), "interpolation": "nearest"}
-            self._covers.append(ax.imshow(blue, **options))
+            # The pointer tells of the map below.
+            self._covers.append(ax.imshow(blue, mouseover=False, **options))
         self.images += self._covers
         self._cover()
 
