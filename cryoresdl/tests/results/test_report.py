@@ -371,3 +371,6 @@ def test_an_audit_in_the_folder_has_a_figure_and_its_turn_is_in_the_verdict(tmp_
     assert page["verdict"][-1] == "It turns over at 3 Å."
     html = (folder / result_files.REPORT_HTML).read_text(encoding="utf-8")
     assert "What the answer hangs on" in html and "does not hang on the mask (4 to 4.1 Å)" in html
+    chart = html[html.index('id="figure-audit"') :].split("</figure>")[0]
+    assert "<img" not in chart, "a picture's words shrink with the page"
+    assert "as given: supported" in chart and "4.00 Å" in chart and "claim 3.2 Å" in chart

@@ -24,6 +24,13 @@ ColourRange = Optional[Tuple[float, float]]
 
 SOURCE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Okabe and Ito's colour-blind-safe set, for lines and bars of several sources."""
+ANSWER_COLORS = {
+    "supported": "#009E73",
+    "optimistic": "#D55E00",
+    "pessimistic": "#0072B2",
+    "cannot tell": "#888888",
+}
+"""Colours of the verdicts on a claim."""
 CURVE_COLORS = {
     "unmasked": "#009E73",
     "masked": "#E69F00",

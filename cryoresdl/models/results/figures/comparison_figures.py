@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from ..compared_results import common_values, value_range
-from .colours import EMPTY
+from .colours import ANSWER_COLORS, EMPTY
 from .drawing import _figure, _finish, _name_axes, _plain
 
 
@@ -111,14 +111,6 @@ def _nothing_in_common(first: str, second: str) -> str:
     return f"{first} and {second} have no estimated voxel in common."
 
 
-_ANSWER_COLORS = {
-    "supported": "#009E73",
-    "optimistic": "#D55E00",
-    "pessimistic": "#0072B2",
-    "cannot tell": "#888888",
-}
-
-
 def audit_figure(cases: Sequence[Mapping[str, Any]], claimed_A: float | None = None) -> Figure:
     """Estimate and 68 % interval of a map in every case of its audit, coloured by the verdict.
 
@@ -131,7 +123,7 @@ def audit_figure(cases: Sequence[Mapping[str, Any]], claimed_A: float | None = N
     named: List[str] = []
     for row, case in enumerate(cases):
         answer = str(case["verdict"] or f"class {case['global_class']}")
-        color = _ANSWER_COLORS.get(answer, "#0072B2")
+        color = ANSWER_COLORS.get(answer, "#0072B2")
         if case["resolution_A"] is None:
             continue
         if case["low_A"] is not None:

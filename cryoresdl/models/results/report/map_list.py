@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from ...base.runs.atomic_files import shown_apart
 from .. import result_files
+from ..figures.colours import ANSWER_COLORS
 from ..results_folder import ResultsFolder
 from .charts.chart import Axis, Chart
 from .charts.page_figures import DrawnFigure
@@ -18,7 +19,6 @@ from .report_page import ReportTable
 
 MapRow = Dict[str, str]
 VALIDATED = "done"
-_COLORS = {"supported": "#009E73", "optimistic": "#D55E00", "pessimistic": "#0072B2"}
 _TICKS_A = (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40)
 
 
@@ -132,7 +132,7 @@ def claims_figure(rows: List[MapRow]) -> DrawnFigure | None:
     for row in known:
         claim, estimate = _float(row["claimed_A"]) or low, _float(row["resolution_A"]) or low
         ends = [_float(row.get(name)) for name in ("interval_low_A", "interval_high_A")]
-        color = _COLORS.get(row.get("verdict", ""), "#666666")
+        color = ANSWER_COLORS.get(row.get("verdict", ""), "#666666")
         if ends[0] and ends[1]:
             chart.line((claim, claim), (ends[0], ends[1]), color)
         chart.point(
@@ -142,6 +142,6 @@ def claims_figure(rows: List[MapRow]) -> DrawnFigure | None:
             f"{named[id(row)]}: claim {claim:.2f} Å, estimate {estimate:.2f} Å, {row.get('verdict', '')}",
         )
     for answer in dict.fromkeys(row.get("verdict", "") for row in known):
-        chart.legend(_COLORS.get(answer, "#666666"), answer or "no verdict")
+        chart.legend(ANSWER_COLORS.get(answer, "#666666"), answer or "no verdict")
     caption = "A point below the line looks better than its claim, one above it worse; the name shows under the pointer."
     return DrawnFigure("claims", "Claim against estimate", caption, chart.html())

@@ -15,7 +15,7 @@ from ...figures.slices.folder_slices import layers_from_folder
 from ...fsc_files import FSC_JSON
 from ...measured_model import _confusion_of
 from ...results_folder import HISTORY_CSV, SIMULATED_MAP, SIMULATION_JSON, TRUTH_VOLUME, ResultsFolder
-from ...verdict_words import with_unit
+from .audit_chart import audit_chart
 from .result_charts import (
     agreement_tables,
     calibration_chart,
@@ -81,10 +81,7 @@ def _picture(kind: str) -> Callable[[ResultsFolder], Markup | None]:
 
 def _audit(results: ResultsFolder) -> Markup | None:
     """The estimate in every case of the audit, and the sentences about it."""
-    told = results.json(result_files.AUDIT_JSON) or {}
-    picture = _picture("audit")(results)
-    lines = Markup("").join(Markup("<li>{}</li>").format(with_unit(text)) for text in told["sentences"])
-    return Markup("{}<ul>{}</ul>").format(picture, lines)
+    return audit_chart(results.json(result_files.AUDIT_JSON) or {})
 
 
 def _direction(results: ResultsFolder) -> Markup | None:
