@@ -24,7 +24,7 @@ from cryoresdl.models.datasets.feature_sets import feature_set_file
 from cryoresdl.models.features import band_energies, network_inputs
 from cryoresdl.models.networks import band_networks, paper_networks, tensorflow_import
 from cryoresdl.models.paper import epoch_loop, examples, keras_stepper
-from cryoresdl.models.training import crop_batches, local_network
+from cryoresdl.models.training import crop_batches, local_fit
 from cryoresdl.tests.helpers import small_maps
 
 
@@ -62,10 +62,10 @@ def default_local(steps: int, bfloat16: bool) -> dict:
     nothing = {"val_single_log2": 1.0, "val_halves_log2": 1.0}
     own = {"load_split": lambda *words: items, "validate_local": lambda *words: nothing}
     cuts = mock.patch.object(crop_batches, "crop_batch", timed)
-    with tempfile.TemporaryDirectory() as folder, cuts, mock.patch.multiple(local_network, **own):
+    with tempfile.TemporaryDirectory() as folder, cuts, mock.patch.multiple(local_fit, **own):
         # A run is bound to its set: a tiny one stands for the items in memory.
         path = small_maps.write_items(Path(folder) / "set.h5", {"train": [small_maps.make_item(0)]})
-        local_network.fit_local(path, folder, recipe, report=lambda line: None)
+        local_fit.fit_local(path, folder, recipe, report=lambda line: None)
     kept = np.asarray(times[len(times) // 4 :])
     cells = recipe.batch * recipe.crop**3
     # Backward costs twice what forward does.

@@ -71,6 +71,14 @@ class TestTrain(ScipionCase):
             (protocol.outputModel.getModelName(), protocol.outputModel.getKind()), ("bands", "local")
         )
         self.assertMeasured(protocol)
+        summary = "\n".join(protocol.summary())
+        for words in (
+            "best constant",
+            "mean error, one map",
+            "Too few maps to learn from: 3 in all",
+            "epochs: 1",
+        ):
+            self.assertIn(words, summary)
 
     def assertMeasured(self, protocol):
         """The viewer's confusion matrix counts the maps that were kept apart."""

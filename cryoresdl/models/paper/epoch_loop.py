@@ -15,22 +15,23 @@ from typing import Any, Callable, Dict, List, Protocol, Tuple
 
 import numpy as np
 
-from ..base import progress
 from ..base.errors import InputError
 from ..base.runs.array_cache import part_of
 from ..networks import paper_networks
 from ..training.run_files import CHECKPOINT, HISTORY, load_checkpoint, save_checkpoint, write_history
+from ..training.training_report import epoch_line
 
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
 @dataclass
 class History:
-    """Per-epoch figures, and where the lowest validation loss was."""
+    """Per-epoch figures, where the lowest validation loss was, why it ended, and seconds per epoch of this run."""
 
     rows: List[Dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     stopped: str = ""
+    seconds: float | None = None
 
     @property
     def best_loss(self) -> float:
@@ -140,8 +141,9 @@ def run_epochs(
             save_checkpoint(folder / CHECKPOINT, identity, facts, arrays)
         if write:
             write_history(folder / HISTORY, history.rows)
+        history.seconds = (time.monotonic() - started) / (epoch - first)
         if report:
-            report(_progress(history, recipe, (time.monotonic() - started) / (epoch - first)))
+            report(_progress(history, recipe, history.seconds))
     history.stopped = _finished(history, recipe)
     return history, best
 
@@ -173,8 +175,12 @@ def _progress(history: History, recipe: EpochRecipe, seconds: float) -> str:
     last = recipe.epochs
     if recipe.patience is not None:
         last = min(last, history.best_epoch + recipe.patience)
-    return (
-        f"epoch {epochs}/{recipe.epochs}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  "
-        f"val_loss {row['val_loss']:.4f}  val_accuracy {row['val_accuracy']:.4f}  best {history.best_epoch}  "
-        f"{seconds:.2f} s/epoch  ETA {progress.duration(seconds * (last - epochs))} unless it improves"
+    figures = {name: f"{row[name]:.4f}" for name in HISTORY_COLUMNS[1:]}
+    return epoch_line(
+        f"epoch {epochs}/{recipe.epochs}",
+        {name.replace("val_", "validation "): value for name, value in figures.items()},
+        seconds,
+        seconds * (last - epochs),
+        best=str(history.best_epoch),
+        unless="unless it improves" if recipe.patience is not None else "",
     )

@@ -18,8 +18,10 @@ from ..base.runs.output_folder import prepare_out
 from ..datasets.map_set_file import DatasetFile
 from ..networks import paper_networks, paper_predictors, tensorflow_import
 from ..networks.model_files import model_archive
+from ..results.results_folder import OUTCOME_TXT
 from ..training import run_files
 from ..training.run_files import CARD, CONFUSION_FIGURE, CURVES_FIGURE, MODEL, SMALL_MODEL, _leave_card
+from ..training.training_report import ErrorOnTest, TrainingOutcome, leave_outcome
 from . import dnn_compression, dnn_dual_solver, epoch_loop, keras_stepper, several_workers
 
 PAPER_KINDS = {"dnn": paper_networks.DNN, "cnn": paper_networks.CNN, "unet": paper_networks.UNET}
@@ -88,7 +90,7 @@ def train(options: PaperTrainingOptions) -> Path:
     # The other workers of a cluster use the chief's folder and write nothing.
     folder = Path(options.out)
     if chief:
-        others = (CARD, SMALL_MODEL, CURVES_FIGURE, CONFUSION_FIGURE)
+        others = (CARD, SMALL_MODEL, CURVES_FIGURE, CONFUSION_FIGURE, OUTCOME_TXT)
         prepare_out(folder, names, options.overwrite, options.resume, command="train", may_remain=others)
         if options.overwrite and not options.resume:
             remove_result(folder / run_files.CHECKPOINT)
@@ -111,7 +113,9 @@ def train(options: PaperTrainingOptions) -> Path:
         if not chief:
             return folder / MODEL
         card = _card(options, network, data, history, time.monotonic() - started)
-        return _finish(folder, card, stepper, best, data)
+        path = _finish(folder, card, stepper, best, data)
+        leave_outcome(folder, _outcome(card, history), progress.note)
+        return path
 
 
 def _check_data(data: DatasetFile, options: PaperTrainingOptions) -> int:
@@ -247,6 +251,24 @@ def _card(
         "created": datetime.date.today().isoformat(),
         "version": __version__,
     }
+
+
+def _outcome(card: Dict[str, Any], history: epoch_loop.History) -> TrainingOutcome:
+    """What came out, by the card."""
+    found, patches = card["metrics"].get("test"), card["kind"] == "local"
+    errors = []
+    if found:
+        wrong, always = (100 * (1 - found[key]) for key in ("accuracy", "majority_baseline"))
+        errors = [ErrorOnTest(f"{'voxels' if patches else 'maps'} in a wrong class", wrong, always, "%")]
+    return TrainingOutcome(
+        card["name"],
+        card["data"]["examples"],
+        errors,
+        history.seconds,
+        len(history.rows),
+        "patches" if patches else "maps",
+        card["data"]["sources"],
+    )
 
 
 def _finish(

@@ -21,6 +21,7 @@ from ..maps.mrc import mrc_reader
 from . import result_files
 
 HISTORY_CSV = "history.csv"
+OUTCOME_TXT = "training.txt"
 METRICS_JSON = "metrics.json"
 CARD_JSON = "card.json"
 TRAINED = "model.cryoresdl"

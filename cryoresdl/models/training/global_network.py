@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
@@ -20,6 +21,7 @@ from ..networks import band_networks, network_runners
 from ..networks.model_files import model_archive, model_store
 from ..networks.resolution_bins import N_BINS
 from ..networks.tensorflow_import import import_tensorflow
+from ..results.results_folder import OUTCOME_TXT
 from .calibration.global_calibration import (
     _kept_apart,
     calibrate_global,
@@ -27,9 +29,10 @@ from .calibration.global_calibration import (
     measure_global,
     true_classes,
 )
-from .probability_score import _loss_of
+from .probability_score import _loss_of, _median_of
 from .profile_table import ProfileTable
 from .run_files import CARD, CURVES_FIGURE, HISTORY, MODEL, _append_history, _leave_card, _run_name
+from .training_report import ErrorOnTest, TrainingOutcome, epoch_line, leave_outcome
 
 
 @dataclass
@@ -105,7 +108,7 @@ def train_global(
 
     out = Path(out)
     report = report or progress.note
-    others = (HISTORY, CARD, CURVES_FIGURE)
+    others = (HISTORY, CARD, CURVES_FIGURE, OUTCOME_TXT)
     output_folder.prepare_out(out, [MODEL], overwrite, resume, command="train", may_remain=others)
     read = network_runners.load_model(local_model, "local")
     stored = {split: out / f"table-{split}.npz" for split in SPLITS}
@@ -118,10 +121,25 @@ def train_global(
     if resume and _is_complete(path, name, facts, members, stored.values()):
         report(f"{path} is complete: this run has nothing left to do; --overwrite trains anew")
         return path
+    begun = time.monotonic()
     model = train_members(tables[0], tables[1], recipe, report, out / HISTORY, members)
+    per_epoch = (time.monotonic() - begun) / (members * recipe.epochs)
     card = save_global(model, tables[1], tables[2], path, name, recipe, data, read)
     _leave_card(out, card)
+    leave_outcome(out, _outcome(card, per_epoch, members * recipe.epochs), report)
     return path
+
+
+def _outcome(card: Dict[str, Any], per_epoch: float, epochs: int) -> TrainingOutcome:
+    """What came out, by the card."""
+    found = card["metrics"]["all"]
+    wrong, always = (100 * (1 - found[key]) for key in ("accuracy", "majority_baseline"))
+    off, constant = (100 * found[key] for key in ("median_relative_error", "constant_relative_error"))
+    errors = [
+        ErrorOnTest("maps in a wrong class", wrong, always, "%"),
+        ErrorOnTest("typical error of the resolution", off, constant, "%"),
+    ]
+    return TrainingOutcome(card["name"], card["data"]["maps"], errors, per_epoch, epochs)
 
 
 def _training_facts(recipe: GlobalNetworkRecipe, local_model: Any) -> Dict[str, Any]:
@@ -154,13 +172,38 @@ class Ensemble:
         return cls(model.card["network"], model.weights)
 
 
-def _logger(path: Path) -> Any:
-    """Writes the losses of an epoch into the history."""
+class _EpochLog:
+    """Writes the losses of every epoch into the history, and says how far the members are.
 
-    def log(epoch: int, logs: Dict[str, float]) -> None:
-        _append_history(path, {"epoch": epoch, **{key: logs[key] for key in sorted(logs)}})
+    Args:
+        epochs: of one member.
+        members: how many there are.
+        report: called with one line.
+        path: of the history, or None.
+    """
 
-    return log
+    def __init__(self, epochs: int, members: int, report: Any, path: Optional[PathLike]) -> None:
+        self.epochs, self.members, self.report = epochs, members, report
+        self.path = None if path is None else Path(path)
+        self.done, self.begun = 0, time.monotonic()
+        if self.path is not None:
+            remove_result(self.path)
+
+    def log(self, epoch: int, logs: Dict[str, float]) -> None:
+        """After an epoch, counted from 0, of the member in training."""
+        self.done += 1
+        if self.path is not None:
+            _append_history(self.path, {"epoch": epoch, **{key: logs[key] for key in sorted(logs)}})
+        member = f"network {(self.done - 1) // self.epochs + 1}/{self.members}  " if self.members > 1 else ""
+        off = 100 * (2 ** logs["val_log2_error"] - 1)
+        figures = {
+            "loss": f"{logs['loss']:.4f}",
+            "validation loss": f"{logs['val_loss']:.4f}",
+            "validation error": f"{off:.1f} %",
+        }
+        pace = (time.monotonic() - self.begun) / self.done
+        left = pace * (self.epochs * self.members - self.done)
+        self.report(epoch_line(f"{member}epoch {epoch + 1}/{self.epochs}", figures, pace, left))
 
 
 def train_members(
@@ -183,10 +226,9 @@ def train_members(
         raise InputError("A global model needs at least one member.")
     network = band_networks.global_network(train.profile.shape[1], recipe.widths, members, train.criteria())
     arrays: Dict[str, np.ndarray] = {}
+    told = _EpochLog(recipe.epochs, members, report, history_path)
     for number, prefix in enumerate(band_networks.member_prefixes(network["config"])):
-        weights = fit_global(
-            train, check, replace(recipe, seed=recipe.seed + number), report, history_path, number > 0
-        )[0]
+        weights = fit_global(train, check, replace(recipe, seed=recipe.seed + number), told.log)
         shared = {name: weights.pop(name) for name in ("input/mean", "input/scale")}
         arrays.update({prefix + name: value for name, value in weights.items()}, **shared)
     return Ensemble(network, arrays)
@@ -196,19 +238,15 @@ def fit_global(
     train: ProfileTable,
     check: ProfileTable,
     recipe: GlobalNetworkRecipe,
-    report: Any = print,
-    history_path: Optional[PathLike] = None,
-    append_history: bool = False,
-) -> Tuple[Dict[str, np.ndarray], float]:
-    """Fit one global network; returns named weights with the input's mean and scale, and the validation loss.
+    log: Any,
+) -> Dict[str, np.ndarray]:
+    """Fit one global network; returns named weights with the input's mean and scale.
 
     Args:
         train: rows to learn from.
         check: rows whose loss is reported.
         recipe: hyper-parameters.
-        report: called with one line.
-        history_path: CSV of losses per epoch.
-        append_history: go on in that file, as the members after the first do.
+        log: called after every epoch with its number from 0 and its losses.
     """
     tf, keras = import_tensorflow()
     keras.utils.set_random_seed(recipe.seed)
@@ -231,26 +269,23 @@ def fit_global(
     rate = keras.optimizers.schedules.CosineDecay(
         recipe.rate / 100, max(1, steps - warm), warmup_target=recipe.rate, warmup_steps=warm
     )
-    noisy.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.decay), loss)
-    callbacks = []
-    if history_path is not None:
-        if not append_history:
-            remove_result(history_path)
-        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=_logger(Path(history_path))))
-    history = noisy.fit(
+
+    def log2_error(truth: Any, logits: Any) -> Any:
+        return _error_of_first(tf, logits, truth)
+
+    noisy.compile(keras.optimizers.AdamW(rate, weight_decay=recipe.decay), loss, metrics=[log2_error])
+    noisy.fit(
         scaled(train.profile),
         _targets(train, train.criteria()),
         validation_data=(scaled(check.profile), _targets(check, train.criteria())),
         epochs=recipe.epochs,
         batch_size=recipe.batch,
         verbose=0,
-        callbacks=callbacks,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=log)],
     )
-    final = float(history.history["val_loss"][-1])
-    report(f"global network: {len(history.epoch)} epochs, validation loss {final:.4f}")
     weights = band_networks.weights_of(model)
     scaling = {"input/mean": mean.astype(np.float32), "input/scale": scale.astype(np.float32)}
-    return {**weights, **scaling}, final
+    return {**weights, **scaling}
 
 
 def _targets(table: ProfileTable, criteria: Sequence[str]) -> np.ndarray:
@@ -273,6 +308,14 @@ def _loss_of_criteria(tf: Any, logits: Any, truth: Any, angstrom_weight: float) 
         total += share * _loss_of(tf, own, values, truth[:, 0], angstrom_weight)
         count += share
     return total / tf.maximum(count, 1.0)
+
+
+def _error_of_first(tf: Any, logits: Any, truth: Any) -> Any:
+    """Mean absolute error in log2 by the first criterion; ``truth`` is of :func:`_targets`."""
+    known = tf.math.is_finite(truth[:, 1])
+    off = tf.abs(_median_of(tf, logits[:, :N_BINS]) - tf.where(known, truth[:, 1], 0.0))
+    share = tf.cast(known, tf.float32)
+    return tf.reduce_sum(share * off) / tf.maximum(tf.reduce_sum(share), 1.0)
 
 
 def _with_noise(keras: Any, model: Any, noise: float) -> Any:

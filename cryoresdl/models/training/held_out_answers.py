@@ -71,6 +71,23 @@ def validate_local(
     return {k: _mean_of_known(v) for k, v in found.items()}
 
 
+def constant_errors(items: Sequence[FeatureItem]) -> Dict[str, float]:
+    """Mean over maps of the MAE (A) of the best constant of each map, its median, per variant as `validate_local` has it.
+
+    Args:
+        items: maps with truth.
+    """
+    found: Dict[str, List[float]] = {}
+    for item in items:
+        for variant in VARIANTS:
+            if variant == "halves" and not item.has_half_maps(variant):
+                continue
+            truth = item.truth_of(variant)[item.truth > 0]
+            best = np.abs(truth - np.median(truth)).mean()
+            found.setdefault(f"{variant}_constant_mae_A", []).append(float(best))
+    return {k: float(np.mean(v)) for k, v in found.items()}
+
+
 def _mean_of_known(values: Sequence[float]) -> float:
     """Mean without NaN; NaN where nothing else is there, as rank correlations of constant maps are."""
     known = [value for value in values if not np.isnan(value)]

@@ -1,28 +1,21 @@
-"""Training of the default local network on feature sets: loss, batches, checkpoints, calibration.
-
-Loss: the continuous ranked probability score of the predicted distribution, in log2(resolution) and in angstroms. It is
-ordinal (a near miss costs little, a far one much) and proper (honest spreads score best).
-"""
+"""Training of the default local network on feature sets: fitting, calibration, measuring, the model file."""
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
 from ..base import progress
 from ..base.errors import InputError
-from ..base.runs.array_cache import part_of
 from ..base.runs.atomic_files import PathLike, remove_result
 from ..datasets.feature_sets.feature_set_file import (
-    KNOWN,
     TRUTH,
+    VARIANTS,
     EmptySplitError,
-    FeatureItem,
     _as_list,
     _set_facts,
     agreed_labels,
@@ -33,10 +26,10 @@ from ..datasets.feature_sets.feature_set_file import (
 from ..inference.bands import map_corrections
 from ..networks import band_networks
 from ..networks.model_files.model_archive import MODEL_SUFFIX
-from ..networks.tensorflow_import import import_tensorflow
-from .crop_batches import LocalNetworkRecipe, crop_dataset
-from .held_out_answers import inference_model, validate_local
-from .probability_score import _loss
+from ..results.results_folder import OUTCOME_TXT
+from .crop_batches import LocalNetworkRecipe
+from .held_out_answers import constant_errors, inference_model, validate_local
+from .local_fit import epoch_steps, fit_local
 from .run_files import (
     CARD,
     CHECKPOINT,
@@ -45,171 +38,9 @@ from .run_files import (
     MODEL,
     _leave_card,
     _run_name,
-    identity_of,
-    load_checkpoint,
-    save_checkpoint,
-    write_history,
+    read_history,
 )
-
-VALIDATION_MAPS = 30
-"""Maps of each feature set that a training is watched on."""
-
-
-def fit_local(
-    data: Any,
-    out: PathLike,
-    recipe: Optional[LocalNetworkRecipe] = None,
-    resume: bool = False,
-    start: Optional[Dict[str, np.ndarray]] = None,
-    report: Any = print,
-    validate_every: int = 500,
-    labels: str = "",
-) -> Dict[str, np.ndarray]:
-    """Train the local network; checkpoint and history in ``out``.
-
-    Args:
-        data: feature set(s).
-        out: folder for ``checkpoint.npz`` and ``history.csv``.
-        recipe: hyper-parameters.
-        resume: go on from the checkpoint when there is one.
-        start: named weights to begin with (fine-tuning).
-        report: called with one line of progress.
-        validate_every: steps between validations on whole maps; the best validation error is kept.
-        labels: what the sets' labels are, which a run keeps when it is resumed; empty where nobody knows.
-
-    Returns:
-        the best weights by name.
-    """
-    recipe = recipe or LocalNetworkRecipe()
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    train_items, check_items = load_split(data, "train"), load_split(data, "validation", VALIDATION_MAPS)
-    if any(item.info.get("kind") == KNOWN for item in [*train_items, *check_items]):
-        raise InputError(
-            "The training set knows one resolution per map only; train 'cnn' on it, or give local-resolution volumes."
-        )
-    run = _LocalFit(out, recipe, identity_of(recipe, data, labels, start), check_items, report)
-    run.build(start)
-    if resume:
-        run.restore()
-    while run.number < recipe.steps:
-        run.advance(train_items, min(validate_every - run.number % validate_every, recipe.steps - run.number))
-    if not run.best:
-        raise InputError(
-            "The validation error is not a finite number; lower the learning rate and start again."
-        )
-    return run.best
-
-
-class _LocalFit:
-    """One training of the local network: the model, how far it is, and what it leaves in its folder."""
-
-    def __init__(
-        self,
-        out: Path,
-        recipe: LocalNetworkRecipe,
-        identity: Dict[str, Any],
-        check_items: List[FeatureItem],
-        report: Any,
-    ) -> None:
-        self.out, self.recipe, self.identity = out, recipe, identity
-        self.check_items, self.report = check_items, report
-        self.number, self.score = 0, float("inf")
-        self.best: Dict[str, np.ndarray] = {}
-        self.rows: List[Dict[str, Any]] = []
-        self.first, self.begun = 0, time.monotonic()
-        self.model: Any = None
-        self.keras: Any = None
-
-    def build(self, start: Optional[Dict[str, np.ndarray]]) -> None:
-        """The network, its optimizer and its loss."""
-        tf, keras = import_tensorflow()
-        self.keras, recipe = keras, self.recipe
-        keras.utils.set_random_seed(recipe.seed)
-        self.model = band_networks.keras_local_network(
-            band_networks.local_network(recipe.channels),
-            keras,
-            policy="mixed_bfloat16" if recipe.bfloat16 else "float32",
-        )
-        if start is not None:
-            band_networks.set_weights(self.model, start)
-
-        def loss(known: Any, logits: Any) -> Any:
-            return _loss(tf, logits, known[..., 0], known[:, 0, 0, 0, 1], recipe.angstrom_weight)[0]
-
-        def log2_error(known: Any, logits: Any) -> Any:
-            return _loss(tf, logits, known[..., 0], known[:, 0, 0, 0, 1], recipe.angstrom_weight)[1]
-
-        warm = min(WARM_UP, recipe.steps // 2)
-        rate = keras.optimizers.schedules.CosineDecay(
-            recipe.rate / 100, max(1, recipe.steps - warm), 0.02, warmup_target=recipe.rate, warmup_steps=warm
-        )
-        optimizer = keras.optimizers.Adam(rate, beta_2=0.995, global_clipnorm=1.0)
-        self.model.compile(optimizer, loss, metrics=[log2_error])
-        optimizer.build(self.model.trainable_variables)
-
-    def restore(self) -> None:
-        """Go on from the checkpoint when there is one."""
-        path = self.out / CHECKPOINT
-        if not path.exists():
-            return
-        facts, arrays = load_checkpoint(path, self.identity)
-        for name, variable in self._variables().items():
-            variable.assign(arrays.pop(name))
-        self.best = part_of(arrays, _BEST)
-        self.number = self.first = facts["step"]
-        self.score, self.rows = facts["score"], facts["history"]
-        write_history(self.out / HISTORY, self.rows)  # without what a killed run wrote after its checkpoint
-        self.report(f"resumed at step {self.number}")
-
-    def _variables(self) -> Dict[str, Any]:
-        """Weights and the optimizer's variables, by their names in a checkpoint."""
-        groups = {"weights": self.model.trainable_variables, "optimizer": self.model.optimizer.variables}
-        return {f"{group}/{k}": one for group, several in groups.items() for k, one in enumerate(several)}
-
-    def _keep(self) -> None:
-        """Write history and checkpoint."""
-        write_history(self.out / HISTORY, self.rows)
-        arrays = {name: np.asarray(variable) for name, variable in self._variables().items()}
-        arrays.update({_BEST + name: value for name, value in self.best.items()})
-        facts = {"step": self.number, "score": self.score, "history": self.rows}
-        save_checkpoint(self.out / CHECKPOINT, self.identity, facts, arrays)
-
-    def advance(self, items: List[FeatureItem], steps: int) -> None:
-        """Train for some steps, validate, and keep what is best and where the run is."""
-        batches = crop_dataset(self.keras, items, self.recipe, self.number, steps)
-        trained = self.model.fit(batches, epochs=1, verbose=0, shuffle=False).history
-        self.number += steps
-        checks = validate_local(self.model, self.check_items)
-        row = {
-            "step": self.number,
-            "loss": round(trained["loss"][0], 5),
-            "log2_error": round(trained["log2_error"][0], 5),
-            **{k: round(v, 5) for k, v in checks.items()},
-            "rate": round(float(self.model.optimizer.learning_rate), 7),
-            "seconds": round(time.monotonic() - self.begun, 1),
-        }
-        self.rows.append(row)
-        per_step = (time.monotonic() - self.begun) / (self.number - self.first)
-        left = progress.duration((self.recipe.steps - self.number) * per_step)
-        self.report(f"{json.dumps(row)} ETA {left}")
-        score = selection_score(checks)
-        if score < self.score:
-            self.score, self.best = score, band_networks.weights_of(self.model)
-        self._keep()
-
-
-_BEST = "best/"
-WARM_UP = 300
-"""Steps in which the learning rate rises."""
-
-
-def selection_score(checks: Dict[str, float]) -> float:
-    """What the best weights have least of: the error in octaves from one map, and half of that from half maps.
-
-    Relative errors: in angstroms a few maps of 20 A and more would choose the weights.
-    """
-    return checks["val_single_log2"] + 0.5 * checks.get("val_halves_log2", 0.0)
+from .training_report import ErrorOnTest, TrainingOutcome, leave_outcome
 
 
 def save_local(
@@ -271,6 +102,7 @@ def _held_out(
         return known, {"note": "the data set has no test split"}
     metrics: Dict[str, Any] = {"split": kept_apart(item.info.get("kind", "") for item in items)}
     metrics.update(_json_figures(validate_local(model, items, known)))
+    metrics.update(_json_figures(constant_errors(items)))
     metrics["maps"] = len(items)
     return known, metrics
 
@@ -332,17 +164,13 @@ def _json_figures(figures: Dict[str, float]) -> Dict[str, Optional[float]]:
     return {k.replace("val_", ""): round(float(v), 4) if np.isfinite(v) else None for k, v in figures.items()}
 
 
-CROPS_PER_MAP = 6
-"""Crops of every map in what ``--epochs`` counts as one epoch."""
-
-
 def _prepare(out: Path, resume: bool, overwrite: bool) -> None:
     """Make and lock the run's folder; ``overwrite`` removes what an earlier run would go on from."""
     from ..base.runs import output_folder
 
     kept = (CHECKPOINT, HISTORY)
     output_folder.prepare_out(
-        out, [MODEL], overwrite, resume, command="train", may_remain=(*kept, CARD, CURVES_FIGURE)
+        out, [MODEL], overwrite, resume, command="train", may_remain=(*kept, CARD, CURVES_FIGURE, OUTCOME_TXT)
     )
     if overwrite and not resume:
         for stale in kept:
@@ -367,7 +195,8 @@ def train_local(
 
     Args:
         data: feature set(s) made by ``cryoresdl dataset features``.
-        out: folder for ``model.cryoresdl``, ``card.json``, ``history.csv``, its figure and the checkpoint.
+        out: folder for ``model.cryoresdl``, ``card.json``, ``history.csv``, its figure, ``training.txt`` and the
+            checkpoint.
         labels: what the set's labels are, None to take what it says; for "monores" and "resmap" training starts from
             the shipped ``truth`` model, because their maps are few.
         resume: go on from the checkpoint.
@@ -396,12 +225,45 @@ def train_local(
     weights = None if first is None else dict(first.weights)
     if recipe is None:
         recipe = _usual_recipe(data, labels, first, seed, epochs, batch)
-    begun, every = time.monotonic(), min(200, max(1, recipe.steps // 10))
-    fitted = fit_local(data, out, recipe, resume, weights, report, every, labels)
+    per_epoch = epoch_steps(_set_facts(data)["maps"].get("train", 0), recipe.batch)
+    every = min(200, max(1, recipe.steps // 10))
+    begun = time.monotonic()
+    fitted = fit_local(
+        data,
+        out,
+        recipe,
+        resume,
+        weights,
+        report,
+        _whole_epochs(every, per_epoch) if epochs else every,
+        labels,
+    )
     facts = {"labels": labels, "start": start, "seconds": round(time.monotonic() - begun)}
     path = out / ("model" + MODEL_SUFFIX)
-    _leave_card(out, save_local(fitted, data, path, name or _run_name(out, labels), recipe, facts))
+    card = save_local(fitted, data, path, name or _run_name(out, labels), recipe, facts)
+    _leave_card(out, card)
+    leave_outcome(out, _outcome(card, out, recipe.steps, per_epoch), report)
     return path
+
+
+def _whole_epochs(every: int, per_epoch: float) -> int:
+    """Steps between validations, near ``every``, that make whole epochs or an even part of one."""
+    if per_epoch <= every:
+        return max(1, round(round(every / per_epoch) * per_epoch))
+    return max(1, round(per_epoch / round(per_epoch / every)))
+
+
+def _outcome(card: Dict[str, Any], out: Path, steps: int, per_epoch: float) -> TrainingOutcome:
+    """What came out, by the card and the history of the run."""
+    metrics, errors = card["metrics"], []
+    for variant, where in zip(VARIANTS, ("one map", "half maps")):
+        if metrics.get(f"{variant}_mae_A") is not None:
+            values = (metrics[f"{variant}_mae_A"], metrics[f"{variant}_constant_mae_A"])
+            errors.append(ErrorOnTest(f"mean error, {where}", *values, "A"))
+    known = read_history(out / HISTORY, ("step", "seconds"))
+    pace = np.diff(known["seconds"], prepend=0.0) / np.diff(known["step"], prepend=0.0)
+    seconds = float(np.median(pace[pace > 0])) * per_epoch if (pace > 0).any() else None
+    return TrainingOutcome(card["name"], card["data"]["maps"], errors, seconds, steps / per_epoch)
 
 
 def _usual_recipe(
@@ -416,5 +278,5 @@ def _usual_recipe(
             recipe = replace(recipe, rate=2e-4, steps=600, halves_share=0.0)
     if epochs:
         maps_there = _set_facts(data)["maps"].get("train", 0)
-        recipe = replace(recipe, steps=max(1, epochs * maps_there * CROPS_PER_MAP // recipe.batch))
+        recipe = replace(recipe, steps=max(1, int(epochs * epoch_steps(maps_there, recipe.batch))))
     return recipe

@@ -37,9 +37,12 @@ def _loss(tf: Any, logits: Any, truth: Any, voxel: Any, weight_a: float) -> Tupl
     size = tf.boolean_mask(tf.broadcast_to(voxel[:, None, None, None], tf.shape(truth)), chosen)
     u = tf.math.log(tf.maximum(tf.boolean_mask(truth, chosen) / size, 1.0)) / np.log(2.0)
     scores = tf.boolean_mask(logits, chosen)
-    cumulative = tf.cumsum(tf.nn.softmax(scores), axis=-1)[:, :-1]
-    median = resolution_bins.BIN_LOW + resolution_bins.BIN_STEP * (
-        0.5 + tf.reduce_sum(tf.sigmoid((0.5 - cumulative) * 40.0), -1)
-    )
     loss = tf.reduce_sum(weight * _loss_of(tf, scores, u, size, weight_a))
-    return loss, tf.reduce_sum(weight * tf.abs(median - u))
+    return loss, tf.reduce_sum(weight * tf.abs(_median_of(tf, scores) - u))
+
+
+def _median_of(tf: Any, logits: Any) -> Any:
+    """Median of the distribution of each row in log2(resolution / voxel size)."""
+    cumulative = tf.cumsum(tf.nn.softmax(logits), axis=-1)[:, :-1]
+    below = tf.reduce_sum(tf.sigmoid((0.5 - cumulative) * 40.0), -1)
+    return resolution_bins.BIN_LOW + resolution_bins.BIN_STEP * (0.5 + below)

@@ -8,6 +8,7 @@ import shutil
 import pyworkflow.protocol.params as params
 
 from ...models.base.runs.atomic_files import atomic_path
+from ...models.results.results_folder import OUTCOME_TXT
 from ...objects import ResolutionModel
 from ..protocol_base import (
     EMPTY_OR_ABOVE_ZERO,
@@ -192,7 +193,7 @@ class ProtCryoResTrainBase(CryoResProtocol):
     def _summary(self):
         model = getattr(self, OUTPUT_MODEL, None)
         if model is not None:
-            return [str(model), "File: %s" % model.getPath()]
+            return [str(model), "File: %s" % model.getPath(), *self._outcome()]
         history = self.getTrainingFolder("history.csv")
         if os.path.exists(history):
             with open(history, encoding="utf-8") as stream:
@@ -203,6 +204,14 @@ class ProtCryoResTrainBase(CryoResProtocol):
                     % ", ".join("%s %s" % pair for pair in zip(lines[0].split(","), lines[-1].split(",")))
                 ]
         return ["The training has not started yet."]
+
+    def _outcome(self):
+        """The table that the engine left of the training; empty for runs of versions that left none."""
+        try:
+            with open(self.getTrainingFolder(OUTCOME_TXT), encoding="utf-8") as stream:
+                return stream.read().splitlines()
+        except OSError:
+            return []
 
     def _citations(self):
         return ["avramov2019"]

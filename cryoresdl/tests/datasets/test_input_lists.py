@@ -80,7 +80,6 @@ def test_bad_rows_of_known_maps_are_refused(tmp_path, row):
 
 def test_known_maps_become_items_that_only_the_global_model_may_learn_from(tmp_path):
     from cryoresdl.models.datasets.feature_sets import feature_set_builder, feature_set_file
-    from cryoresdl.models.training import local_network
 
     rows = []
     for number in range(3):
@@ -95,8 +94,10 @@ def test_known_maps_become_items_that_only_the_global_model_may_learn_from(tmp_p
     assert item.info["kind"] == "known" and item.info["global_fsc0143_A"] == 5.0
     assert set(np.unique(item.truth)) == {0.0, 5.0}
     pytest.importorskip("tensorflow")
+    from cryoresdl.models.training import local_fit
+
     with pytest.raises(InputError, match="one resolution per map"):
-        local_network.fit_local(tmp_path / "k.h5", tmp_path / "out")
+        local_fit.fit_local(tmp_path / "k.h5", tmp_path / "out")
 
 
 def ball_map(seed):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ from cryoresdl.models.networks.model_files import model_archive, model_store
 from cryoresdl.models.training import (
     crop_batches,
     held_out_answers,
+    local_fit,
     local_network,
     run_files,
 )
@@ -81,7 +83,7 @@ def test_a_bad_name_is_said_before_anything_is_trained(data, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def uninterrupted(tf, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    weights = local_network.fit_local(data, out, TINY, report=lambda _: None, validate_every=2)
+    weights = local_fit.fit_local(data, out, TINY, report=lambda _: None, validate_every=2)
     return out, weights
 
 
@@ -108,12 +110,17 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(uninterrupted, data,
         raise Killed
 
     lines = []
-    monkeypatch.setattr(local_network, "save_checkpoint", kill_after)
+    monkeypatch.setattr(local_fit, "save_checkpoint", kill_after)
     with pytest.raises(Killed):
-        local_network.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
-    monkeypatch.setattr(local_network, "save_checkpoint", original)
-    weights = local_network.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
+        local_fit.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
+    monkeypatch.setattr(local_fit, "save_checkpoint", original)
+    weights = local_fit.fit_local(data, tmp_path, TINY, True, report=lines.append, validate_every=2)
     assert lines[0] == "resumed at step 2"
+    # Three maps of six crops, two a step: an epoch is nine steps. This used to be a row of JSON.
+    assert re.fullmatch(
+        r"epoch 0.444/0.444  loss [\d.]+  validation error [\d.]+ A  best 0.[24]+  .+/epoch  ETA 0 s",
+        lines[1],
+    )
     whole, resumed = (np.load(folder / "checkpoint.npz") for folder in (uninterrupted[0], tmp_path))
     assert set(whole.files) == set(resumed.files)
     steps = [[row["step"] for row in json.loads(str(one["facts"]))["history"]] for one in (whole, resumed)]
@@ -137,7 +144,7 @@ def test_an_error_while_batches_are_made_ends_the_training(tf, data, tmp_path, m
 
     monkeypatch.setattr(crop_batches, "draw_crop", broken)
     with pytest.raises(MemoryError, match="no room for a crop"):
-        local_network.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
+        local_fit.fit_local(data, tmp_path, TINY, report=lambda _: None, validate_every=2)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +167,7 @@ def test_a_run_goes_on_only_as_it_was_begun(uninterrupted, data, tmp_path, chang
         splits = {split: [make_item(0, split=split)] for split in ("train", "validation", "test")}
         how["data"] = write_items(tmp_path / "set.h5", splits)
     with pytest.raises(InputError, match=words):
-        local_network.fit_local(
-            how["data"], tmp_path, how["recipe"], True, how["start"], report=lambda _: None
-        )
+        local_fit.fit_local(how["data"], tmp_path, how["recipe"], True, how["start"], report=lambda _: None)
 
 
 def test_a_training_leaves_the_precision_of_the_process_alone(tf, data, tmp_path):
@@ -170,7 +175,7 @@ def test_a_training_leaves_the_precision_of_the_process_alone(tf, data, tmp_path
 
     recipe = replace(TINY, bfloat16=True, steps=1)
     before = keras.mixed_precision.global_policy().name
-    local_network.fit_local(data, tmp_path, recipe, report=lambda _: None)
+    local_fit.fit_local(data, tmp_path, recipe, report=lambda _: None)
     assert keras.mixed_precision.global_policy().name == before
 
 
@@ -183,13 +188,13 @@ def test_maps_without_half_maps_have_no_part_in_the_figures_of_half_maps():
     found = held_out_answers.validate_local(network, items)
     alone = held_out_answers.validate_local(network, items[:1])
     assert found["val_halves_mae_A"] == alone["val_halves_mae_A"]
-    assert local_network.selection_score({"val_single_log2": 0.2}) == 0.2
+    assert local_fit.selection_score({"val_single_log2": 0.2}) == 0.2
 
 
 def test_training_learns(tf, data, tmp_path):
     """The truth lies in the first feature: fifty steps must find some of it."""
     recipe = LocalNetworkRecipe((8, 8), crop=8, batch=4, steps=50, rate=1e-2, seed=0, bfloat16=False)
-    local_network.fit_local(data, tmp_path, recipe, report=lambda _: None, validate_every=25)
+    local_fit.fit_local(data, tmp_path, recipe, report=lambda _: None, validate_every=25)
     with open(tmp_path / "history.csv", newline="") as handle:
         errors = [float(r["log2_error"]) for r in csv.DictReader(handle)]
     assert errors[-1] < 0.75 * errors[0]
@@ -291,6 +296,27 @@ def test_a_training_leaves_card_and_curves(tuned_folder, monores):
     assert card["training"]["labels"] == "monores" and card["training"]["start"] == "truth"
     assert card["name"] == "tuned" and card["metrics"]["split"] == "test, whole maps never trained on"
     assert card["metrics"] == model_store.read_card(tuned_folder / "model.cryoresdl")["metrics"]
+
+
+def test_a_training_ends_with_its_test_error_beside_the_best_constant(tuned_folder, monores):
+    lines = (tuned_folder / "training.txt").read_text().splitlines()
+    (item,) = feature_set_file.load_split(monores, "test")
+    known = item.truth_of("single")[item.truth > 0]
+    metrics = json.loads((tuned_folder / "card.json").read_text())["metrics"]
+    assert metrics["single_constant_mae_A"] == pytest.approx(
+        np.abs(known - np.median(known)).mean(), abs=1e-4
+    )
+    numbers = [f"{metrics[f'single_{kind}mae_A']:.2f} A" for kind in ("", "constant_")]
+    assert lines[0] == "tuned: maps 1 to learn from, 1 to stop by, 1 to test with"
+    assert [line.split("  ")[-2:] for line in lines if line.startswith("mean error, one map")]
+    assert all(number in lines[2] for number in numbers) and lines[3].startswith("epochs: 1")
+    assert any("Too few maps to learn from: 3 in all" in line for line in lines)
+
+
+def test_epochs_that_were_asked_for_are_said_whole():
+    """Validations every 200 steps used to fall anywhere in an epoch."""
+    assert local_network._whole_epochs(200, 75) == 225 and local_network._whole_epochs(1, 0.75) == 1
+    assert local_network._whole_epochs(200, 2400) == 200 and local_network._whole_epochs(200, 500) == 250
 
 
 def test_a_run_keeps_its_labels_when_it_is_resumed(tuned_folder, tmp_path):

@@ -139,7 +139,13 @@ def test_the_history_of_the_members_begins_anew_whatever_the_seed(tf, tmp_path):
     )
     recipe = global_network.GlobalNetworkRecipe(widths=(4,), epochs=2, batch=6, seed=5)
     for _ in range(2):
-        global_network.train_members(rows, rows, recipe, lambda _: None, tmp_path / "history.csv", members=2)
+        told = []
+        global_network.train_members(rows, rows, recipe, told.append, tmp_path / "history.csv", members=2)
+        # It used to say one line per member, at its end.
+        assert [line[:25] for line in told] == [
+            f"network {n}/2  epoch {e}/2  l" for n in (1, 2) for e in (1, 2)
+        ]
+        assert all("validation error" in line and "/epoch  ETA " in line for line in told)
         with open(tmp_path / "history.csv", newline="") as handle:
             assert [row["epoch"] for row in csv.DictReader(handle)] == ["0", "1", "0", "1"]
 
@@ -197,6 +203,14 @@ def test_a_complete_global_training_is_resumed_to_its_end_and_not_again(tf, data
         return len(trained), path.read_bytes()
 
     first = train(resume=False)
+    lines = (tmp_path / "run" / "training.txt").read_text().splitlines()
+    assert (
+        told[-len(lines) :] == lines
+        and lines[1].split() == "error on test maps network best constant".split()
+    )
+    assert (
+        lines[2].startswith("maps in a wrong class") and "Too few maps to learn from: 5 in all" in lines[-2]
+    )
     assert train() == first and "is complete" in told[-1]
     assert train(recipe=replace(recipe, seed=1))[0] == 2
     assert train(recipe=replace(recipe, seed=1), members=2)[0] == 3
@@ -220,3 +234,9 @@ def test_a_card_says_how_the_test_maps_were_kept_apart(data, monores):
         global_calibration._kept_apart(replace(rows, kind=["clean single", "monores single"]), monores)
         == whole
     )
+
+
+def test_the_best_constant_is_the_answer_of_the_least_typical_error():
+    resolution = np.array([4.0, 4.0, 4.0, 8.0, 9.0])
+    assert global_calibration._constant_error(resolution) == pytest.approx(0.0, abs=0.01)
+    assert global_calibration._constant_error(np.array([5.0])) == 0.0

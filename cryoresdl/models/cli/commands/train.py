@@ -3,8 +3,9 @@
 With --paper the DNN, 3D CNN and 3D U-Net of Avramov et al. (2019) are trained exactly as described there,
 or with the width, epochs, batch and optimiser that you choose. Without it, 'cnn' trains our global model
 and 'unet' our local-resolution model on the features that they read (docs/explanation/models.md). Every epoch is in
-history.csv, with its curves in training.png, and the model's card in card.json; a run that was stopped
-or killed goes on with --resume to the same result.
+history.csv, with its curves in training.png, and the model's card in card.json; training.txt has the error on
+the test maps beside that of the best constant. A run that was stopped or killed goes on with --resume to the same
+result.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _what_is_measured(name: str) -> Tuple[str, str]:
     for start, curve in _VARIANTS.items():
         if base.startswith(start):
             return base[len(start) :], curve
-    return base, "validation"
+    return base.replace("log2_error", "log2"), "validation"
 
 
 TRUE_CLASS = "true class"

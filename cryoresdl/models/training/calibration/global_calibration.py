@@ -42,10 +42,19 @@ def measure_global(
     return {
         "rows": int(len(truth)),
         "accuracy": float((three.argmax(1) == truth).mean()),
+        "majority_baseline": float(np.bincount(truth).max() / len(truth)),
         "median_relative_error": float(np.median(np.abs(2.0 ** (told.middle - rows.log2_voxels) - 1))),
+        "constant_relative_error": _constant_error(2.0**rows.log2_voxels * rows.voxel_size),
         "coverage68": float(covered.mean()),
         "ece": reliability(three / three.sum(1, keepdims=True), truth)["ece"],
     }
+
+
+def _constant_error(resolution: np.ndarray) -> float:
+    """Median relative error of the constant answer for which it is least; ``resolution`` (n,) in A."""
+    low, high = np.log(resolution.min()), np.log(resolution.max())
+    answers_A = np.exp(np.linspace(low, high, 200))
+    return float(min(np.median(np.abs(one / resolution - 1)) for one in answers_A))
 
 
 LEAST_ROWS = 30
