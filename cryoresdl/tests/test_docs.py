@@ -60,6 +60,8 @@ def test_commands_of_the_guide_exist():
     assert found > 20
     figures = (DOCS / "guide" / "figures.md").read_text()
     assert [kind for kind in figure_catalogue.FIGURE_KINDS if f"`{kind}`" not in figures] == []
+    (row,) = (line for line in figures.splitlines() if line.startswith("| `fsc`"))
+    assert "`validate` with half maps" in row.split("|")[3], "what draws the curves of half maps"
 
 
 @pytest.mark.slow
