@@ -94,7 +94,7 @@ def _density_layer(data: np.ndarray) -> Dict[str, Any]:
     span = (high - low) or 1.0
     # 64 grey levels: the eye sees no more, and noise packs a quarter smaller.
     codes = (np.clip((data - low) / span, 0, 1) * 63).round().astype(np.uint8) * 4
-    values = [f"{low + span * min(code, 252) / 252:.3g} (density, the map's units)" for code in range(256)]
+    values = [f"{low + span * min(code, 252) / 252:.3g} (density)" for code in range(256)]
     grey = [[min(255, round(code * 255 / 252))] * 3 for code in range(256)]
     return {"title": "Map", "unit": "density", "codes": codes, "palette": grey, "values": values}
 
