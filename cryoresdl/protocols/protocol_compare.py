@@ -16,7 +16,7 @@ from .protocol_base import (
     placeLike,
     readableFile,
 )
-from .resolution_volumes import PICKED_BY_HAND, comparedErrors, estimatesFile, nameForPeople, programOf
+from .resolution_volumes import PICKED_BY_HAND, comparedErrors, estimatesFile, namesForPeople, programOf
 from .validation_summary import comparisonLines
 
 OUTPUT_DISAGREEMENT = "outputDisagreement"
@@ -145,15 +145,8 @@ class ProtCryoResCompare(CryoResProtocol):
         return self._getExtraPath(RESULTS, *names)
 
     def getNames(self):
-        """A name for every volume: the label that its run was given, else its program; equal names are numbered."""
-        names = []
-        for pointer in self.inputVolumes:
-            if pointer.get() is None:
-                continue
-            name = nameForPeople(pointer, pointer.get())
-            count = sum(1 for other in names if other == name or other.startswith(name + "_"))
-            names.append(name if not count else "%s_%d" % (name, count + 1))
-        return names
+        """A name for every volume: the label that its run was given, else its program; equal ones tell their run."""
+        return namesForPeople([pointer for pointer in self.inputVolumes if pointer.get() is not None])
 
     def _volumes(self):
         return [pointer.get() for pointer in self.inputVolumes if pointer.get() is not None]

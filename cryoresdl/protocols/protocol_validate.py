@@ -20,7 +20,7 @@ from .protocol_base import (
     readableFile,
     resultsIn,
 )
-from .resolution_volumes import comparedErrors, estimatesFile, madeBy
+from .resolution_volumes import comparedErrors, estimatesFile, madeBy, namesForPeople
 from .validated_sets import OUTPUT_RESOLUTIONS, OUTPUT_VOLUMES, ValidatedSets
 from .validation_form import COMPARED, DEPOSITION, GLOBAL, LOCAL, RESULTS
 from .validation_summary import auditLines, comparisonLines, depositionLines, sentencesOf
@@ -95,11 +95,15 @@ class ProtCryoResValidate(ValidatedSets):
             words += ["--mask", readableFile(self.inputMask.get(), self._getExtraPath("mask.mrc"))]
         for name, half in zip(("--half1", "--half2"), self._halfMaps(volume)):
             words += [name, half]
+        names = self._comparedNames()
         for name, option in COMPARED.items():
             other = getattr(self, name).get()
             if other is not None:
                 target = self._getExtraPath(option + ".mrc")
-                words += ["--" + option, readableFile(other, target, estimatesFile(other))]
+                words += [
+                    "--" + option,
+                    "%s=%s" % (readableFile(other, target, estimatesFile(other)), names[name]),
+                ]
         if self._isFiltered():
             words += ["--filtered", "--b-factor=%.6g" % self.filterBFactor.get()]
         words += self._depositOptions()
@@ -292,12 +296,16 @@ class ProtCryoResValidate(ValidatedSets):
         )
         if self.claimedResolution.get():
             text += " The claimed resolution was %.4g A." % self.claimedResolution.get()
-        others = [
-            self.getParam(name).getLabel() for name in COMPARED if getattr(self, name).get() is not None
-        ]
+        others = self._comparedNames().values()
         if others:
             text += " The local resolution was compared with: %s." % ", ".join(others)
         return [text]
+
+    def _comparedNames(self):
+        """What the volumes to compare with are called, by field: as their runs, or by the program of the field."""
+        given = {name: getattr(self, name) for name in COMPARED if getattr(self, name).get() is not None}
+        fields = [self.getParam(name).getLabel().replace(" volume", "") for name in given]
+        return dict(zip(given, namesForPeople(list(given.values()), ["CryoResDL"], fields)))
 
     def _evidence(self):
         """What the estimate rests on, in words."""

@@ -47,16 +47,48 @@ def programOf(pointer):
     return PROGRAMS.get(maker.getClassName()) if maker is not None else None
 
 
+def labelOf(pointer):
+    """The label that a user gave to the run that made a volume; empty where it still has the protocol's own."""
+    maker = pointer.getObjValue() if pointer.hasValue() else None
+    label = getattr(maker, "getObjLabel", lambda: "")() or ""
+    if maker is None or not hasattr(maker, "getClassLabel"):
+        return ""
+    kind = maker.getClass()
+    defaults = tuple(kind.getClassLabel(prependPackageName=prepend) for prepend in (True, False))
+    return "" if label.startswith(defaults) else label
+
+
 def nameForPeople(pointer, volume):
     """What to call a compared volume: the run's label where its user gave one, else the program, else the file."""
-    maker = pointer.getObjValue() if pointer.hasValue() else None
-    program = PROGRAMS.get(maker.getClassName()) if maker is not None else None
-    label = getattr(maker, "getObjLabel", lambda: "")() or ""
-    if program is not None:
-        kind = maker.getClass()
-        defaults = tuple(kind.getClassLabel(prependPackageName=prepend) for prepend in (True, False))
-        return program if label.startswith(defaults) else _plain(label) or program
-    return _plain(volume.getObjLabel() or label) or "volume"
+    named = _plain(labelOf(pointer)) or programOf(pointer) or _plain(volume.getObjLabel())
+    return named or _plain(os.path.basename(fileOf(volume)).split(".")[0]) or "volume"
+
+
+def namesForPeople(pointers, taken=(), otherwise=None):
+    """A name for every volume; those that would be equal get the number of the run that made them.
+
+    Args:
+        pointers: to volumes, none of them empty.
+        taken: names that no volume may have.
+        otherwise: names of volumes whose run no user has labelled and which no known program made.
+    """
+    names = [nameForPeople(pointer, pointer.get()) for pointer in pointers]
+    if otherwise is not None:
+        told = [programOf(pointer) or labelOf(pointer) for pointer in pointers]
+        names = [name if known else other for name, known, other in zip(names, told, otherwise)]
+    names_taken = [*names, *taken]
+    runs = ["%s_%s" % (name, _runNumber(pointer)) for name, pointer in zip(names, pointers)]
+    named = [run if names_taken.count(name) > 1 else name for name, run in zip(names, runs)]
+    # Two outputs of one run, which its number does not tell apart.
+    return [
+        "%s_%s" % (name, _plain(pointer.getExtended()) or number) if named.count(name) > 1 else name
+        for number, (name, pointer) in enumerate(zip(named, pointers), 1)
+    ]
+
+
+def _runNumber(pointer):
+    maker = pointer.getObjValue()
+    return "run_%s" % maker.strId() if hasattr(maker, "getClassLabel") else "%s" % pointer.get().strId()
 
 
 def _plain(label):

@@ -1,10 +1,11 @@
 """What Scipion's summary says of validations, comparisons and sets: sentences from the engine's results."""
 
+import re
+
 from ..models.base.runs.atomic_files import shown_apart
+from ..models.results.verdict_words import comparison_lines
 
 CLAIM_VERDICTS = ("supported", "optimistic", "pessimistic", "cannot tell")
-NEARLY_EMPTY = 0.05
-"""A method that estimated less than this part of the mask is named as one that hardly says anything."""
 FEW = 10
 """Maps named one by one in a set's summary; more are counted."""
 
@@ -60,41 +61,9 @@ def intervalOf(verdict):
 
 
 def comparisonLines(comparison):
-    """What came out of a comparison: every method's median and coverage, then every pair's agreement.
-
-    Args:
-        comparison: the content of ``comparison.json``, or None.
-    """
-    if not isinstance(comparison, dict):
-        return []
-    lines = []
-    for volume in comparison.get("volumes", []):
-        median, part = volume.get("median_A"), volume.get("coverage")
-        if median is None:
-            lines.append("%s estimated nothing inside the mask." % volume["name"])
-            continue
-        where = "mask" if comparison.get("mask_voxels") is not None else "box"
-        line = "%s: median *%.2f A*, estimated in %s of the %s" % (
-            volume["name"],
-            median,
-            percent(part),
-            where,
-        )
-        if where == "mask" and part is not None and part < NEARLY_EMPTY:
-            line += ": too little to compare with"
-        lines.append(line)
-    for pair in comparison.get("pairs", []):
-        lines.append(
-            "%s and %s: mean difference %s A, rank correlation %s, within one class %s, kappa %s"
-            % (
-                *pair["names"],
-                _number(pair.get("mae_A")),
-                _number(pair.get("spearman")),
-                percent(pair.get("within_one_class")),
-                _number(pair.get("kappa")),
-            )
-        )
-    return lines
+    """What came out of a comparison (the content of ``comparison.json``, or None), with the medians in bold."""
+    found = comparison if isinstance(comparison, dict) else None
+    return [re.sub(r"median ([\d.]+ A)", r"median *\1*", line) for line in comparison_lines(found)]
 
 
 def setLines(verdicts, complete):
@@ -135,14 +104,3 @@ def listed(names):
     names = shown_apart(names)
     more = len(names) - FEW
     return ", ".join(names[:FEW]) + (" and %d more" % more if more > 0 else "")
-
-
-def percent(value):
-    """A part as a percentage, with a decimal where it is small."""
-    if not isinstance(value, (int, float)):
-        return "unknown"
-    return ("%.1f %%" if value < 0.1 else "%.0f %%") % (100 * value)
-
-
-def _number(value):
-    return "%.2f" % value if isinstance(value, (int, float)) else "unknown"

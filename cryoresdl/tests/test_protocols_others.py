@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 from pwem.objects import AtomStruct, SetOfAtomStructs
 from pwem.protocols import ProtImportPdb
-from pyworkflow.object import PointerList
+from pyworkflow.object import Pointer, PointerList
 
 from cryoresdl.models.maps.mrc import mrc_reader
 from cryoresdl.models.networks.model_files import model_archive, model_store
@@ -22,6 +22,7 @@ from cryoresdl.protocols import (
     ProtCryoResTrainLocal,
     ProtCryoResValidate,
 )
+from cryoresdl.protocols.resolution_volumes import namesForPeople
 from cryoresdl.tests.helpers.helix import helix
 from cryoresdl.tests.helpers.scipion_case import BOX, VOXEL, ScipionCase, ball, blob, needs_models
 
@@ -126,19 +127,29 @@ class TestCompare(ScipionCase):
         self.assertEqual(output.getSamplingRate(), VOXEL)
         values = mrc_reader.read_values(output.getFileName()).data
         self.assertAlmostEqual(float(values[ball() > 0].mean()), 1.0, places=3)
-        self.assertIn("1.00", " ".join(protocol.summary()))
+        summary = " ".join(protocol.summary())
+        self.assertIn("mean difference 1.00 A, rank correlation 1.00", summary)
+        self.assertIn("estimated in 100 % of the mask.", summary)
 
     def test_runs_that_were_given_a_label_name_their_volumes(self):
         protocol = self.protocol(self.runs)
         makers = [self.newProtocol(ProtCryoResValidate) for _ in range(3)]
-        for maker, label in zip(makers, ("sharpened map", "", "validate resolution (copy)")):
-            maker.setObjLabel(label or maker.getClassLabel())
+        for number, label in enumerate(("sharpened map", "", "validate resolution (copy)")):
+            makers[number].setObjLabel(label or makers[number].getClassLabel())
+            makers[number].setObjId(101 + number)
         pointers = [
             mock.Mock(hasValue=lambda: True, getObjValue=lambda maker=maker: maker) for maker in makers
         ]
         with mock.patch.object(type(protocol), "inputVolumes", pointers, create=True):
             del protocol.__dict__["inputVolumes"]
-            self.assertEqual(protocol.getNames(), ["sharpened_map", "CryoResDL", "CryoResDL_2"])
+            self.assertEqual(protocol.getNames(), ["sharpened_map", "CryoResDL_run_102", "CryoResDL_run_103"])
+        # The network's own estimate has a name, too, and what no program made is called by the form's field.
+        self.assertEqual(namesForPeople(pointers[1:2], ["CryoResDL"], ["MonoRes"]), ["CryoResDL_run_102"])
+        imported = self.runs[0]
+        pointer = Pointer(imported, extended="outputVolume")
+        self.assertEqual(namesForPeople([pointer], ["CryoResDL"], ["MonoRes"]), ["MonoRes"])
+        imported.setObjLabel("MonoRes, loose mask")
+        self.assertEqual(namesForPeople([pointer], ["CryoResDL"], ["MonoRes"]), ["MonoRes_loose_mask"])
 
     def test_one_volume_is_not_enough_and_boxes_must_agree(self):
         self.assertTrue(self.protocol(self.runs[:1]).validate())

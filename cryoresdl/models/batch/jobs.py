@@ -103,6 +103,7 @@ class Job:
         claimed: A, or None.
         criterion: of FSC, which claim and estimate are meant by.
         folder: name of the sub-folder for the results; "" in the folder of a single map.
+        titles: what compared volumes are called, by column, where that is not `COMPARED`'s.
         key: identifies row and options across runs.
         extra: further columns of the list.
         problem: why the row cannot be run at all, or "".
@@ -118,6 +119,7 @@ class Job:
     monores: str = ""
     resmap: str = ""
     relion: str = ""
+    titles: dict[str, str] = field(default_factory=dict)
     folder: str = ""
     key: str = ""
     extra: dict[str, str] = field(default_factory=dict)

@@ -195,10 +195,10 @@ def _read(job: Job) -> _Inputs:
         mrc_reader.read(path, job.voxel_size, "half map") if path else None for path in (job.half1, job.half2)
     ]
     mask = mask_reader.read_mask(job.mask, density) if job.mask else None
+    given = {name: job.titles.get(name, title) for name, title in COMPARED.items() if getattr(job, name)}
     others = {
         title: foreign_volumes.read_resolution(getattr(job, name), density, f"{title} volume", mask=mask)
-        for name, title in COMPARED.items()
-        if getattr(job, name)
+        for name, title in given.items()
     }
     for volume in others.values():
         density.warnings += volume.warnings

@@ -6,7 +6,7 @@ import re
 from typing import Any, List, Mapping, Tuple
 
 from ..base.resolution_terms import CANNOT_TELL, CRITERIA, OPTIMISTIC, PESSIMISTIC, SUPPORTED
-from .compared_results import is_number
+from .compared_results import is_number, pair_names
 
 _ANSWERS = {
     SUPPORTED: "supported",
@@ -27,8 +27,12 @@ def verdict_title(entry: Mapping[str, Any]) -> str:
     return f"{str(name).capitalize()} resolution" if name else "No class was given"
 
 
-def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = None) -> List[str]:
-    """What the verdict panel says in words, one sentence per line."""
+def verdict_lines(
+    entry: Mapping[str, Any],
+    summary: Mapping[str, Any] | None = None,
+    comparison: Mapping[str, Any] | None = None,
+) -> List[str]:
+    """What the verdict panel says in words, one sentence per line; ``comparison`` is of ``comparison.json``."""
     lines = []
     name, values = entry.get("class"), entry.get("probabilities") or {}
     if name:
@@ -50,10 +54,59 @@ def verdict_lines(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = 
         lines.append(f"Local resolution: median {summary['median_A']:.1f} Å{middle}.")
     for number, reason in enumerate(_sentences(claim.get("reasons"))):
         lines.append(("" if number else "Why: ") + with_unit(reason))
+    lines += [with_unit(line) for line in comparison_lines(comparison)]
     if entry.get("in_distribution") is False:
         lines.append("This map is unlike those that the network learned from: do not rely on the estimate.")
     lines += [f"Warning: {with_unit(warning)}" for warning in _sentences(entry.get("warnings"))]
     return lines or ["classification.json holds no result for this map."]
+
+
+NEARLY_EMPTY = 0.05
+"""A method that estimated less than this part of the mask is said to be no basis for a comparison."""
+
+
+def comparison_lines(comparison: Mapping[str, Any] | None) -> List[str]:
+    """What came out of a comparison: every method's median, coverage and agreement with the first, then other pairs.
+
+    Args:
+        comparison: the content of ``comparison.json``, or None.
+    """
+    volumes, pairs = ((comparison or {}).get(name) or [] for name in ("volumes", "pairs"))
+    where = "box" if (comparison or {}).get("mask_voxels") is None else "mask"
+    known = [volume for volume in volumes if "median_A" in volume]
+    lines = [_method(volume, where) for volume in known]
+    names = [volume["name"] for volume in known]
+    told = {pair_names(pair): _agreement(pair) for pair in pairs if is_number(pair.get("mae_A"))}
+    for pair, words in told.items():
+        lines.append("{} and {}: {}.".format(*pair, words))
+    return lines if len(names) > 1 or told else []
+
+
+def _method(volume: Mapping[str, Any], where: str) -> str:
+    median, part = volume["median_A"], volume.get("coverage")
+    if not is_number(median):
+        return f"{volume['name']} estimated nothing inside the {where}."
+    line = f"{volume['name']}: median {median:.2f} A"
+    if not is_number(part):
+        return line + "."
+    few = where == "mask" and part < NEARLY_EMPTY
+    line += f", estimated in {percent(part)} of the {where}"
+    return line + (": too little to compare with." if few else ".")
+
+
+def _agreement(pair: Mapping[str, Any]) -> str:
+    rank, kappa = pair.get("spearman"), pair.get("kappa")
+    parts = [f"mean difference {pair['mae_A']:.2f} A"]
+    parts += [f"rank correlation {rank:.2f}"] if is_number(rank) else []
+    near = pair.get("within_one_class")
+    parts += [f"within one class {percent(near)}"] if is_number(near) else []
+    parts += [f"kappa {kappa:.2f}"] if is_number(kappa) else []
+    return ", ".join(parts)
+
+
+def percent(part: float) -> str:
+    """A part as a percentage, with a decimal where it is small."""
+    return f"{100 * part:.1f} %" if part < 0.1 else f"{100 * part:.0f} %"
 
 
 def by_criterion(entry: Mapping[str, Any]) -> str:

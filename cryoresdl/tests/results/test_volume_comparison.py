@@ -10,7 +10,7 @@ from cryoresdl.models.cli import command_line
 from cryoresdl.models.cli.commands import compare
 from cryoresdl.models.maps import density_map
 from cryoresdl.models.maps.mrc import mask_reader, mrc_reader, mrc_writer
-from cryoresdl.models.results import result_files, volume_comparison
+from cryoresdl.models.results import result_files, verdict_words, volume_comparison
 
 SHAPE = (6, 7, 8)
 
@@ -201,3 +201,22 @@ class TestCommand:
         pairs = volume_comparison.compare(estimates, mask)["pairs"]
         assert pairs[0]["spearman"] == pytest.approx(0.68, abs=0.03)
         assert pairs[1]["spearman"] == pytest.approx(0.0, abs=0.03)
+
+
+def test_a_comparison_in_words_names_median_coverage_and_agreement_and_what_is_too_little():
+    """The report's verdict used to name none of it; ResMap covered 0.4 % of a map and looked like any other."""
+    ours = np.full((20, 20, 20), 4.0, np.float32)
+    resmap = np.where(np.arange(8000).reshape(ours.shape) % 250 == 0, 5.0, 100.0).astype(np.float32)
+    estimates = [
+        volume_comparison.Estimate("CryoResDL", ours),
+        volume_comparison.Estimate("MonoRes", ours + 1),
+        volume_comparison.Estimate("ResMap", resmap),
+    ]
+    found = volume_comparison.compare(estimates, np.ones(ours.shape, bool))
+    lines = verdict_words.comparison_lines(found)
+    assert lines[1] == "MonoRes: median 5.00 A, estimated in 100 % of the mask."
+    assert lines[2] == "ResMap: median 5.00 A, estimated in 0.4 % of the mask: too little to compare with."
+    assert lines[3].startswith("CryoResDL and MonoRes: mean difference 1.00 A, within one class 100 %")
+    panel = verdict_words.verdict_lines({"class": "high"}, None, found)
+    assert "MonoRes: median 5.00 Å, estimated in 100 % of the mask." in panel
+    assert verdict_words.comparison_lines(None) == verdict_words.comparison_lines({"volumes": []}) == []

@@ -44,9 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--half1", metavar="H1", help="first half map: noise is then measured between the halves"
     )
     parser.add_argument("--half2", metavar="H2", help="second half map")
-    parser.add_argument("--monores", metavar="VOL", help="local resolution by MonoRes, to compare with")
-    parser.add_argument("--resmap", metavar="VOL", help="local resolution by ResMap, to compare with")
-    parser.add_argument("--relion", metavar="VOL", help="local resolution by RELION, to compare with")
+    parser.add_argument(
+        "--monores", metavar="VOL[=NAME]", help="local resolution by MonoRes, to compare with"
+    )
+    parser.add_argument("--resmap", metavar="VOL[=NAME]", help="local resolution by ResMap, to compare with")
+    parser.add_argument("--relion", metavar="VOL[=NAME]", help="local resolution by RELION, to compare with")
     parser.add_argument(
         "--networks", choices=("both", "global", "local"), default="both", help="which to run (%(default)s)"
     )
@@ -166,7 +168,11 @@ def run(args: argparse.Namespace) -> None:
             raise InputError("--piece belongs to a list of maps; give a CSV list.")
         _check_deposit(args)
         own = {name: getattr(args, name) for name in SINGLE if getattr(args, name)}
-        _run_one(job_list.jobs_of(args.maps, options, {**shared, **own})[0], options, args)
+        titles = _titles(own)
+        job = job_list.jobs_of(args.maps, options, {**shared, **own})[0]
+        # The names belong to the results, so that --resume with others is no complete run.
+        key = " ".join([job.key, *(f"{name}={title}" for name, title in titles.items())])
+        _run_one(replace(job, titles=titles, key=key), options, args)
         return
     if args.deposit:
         raise InputError("--deposit belongs to one map; give that map and its half maps alone.")
@@ -179,6 +185,30 @@ def run(args: argparse.Namespace) -> None:
     else:
         jobs = job_list.jobs_of(args.maps, options, shared)
     _run_many(jobs, options, args)
+
+
+def _titles(own: dict[str, str]) -> dict[str, str]:
+    """The names given as VOL=NAME, by option; ``own`` keeps the volumes alone.
+
+    Raises:
+        InputError: one name for two volumes, or that of the network's own estimate.
+    """
+    from ...base.errors import InputError
+    from ...batch.jobs import COMPARED
+    from ...maps.density_map import plain_path
+    from ...results import volume_comparison
+    from ...results.compared_results import OURS
+
+    titles = {}
+    for name in COMPARED:
+        word = own.get(name, "")
+        if "=" in word and not Path(plain_path(word)).exists():
+            own[name], titles[name] = volume_comparison.parse(word)
+    called = [OURS, *(titles.get(name, COMPARED[name]) for name in COMPARED if name in own)]
+    twice = next((name for name in called if called.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"The name {twice} is given twice; name the volumes apart with VOL=NAME.")
+    return titles
 
 
 def _check_deposit(args: argparse.Namespace) -> None:

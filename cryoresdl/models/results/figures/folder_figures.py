@@ -70,7 +70,7 @@ def _draw_surface(results: ResultsFolder, span: ColourRange = None, **_: Any) ->
 
 def _draw_verdict(results: ResultsFolder, **_: Any) -> Figure | None:
     entry = results.classification
-    return None if entry is None else verdict_panel(entry, results.summary)
+    return None if entry is None else verdict_panel(entry, results.summary, results.comparison)
 
 
 def _draw_probabilities(results: ResultsFolder, **_: Any) -> Figure | None:

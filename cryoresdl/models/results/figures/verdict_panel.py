@@ -16,15 +16,20 @@ from .colours import _TEXT, global_colors
 from .drawing import _figure, _finish
 
 
-def verdict_panel(entry: Mapping[str, Any], summary: Mapping[str, Any] | None = None) -> Figure:
+def verdict_panel(
+    entry: Mapping[str, Any],
+    summary: Mapping[str, Any] | None = None,
+    comparison: Mapping[str, Any] | None = None,
+) -> Figure:
     """Claim, class with probabilities, estimate with interval, reasons, in one look.
 
     Args:
         entry: one entry of ``classification.json``.
         summary: ``local_resolution.json``, for the spread inside the map.
+        comparison: ``comparison.json``, for every compared method's median, coverage and agreement.
     """
     wrapped = []
-    for line in verdict_lines(entry, summary):
+    for line in verdict_lines(entry, summary, comparison):
         wrapped += textwrap.wrap(line, 104, subsequent_indent="    ") or [""]
     text_height = 0.45 + 0.2 * len(wrapped)
     figure = _figure(9.2, 3.4 + text_height)

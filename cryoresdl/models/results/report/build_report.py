@@ -123,7 +123,7 @@ def _page_of(
         return [table for table in found if table is not None and table.rows]
 
     def verdict() -> List[str]:
-        lines = verdict_words.verdict_lines(entry, summary) if entry else []
+        lines = verdict_words.verdict_lines(entry, summary, results.comparison) if entry else []
         turning = verdict_words.with_unit((results.json(result_files.AUDIT_JSON) or {}).get("turning", ""))
         # An audit that was run by itself into this folder: the verdict was written before it.
         return [*lines, turning] if turning and not any(turning in line for line in lines) else lines
