@@ -83,7 +83,8 @@ def comparison_lines(comparison: Mapping[str, Any] | None) -> List[str]:
 
 
 def _method(volume: Mapping[str, Any], where: str) -> str:
-    median, part = volume["median_A"], volume.get("coverage")
+    median: Any = volume["median_A"]
+    part: Any = volume.get("coverage")
     if not is_number(median):
         return f"{volume['name']} estimated nothing inside the {where}."
     line = f"{volume['name']}: median {median:.2f} A"
@@ -98,7 +99,7 @@ def _agreement(pair: Mapping[str, Any]) -> str:
     rank, kappa = pair.get("spearman"), pair.get("kappa")
     parts = [f"mean difference {pair['mae_A']:.2f} A"]
     parts += [f"rank correlation {rank:.2f}"] if is_number(rank) else []
-    near = pair.get("within_one_class")
+    near: Any = pair.get("within_one_class")
     parts += [f"within one class {percent(near)}"] if is_number(near) else []
     parts += [f"kappa {kappa:.2f}"] if is_number(kappa) else []
     return ", ".join(parts)

@@ -79,7 +79,7 @@ def test_moving_the_slice_changes_the_pixels_the_heading_and_stays_in_the_box():
     )
     assert shown.set_index(4) == 4
     assert np.array_equal(shown.images[0].get_array().filled(0), values[4])
-    assert "slice 5 of 20 along z (z = 11.0 Å)" in words(shown.figure)
+    assert "slice 5 of 20, z = 11.0 Å" in words(shown.figure)
     assert shown.set_index(99) == 19 and shown.set_index(-5) == 0
     shown.set_axis("x")
     assert shown.count == 28
@@ -405,3 +405,20 @@ def test_saved_figures_are_the_same_bytes_every_time(folder):
         drawing.save_figure(figure_catalogue.from_folder("slices", folder), folder / "b.png").read_bytes()
         == first
     )
+
+
+def test_the_edge_of_the_mask_is_drawn_over_the_map_and_moves_with_the_slice(tmp_path):
+    """The mask was nowhere to be seen on the slices."""
+    folder = made_results.validation(tmp_path / "run")
+    shown = slice_figure.slices_from_folder(folder)
+    mask = made_results.volumes()[1]
+    for index in (10, 4):
+        shown.set_index(index)
+        edge, plane = np.asarray(shown.edges[0].get_array())[..., 3] > 0, mask[index]
+        assert edge.any() and not (edge & ~plane).any()
+        neighbours = np.pad(plane, 1)
+        whole = neighbours[:-2, 1:-1] & neighbours[2:, 1:-1] & neighbours[1:-1, :-2] & neighbours[1:-1, 2:]
+        assert np.array_equal(edge, plane & ~whole)
+    assert shown.edges[1:] == [None, None] and "Map, mask outlined" in words(shown.figure)
+    (folder / result_files.MASK_USED).unlink()
+    assert slice_figure.slices_from_folder(folder).edges == [None] * 3

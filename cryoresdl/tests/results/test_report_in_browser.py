@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from cryoresdl.models.base import resolution_terms
+from cryoresdl.models.maps.mrc import mrc_reader, mrc_writer
 from cryoresdl.models.results import result_files, results_folder
 from cryoresdl.models.results.figures import colours
+from cryoresdl.models.results.figures.slices import slice_figure
+from cryoresdl.models.results.report import build_report
 from cryoresdl.models.results.report.charts import slice_browser
 from cryoresdl.tests.helpers import made_results
 from cryoresdl.tests.helpers.browser import CHROMIUM, Browser
@@ -169,3 +172,31 @@ def test_real_browser_tells_errors_of_a_page(browser, tmp_path):
         assert any("Uncaught" in error for error in other.errors)
     finally:
         other.close()
+
+
+def test_real_browser_numbers_slices_as_the_figures_do_and_outlines_the_mask(browser, tmp_path, monkeypatch):
+    """The page counted within the window that it shows: "45 of 88" was slice 56 of 108 in the figures."""
+    run = made_results.validation(tmp_path / "run", box=(60, 64, 68), compared=False)
+    resolution = mrc_reader.read_values(run / result_files.LOCAL_RESOLUTION)
+    grids = np.indices(resolution.data.shape) - np.reshape((40, 36, 34), (3, 1, 1, 1))
+    small = (grids**2).sum(0) < 64
+    mrc_writer.write_volume(
+        run / result_files.LOCAL_RESOLUTION, np.where(small, 4, 0).astype("f4"), resolution
+    )
+    mrc_writer.write_volume(run / result_files.MASK_USED, small.astype(np.int8), resolution)
+    shown = slice_figure.slices_from_folder(run)
+    for side, said in ((144, "slice 40 of 60"), (10, "slices 40 to 42 of 60")):
+        monkeypatch.setattr(slice_browser, "BROWSER_SIDE", side)
+        build_report.write_report(run)
+        browser.open((run / result_files.REPORT_HTML).as_uri())
+        assert browser.run("return document.getElementById('where').textContent").startswith(said)
+        orange = (
+            "var c = document.querySelector('#panel-0 canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, "
+            "c.height).data, n = 0;"
+            "for (var i = 0; i < d.length; i += 4) { n += d[i] === 255 && d[i + 1] === 140; } return n"
+        )
+        assert browser.run(orange) > 0
+        assert browser.run("return +document.getElementById('slice').value") == int(said.split()[1])
+        assert browser.errors == []
+    assert shown.heading.get_text().startswith("slice 40 of 60, z = ")
+    assert "slice 40 of 60, z = " in (run / result_files.REPORT_HTML).read_text(encoding="utf-8")

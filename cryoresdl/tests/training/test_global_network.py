@@ -208,9 +208,8 @@ def test_a_complete_global_training_is_resumed_to_its_end_and_not_again(tf, data
         told[-len(lines) :] == lines
         and lines[1].split() == "error on test maps network best constant".split()
     )
-    assert (
-        lines[2].startswith("maps in a wrong class") and "Too few maps to learn from: 5 in all" in lines[-2]
-    )
+    assert lines[2].startswith("maps in a wrong class")
+    assert any("Too few maps to learn from: 5 in all" in line for line in lines)
     assert train() == first and "is complete" in told[-1]
     assert train(recipe=replace(recipe, seed=1))[0] == 2
     assert train(recipe=replace(recipe, seed=1), members=2)[0] == 3
@@ -239,4 +238,4 @@ def test_a_card_says_how_the_test_maps_were_kept_apart(data, monores):
 def test_the_best_constant_is_the_answer_of_the_least_typical_error():
     resolution = np.array([4.0, 4.0, 4.0, 8.0, 9.0])
     assert global_calibration._constant_error(resolution) == pytest.approx(0.0, abs=0.01)
-    assert global_calibration._constant_error(np.array([5.0])) == 0.0
+    assert global_calibration._constant_error(np.array([5.0])) == pytest.approx(0.0)

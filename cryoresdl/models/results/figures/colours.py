@@ -42,6 +42,8 @@ CURVE_COLORS = {
 """Colours of the FSC curves of half maps."""
 EMPTY = "#ededed"
 _TEXT = "#222222"
+OUTLINE = (255, 140, 26)
+"""Colour of a mask's edge over a map in grey: red, green, blue, 0 to 255."""
 
 
 def resolution_colors(span: ColourRange = None) -> ScalarMappable:

@@ -13,6 +13,7 @@ from .. import result_files
 from ..compared_results import (
     AGREEMENT,
     MOST_COMPARED,
+    _mask_of,
     _pair_of,
     compared_volumes,
     cumulative_curves,
@@ -56,7 +57,14 @@ def _draw_axes(results: ResultsFolder, span: ColourRange = None, **_: Any) -> Fi
     if resolution is None:
         return None
     density = _like(results.density, resolution)
-    return three_axes(density, resolution.data, resolution.voxel_size, resolution.origin, span=span)
+    return three_axes(
+        density,
+        resolution.data,
+        resolution.voxel_size,
+        resolution.origin,
+        mask=_mask_of(results, resolution.shape),
+        span=span,
+    )
 
 
 def _draw_surface(results: ResultsFolder, span: ColourRange = None, **_: Any) -> Figure | None:

@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, Sequence, Tuple
 import numpy as np
 
 from ... import result_files
-from ...compared_results import MOST_COMPARED, _pair_of, compared_volumes
+from ...compared_results import MOST_COMPARED, _mask_of, _pair_of, compared_volumes
 from ...results_folder import SIMULATED_MAP, TRUTH_VOLUME, ResultsFolder, Volume
 from .slice_layers import Layer, _difference_layers, _disagreement_layers, _interval_layer, _layers
 
@@ -35,7 +35,12 @@ def _slice_layers(results: ResultsFolder) -> Tuple[List[Layer], Volume | None]:
         return [], None
     interval, density = results.interval, results.density
     return (
-        _layers(_like(density, resolution), resolution.data, _like(interval, resolution)),
+        _layers(
+            _like(density, resolution),
+            resolution.data,
+            _like(interval, resolution),
+            _mask_of(results, resolution.shape),
+        ),
         resolution,
     )
 
@@ -57,7 +62,8 @@ def _disagreement_slice_layers(results: ResultsFolder) -> Tuple[List[Layer], Vol
     volumes = {name: volume.data for name, volume in list(compared_volumes(results).items())[:MOST_COMPARED]}
     layers = _disagreement_layers(volumes, spread.data)
     density = _like(results.density, spread)
-    return ([Layer("Map", density)] if density is not None else []) + layers, spread
+    first = Layer("Map", density, mask=_mask_of(results, spread.shape))
+    return ([first] if density is not None else []) + layers, spread
 
 
 def _difference_slice_layers(

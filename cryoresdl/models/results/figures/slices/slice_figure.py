@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...results_folder import ResultsFolder
-from ..colours import _TEXT, EMPTY, ColourRange
+from ..colours import _TEXT, EMPTY, OUTLINE, ColourRange
 from ..drawing import _figure, _plain
 from .folder_slices import layers_from_folder
 from .pointer_words import tell_pointer
 from .slice_layers import Layer, _colorbar, _pixels, _style
-from .volume_slices import AXES, _extent, _known_axis, _plane, best_index, cut, focus
+from .volume_slices import AXES, _extent, _known_axis, _plane, best_index, cut, focus, outline, slice_words
 
 
 class SliceFigure:
@@ -52,6 +52,7 @@ class SliceFigure:
         known = [layer for layer in self.layers if layer.kind in ("resolution", "spread")]
         self.window = focus(known[0].data) if known else tuple((0, n) for n in self.shape)
         self.images: List[Any] = []
+        self.edges: List[Any] = []
         self.axes: List[Any] = []
         self.heading: Any = None
         self._draw()
@@ -74,6 +75,9 @@ class SliceFigure:
         self.index = int(min(max(index, 0), self.count - 1))
         for layer, image in zip(self.layers, self.images):
             image.set_data(_pixels(cut(layer.data, self.axis, self.index), layer.kind))
+        for layer, edge in zip(self.layers, self.edges):
+            if edge is not None:
+                edge.set_data(_edge_pixels(layer.mask, self.axis, self.index))
         self.heading.set_text(self._heading())
         return self.index
 
@@ -88,12 +92,12 @@ class SliceFigure:
         self._draw()
 
     def _heading(self) -> str:
-        place = f"{self.axis} = {self.position_A():.1f} Å"
-        return f"slice {self.index + 1} of {self.count} along {self.axis} ({place})"
+        return slice_words(self.shape, self.axis, self.index, self.position_A())
 
     def _draw(self) -> None:
         self.index = int(min(max(self.index, 0), self.count - 1))
         self.figure.clear()
+        self.edges = []
         grid: Any = self.figure.subplots(self._rows, self._columns, squeeze=False)
         self.axes, self.images = list(grid.ravel()[: len(self.layers)]), []
         for ax in grid.ravel()[len(self.layers) :]:
@@ -113,8 +117,9 @@ class SliceFigure:
             )
             self.images.append(image)
             tell_pointer(ax, image, self.axis, self.position_A, style)
+            self.edges.append(_draw_edge(ax, layer.mask, self.axis, self.index, extent))
             self._zoom(ax)
-            ax.set_title(_plain(layer.title, 36), fontsize=10)
+            ax.set_title(_plain(_title(layer), 36), fontsize=10)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
             ax.set_ylabel(f"{up} (Å)" if number % self._columns == 0 else "", fontsize=9)
             ax.tick_params(labelsize=8)
@@ -143,6 +148,28 @@ class SliceFigure:
         _show_window(ax, self.window, self.axis, self.voxel_size, self.origin)
 
 
+def _title(layer: Layer) -> str:
+    return layer.title + (", mask outlined" if layer.mask is not None else "")
+
+
+def _edge_pixels(mask: Any, axis: str, index: int) -> np.ndarray:
+    """The mask's edge on a slice as pixels (rows, columns, 4), 0 to 255, transparent elsewhere."""
+    edge = outline(mask, axis, index)
+    pixels = np.zeros((*edge.shape, 4), np.uint8)
+    pixels[edge] = (*OUTLINE, 255)
+    return pixels
+
+
+def _draw_edge(ax: Any, mask: Any, axis: str, index: int, extent: Any) -> Any:
+    """The mask's edge over a panel; None without a mask."""
+    if mask is None:
+        return None
+    pixels = _edge_pixels(mask, axis, index)
+    edge = ax.imshow(pixels, origin="lower", extent=extent, interpolation="nearest")
+    edge.set_mouseover(False)  # the pointer tells the value of the volume below
+    return edge
+
+
 def _grid(panels: int) -> Tuple[int, int]:
     """Rows and columns of so many panels: one row of up to four, then two."""
     return (1, panels) if panels <= 4 else (2, math.ceil(panels / 2))
@@ -167,10 +194,11 @@ def three_axes(
     voxel_size: float,
     origin: Tuple[float, float, float] = (0.0, 0.0, 0.0),
     *,
+    mask: Any = None,
     span: ColourRange = None,
 ) -> Figure:
-    """The best slice along z, y and x: the map above, its local resolution below, in the colours of a range."""
-    rows = [Layer("Map", density)] if density is not None else []
+    """The best slice along z, y and x: the map with the mask's edge above, its local resolution below."""
+    rows = [Layer("Map", density, mask=mask)] if density is not None else []
     rows.append(Layer("Local resolution", resolution, "resolution"))
     figure = _figure(10.5, 3.2 * len(rows) + 0.2)
     grid: Any = figure.subplots(len(rows), 3, squeeze=False)
@@ -181,18 +209,22 @@ def three_axes(
             index = best_index(resolution, axis)
             across, up = _plane(axis)
             ax.set_facecolor(EMPTY)
+            extent = _extent(resolution.shape, voxel_size, origin, axis)
             image = ax.imshow(
                 _pixels(cut(layer.data, axis, index), layer.kind),
                 origin="lower",
-                extent=_extent(resolution.shape, voxel_size, origin, axis),
+                extent=extent,
                 interpolation="nearest",
                 cmap=style.cmap,
                 norm=style.norm,
             )
+            _draw_edge(ax, layer.mask, axis, index, extent)
             _show_window(ax, window, axis, voxel_size, origin)
             position = origin[2 - AXES.index(axis)] + index * voxel_size
             tell_pointer(ax, image, axis, lambda position=position: position, style)  # type: ignore[misc]
-            ax.set_title(f"{layer.title}, {axis} = {position:.1f} Å", fontsize=10)
+            ax.set_title(
+                f"{_title(layer)}\n{slice_words(resolution.shape, axis, index, position)}", fontsize=10
+            )
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
             ax.set_ylabel(f"{up} (Å)", fontsize=9)
             ax.tick_params(labelsize=8)

@@ -29,11 +29,13 @@ class Layer:
         title: the panel's heading.
         data: volume (z, y, x), perhaps memory-mapped; anything with ``shape``, ``size`` and numpy's slicing.
         kind: ``density``, ``resolution``, ``interval``, ``difference`` (signed, A) or ``spread`` (A, from 0).
+        mask: whose edge is drawn over it, (z, y, x); None for none.
     """
 
     title: str
     data: Any
     kind: str = "density"
+    mask: Any = None
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class PanelStyle:
 
 
 def _layers(
-    density: np.ndarray | None, resolution: np.ndarray, interval: np.ndarray | None = None
+    density: np.ndarray | None, resolution: np.ndarray, interval: np.ndarray | None = None, mask: Any = None
 ) -> List[Layer]:
-    layers = [Layer("Map", density)] if density is not None else []
+    layers = [Layer("Map", density, mask=mask)] if density is not None else []
     layers.append(Layer("Local resolution", resolution, "resolution"))
     if interval is not None:
         layers.append(_interval_layer(interval))

@@ -57,6 +57,30 @@ def cut(data: np.ndarray, axis: str, index: int) -> np.ndarray:
     return np.asarray(data[tuple(key)])
 
 
+def outline(mask: Any, axis: str, index: int) -> np.ndarray:
+    """The edge of a mask on a slice: bool, its pixels that have a neighbour outside; as `cut`.
+
+    Args:
+        mask: (z, y, x); above 0.5 counts.
+        axis: the axis that the slice is perpendicular to.
+        index: slice number.
+    """
+    inside = cut(mask, axis, index) > 0.5
+    edge = np.zeros_like(inside)
+    for direction in (0, 1):
+        change = np.diff(inside, axis=direction)
+        for part in (slice(None, -1), slice(1, None)):
+            key = [slice(None), slice(None)]
+            key[direction] = part
+            edge[tuple(key)] |= change
+    return edge & inside
+
+
+def slice_words(shape: Sequence[int], axis: str, index: int, position: float) -> str:
+    """Which slice is shown, the same everywhere: its number on the input's grid, counted from 1, and its place in A."""
+    return f"slice {index + 1} of {shape[AXES.index(axis)]}, {axis} = {position:.1f} Å"
+
+
 def best_index(resolution: Any, axis: str = "z") -> int:
     """The slice with most estimated voxels; the one nearest the centre wins a tie, and an empty volume."""
     number = AXES.index(_known_axis(axis))

@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 
 from ....base import resolution_terms
 from ....base.resolution_terms import estimated
+from ...compared_results import _mask_of
 from ...figures import colours
 from ...figures.slices import volume_slices
 from ...results_folder import ResultsFolder
@@ -28,11 +29,11 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
 
     Returns:
         An empty dictionary without a local resolution; else ``box`` (z, y, x pixels), ``corner`` (first voxel
-        shown, z, y, x: the empty box around the molecule is left out), ``columns``,
-        ``pixel_A``, ``origin`` (x, y, z of the first pixel's centre in A), ``factor`` (binning), ``start``
-        (the fullest slices along z, y, x) and ``layers``, each with ``title``, ``unit``, ``image`` (data
-        URL), ``palette`` (256 colours), ``own`` (those of the map's own range of resolutions, or none) and ``values``
-        (text of each code).
+        shown, z, y, x: the empty box around the molecule is left out), ``grid`` (the whole box), ``columns``,
+        ``mask`` (data URL of the mask, empty where there is none), ``outline`` (colour of its edge), ``pixel_A``,
+        ``origin`` (x, y, z of the first pixel's centre in A), ``factor`` (binning), ``start`` (the fullest slices
+        along z, y, x) and ``layers``, each with ``title``, ``unit``, ``image`` (data URL), ``palette`` (256 colours),
+        ``own`` (those of the map's own range of resolutions, or none) and ``values`` (text of each code).
     """
     resolution = results.resolution
     if resolution is None:
@@ -51,19 +52,33 @@ def browser(results: ResultsFolder) -> Dict[str, Any]:
     if interval is not None and interval.shape == resolution.shape:
         layers.append(_interval_layer(_binned(np.where(inside, interval.data[part], 0), factor, inside)))
     box = coarse.shape
+    fullest = [
+        volume_slices.best_index(resolution.data, axis) for axis in volume_slices.AXES
+    ]  # as the figures
     first = [edges[0] + 0.5 * (factor - 1) for edges in reversed(window)]
     columns = math.ceil(math.sqrt(box[0]))
     for layer in layers:
         layer["image"] = _sprite(layer.pop("codes"), columns)
+    mask = _mask_of(results, resolution.shape)
+    covered = None if mask is None else _binned(np.asarray(mask[part]) > 0.5, factor) >= 0.5
     return {
-        "browse": [{name: layer.get(name) for name in ("palette", "own", "values")} for layer in layers],
+        "mask": "" if covered is None else _sprite(255 * covered.astype(np.uint8), columns),
+        "outline": list(colours.OUTLINE),
+        "grid": list(resolution.shape),
+        "browse": [
+            {
+                **{name: layer.get(name) for name in ("palette", "own", "values")},
+                "outlined": covered is not None and layer["unit"] == "density",
+            }
+            for layer in layers
+        ],
         "box": list(box),
         "columns": columns,
         "factor": factor,
         "pixel_A": resolution.voxel_size * factor,
         "corner": [edges[0] for edges in window],
         "origin": [o + f * resolution.voxel_size for o, f in zip(resolution.origin, first)],
-        "start": [volume_slices.best_index(coarse, axis) for axis in volume_slices.AXES],
+        "start": [(best - edges[0]) // factor for best, edges in zip(fullest, window)],
         "layers": layers,
         "legend": [
             {"text": text, "color": f"var({name})"}

@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Sequence, Tuple
 import numpy as np
 from markupsafe import Markup
 
-from ...figures.colours import ColourRange, resolution_ticks
+from ...figures.colours import OUTLINE, ColourRange, resolution_ticks
 from ...figures.slices import volume_slices
 from ...figures.slices.slice_layers import Layer, PanelStyle, _pixels, _style
 from .chart import grid, round_ticks
@@ -60,11 +60,21 @@ def slice_picture(layer: Layer, styles: Styles, place: Tuple[str, int], window: 
     pixels = _pixels(plane[::step, ::step], layer.kind)
     pictures = []
     for name, style in styles.items():
-        colors = np.rint(255 * style.cmap(style.norm(pixels))).astype(np.uint8)[::-1, :, :3]
-        words = Markup('<img src="{}" alt="{}"{}>').format(png_url(colors), layer.title, _class(name))
+        colors = np.rint(255 * style.cmap(style.norm(pixels))).astype(np.uint8)[:, :, :3]
+        if layer.mask is not None:
+            edge = volume_slices.outline(layer.mask, axis, index)[slice(*up), slice(*across)]
+            colors[_any_of(edge, step)] = OUTLINE
+        words = Markup('<img src="{}" alt="{}"{}>').format(png_url(colors[::-1]), layer.title, _class(name))
         pictures.append(words)
     picture = '<div class="slice">{}<div class="value">{}</div></div>'
     return Markup(picture).format(Markup("").join(pictures), caption)
+
+
+def _any_of(plane: np.ndarray, step: int) -> np.ndarray:
+    """A bool plane thinned: where a block of ``step`` pixels holds one that is true."""
+    for axis in (0, 1):
+        plane = np.logical_or.reduceat(plane, np.arange(0, plane.shape[axis], step), axis=axis)
+    return plane
 
 
 def _class(name: str, *others: str) -> Markup:
@@ -106,9 +116,10 @@ def layers_pictures(layers: Sequence[Layer], reference: Any, own: ColourRange = 
     estimates = next(one.data for one in layers if one.kind in ("resolution", "spread"))
     window, index = volume_slices.focus(estimates), volume_slices.best_index(estimates)
     position = reference.origin[2] + index * reference.voxel_size
+    where = volume_slices.slice_words(reference.shape, "z", index, position)
     styles = [styles_of(layer, own) for layer in layers]
     parts = [
-        slice_picture(layer, each, ("z", index), window, f"{layer.title}, z = {position:.1f} Å")
+        slice_picture(layer, each, ("z", index), window, f"{layer.title}, {where}")
         for layer, each in zip(layers, styles)
     ]
     kinds = {layer.kind: each for layer, each in zip(layers, styles)}
@@ -131,7 +142,8 @@ def three_axes_pictures(layers: Sequence[Layer], reference: Any, own: ColourRang
         for axis in volume_slices.AXES:
             index = volume_slices.best_index(reference.data, axis)
             position = reference.origin[2 - volume_slices.AXES.index(axis)] + index * reference.voxel_size
-            caption = f"{layer.title}, {axis} = {position:.1f} Å"
+            where = volume_slices.slice_words(reference.shape, axis, index, position)
+            caption = f"{layer.title}, {where}"
             parts.append(slice_picture(layer, styles, (axis, index), window, caption))
     return Markup('<div class="threes">{}</div>{}').format(
         Markup("").join(parts), color_bars("resolution", styles)

@@ -42,6 +42,13 @@
     return axis === 0 ? [width, height] : axis === 1 ? [width, depth] : [height, depth];
   }
 
+  // A pixel of the mask with a neighbour outside it.
+  function onEdge(column, row, wide, high) {
+    if (!mask[voxel(column, row)]) { return false; }
+    return (column > 0 && !mask[voxel(column - 1, row)]) || (column < wide - 1 && !mask[voxel(column + 1, row)]) ||
+      (row > 0 && !mask[voxel(column, row - 1)]) || (row < high - 1 && !mask[voxel(column, row + 1)]);
+  }
+
   function draw(layer) {
     var wide = size()[0], high = size()[1];
     layer.canvas.width = wide;
@@ -51,7 +58,8 @@
     var to = 0;
     for (var row = high - 1; row >= 0; row--) {
       for (var column = 0; column < wide; column++, to += 4) {
-        var color = layer.palette[layer.codes[voxel(column, row)]];
+        var edge = layer.outlined && onEdge(column, row, wide, high);
+        var color = edge ? set.outline : layer.palette[layer.codes[voxel(column, row)]];
         picture.data[to] = color[0];
         picture.data[to + 1] = color[1];
         picture.data[to + 2] = color[2];
@@ -64,11 +72,17 @@
   function drawAll() {
     var count = set.box[axis];
     position[axis] = Math.max(0, Math.min(count - 1, position[axis]));
-    slider.max = count;
-    slider.value = position[axis] + 1;
+    // Numbers are those of the input's grid, as in the figures: the page shows a part of it, perhaps binned.
+    var first = set.corner[axis] + position[axis] * set.factor + 1;
+    var last = Math.min(first + set.factor - 1, set.grid[axis]);
+    slider.min = set.corner[axis] + 1;
+    slider.step = set.factor;
+    slider.max = set.corner[axis] + (count - 1) * set.factor + 1;
+    slider.value = first;
     var name = "zyx"[axis];
     var place = set.origin[2 - axis] + position[axis] * set.pixel_A;
-    where.textContent = "slice " + (position[axis] + 1) + " of " + count + ", " + name + " = " + place.toFixed(1) + " Å";
+    var said = last > first ? "slices " + first + " to " + last : "slice " + first;
+    where.textContent = said + " of " + set.grid[axis] + ", " + name + " = " + place.toFixed(1) + " Å";
     slider.setAttribute("aria-valuetext", where.textContent);
     layers.forEach(draw);
     document.getElementById("browser").dataset.slice = name + position[axis];
@@ -100,13 +114,19 @@
     var panel = document.getElementById("panel-" + number);
     return {
       palette: layer.palette, same: layer.palette, own: layer.own, values: layer.values, codes: null, image: panel.querySelector("img"),
-      canvas: panel.querySelector("canvas"), value: panel.querySelector(".value")
+      canvas: panel.querySelector("canvas"), value: panel.querySelector(".value"), outlined: layer.outlined
     };
   });
+  var cover = document.getElementById("mask");
+  var mask = null;
 
   function start() {
     layers.forEach(function (layer) { layer.codes = codesOf(layer.image); });
-    slider.addEventListener("input", function () { position[axis] = slider.value - 1; drawAll(); });
+    if (cover) { mask = codesOf(cover); }
+    slider.addEventListener("input", function () {
+      position[axis] = Math.round((slider.value - 1 - set.corner[axis]) / set.factor);
+      drawAll();
+    });
     [0, 1, 2].forEach(function (number) {
       document.getElementById("axis-" + "zyx"[number]).addEventListener("change", function () { look(number); });
     });
@@ -138,7 +158,8 @@
     drawAll();
   }
 
-  Promise.all(layers.map(function (layer) { return layer.image.decode(); })).then(start).catch(function () {
+  var images = layers.map(function (layer) { return layer.image; }).concat(cover ? [cover] : []);
+  Promise.all(images.map(function (image) { return image.decode(); })).then(start).catch(function () {
     where.textContent = "The slices in this file are damaged; make the report again.";
   });
 })();
