@@ -267,3 +267,24 @@ def test_read_card_does_not_touch_the_weights(saved, tmp_path):
     assert model_store.read_card(broken)["name"] == "tiny"
     with pytest.raises(InputError, match="digest"):
         model_store.load_named(broken)
+
+
+def test_lists_of_models_begin_with_the_recommended_and_count_maps_as_their_cards_do():
+    """They were in alphabetical order, and 'n' was maps for one network and answers for another."""
+    from cryoresdl.models.cli.commands import models
+    from cryoresdl.models.networks.model_files import model_card
+
+    assert [one.name for one in model_store.available()][:2] == ["default", "truth"]
+    groups = {"all": 1150, "realistic single": 647, "realistic halves": 383, "clean single": 120}
+    metrics = {
+        "all": {"accuracy": 0.9, "rows": 1150},
+        **{k: {"rows": v, "accuracy": 0.9} for k, v in groups.items()},
+    }
+    card = {"kind": "global", "name": "x", "network": {"name": "band-profile"}, "metrics": metrics}
+    assert models.headline(card) == "accuracy 90.0% (767 maps)"
+    said = "How good, on 767 maps (1,150 answers, 383 of them from half maps) that it never saw:"
+    assert said in model_card.in_words(card)
+    data = {"maps": {"train": 9, "test": 771}}
+    local = {"kind": "local", "data": data, "metrics": {"maps": 298, "single_mae_A": 1.0}}
+    assert "How good, on 298 maps of other sets that it never saw:" in model_card.in_words(local)
+    assert "Learned from 9 maps; 771 of its own sets kept apart for testing." in model_card.in_words(local)

@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> None:
 
 def headline(card: Mapping[str, Any]) -> str:
     """The card's first figure of merit on data never trained on, in a few words."""
+    from ...networks.model_files import model_card
+
     metrics = card.get("metrics") or {}
     test = metrics.get("test") or metrics.get("all") or metrics
     if not isinstance(test, dict):
@@ -68,8 +70,9 @@ def headline(card: Mapping[str, Any]) -> str:
         ("mae_A", "MAE {:.2f} A"),
     ):
         if isinstance(test.get(key), (int, float)):
-            count = test.get("accuracy_n") or test.get("rows") or test.get("maps") or metrics.get("maps")
-            return text.format(test[key]) + (f" (test, n = {count})" if count else " (test)")
+            count = test.get("accuracy_n")
+            told = f"{count} test maps" if count else model_card.tested_maps(card)[0]
+            return text.format(test[key]) + (f" ({told})" if told else " (test)")
     return ""
 
 

@@ -38,12 +38,36 @@ def in_words(card: Mapping[str, Any]) -> List[str]:
     metrics = _part(card, "metrics")
     measured = _local(metrics) if card.get("kind") == "local" else _global(metrics, _is_paper(card))
     if measured:
-        count = metrics.get("maps") if _is_count(metrics.get("maps")) else None
-        lines.append(f"How good, on {f'{count:,} ' if count else ''}maps that it never saw:")
+        maps, answers = tested_maps(card)
+        lines.append(f"How good, on {maps or 'maps'}{answers} that it never saw:")
         lines += ["    " + line for line in measured]
     else:
         lines.append("It was not measured on maps that it never saw; 'cryoresdl evaluate' does that.")
     return lines
+
+
+def tested_maps(card: Mapping[str, Any]) -> Tuple[str, str]:
+    """On what a network was measured, in words, and how many answers that were; empty where its card does not say.
+
+    A map with half maps gives two answers, so that answers and maps are counted apart. The sets that a network was
+    measured on may be others than those that it learned from.
+    """
+    metrics = _part(card, "metrics")
+    maps = metrics.get("maps")
+    if _is_count(maps):
+        split: Any = _part(_part(card, "data"), "maps").get("test")
+        return f"{maps:,} maps" + (" of other sets" if _is_count(split) and split != maps else ""), ""
+    rows = {name: group["rows"] for name, group in metrics.items() if _counts_rows(group)}
+    total = rows.pop("all", 0)
+    halves = sum(count for name, count in rows.items() if name.endswith("halves"))
+    if not total:
+        return "", ""
+    answers = f" ({total:,} answers, {halves:,} of them from half maps)" if halves else ""
+    return f"{total - halves:,} maps", answers
+
+
+def _counts_rows(group: Any) -> bool:
+    return isinstance(group, dict) and _is_count(group.get("rows"))
 
 
 def card_facts(card: Mapping[str, Any], parents: Tuple[str, ...] = ()) -> List[Tuple[Tuple[str, ...], str]]:
@@ -104,12 +128,16 @@ def _is_paper(card: Mapping[str, Any]) -> bool:
 
 def _learned(card: Mapping[str, Any]) -> List[str]:
     data = _part(card, "data")
+    own = "of its own sets " if tested_maps(card)[0].endswith("of other sets") else ""
     for key, what in (("maps", "maps"), ("examples", "examples")):
         counts = data.get(key)
         if isinstance(counts, dict) and _is_count(counts.get("train")):
             others = [
                 f"{counts[name]:,} {words}"
-                for name, words in (("validation", "to stop by"), ("test", "kept apart for testing"))
+                for name, words in (
+                    ("validation", "to stop by"),
+                    ("test", own + "kept apart for testing"),
+                )
                 if _is_count(counts.get(name))
             ]
             return [

@@ -35,6 +35,8 @@ BACKEND_VARIABLE = "CRYORESDL_BACKEND"
 """Environment variable naming the folder of installed models; ``~/.cryoresdl/models`` when unset."""
 DEFAULT_LOCAL_MODEL = "truth"
 DEFAULT_GLOBAL_MODEL = "default"
+RECOMMENDED = (DEFAULT_GLOBAL_MODEL, DEFAULT_LOCAL_MODEL)
+"""What lists of models begin with."""
 
 
 class Available(NamedTuple):
@@ -104,7 +106,7 @@ def installed_folder() -> Path:
 
 
 def available() -> List[Available]:
-    """All models that a name stands for, shipped ones first; unreadable files are left out.
+    """All models that a name stands for: the recommended, other shipped, then installed ones; unreadable files are left out.
 
     A shipped name always means the shipped model, so that a result names one model everywhere.
     """
@@ -118,7 +120,7 @@ def available() -> List[Available]:
                 found[name] = Available(name, str(read_card(path)["kind"]), str(path), source)
             except InputError:
                 continue
-    return list(found.values())
+    return sorted(found.values(), key=lambda one: one.name not in RECOMMENDED)
 
 
 def resolve(name_or_path: PathLike) -> Path:
