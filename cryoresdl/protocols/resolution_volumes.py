@@ -19,6 +19,8 @@ PROGRAMS = {
     "XmippProtMonoRes": "MonoRes",
     "ProtResMap": "ResMap",
     "ProtRelionLocalRes": "RELION",
+    "BsoftProtBlocres": "blocres",
+    "XmippProtDeepRes": "DeepRes",
     "ProtCryoResValidate": "CryoResDL",
     "ProtCryoResSimulate": "truth",
 }
@@ -27,6 +29,8 @@ RESOLUTION_OUTPUTS = {
     "XmippProtMonoRes": ("resolution_Volume",),
     "ProtResMap": ("outputVolume",),
     "ProtRelionLocalRes": ("outputVolume",),
+    "BsoftProtBlocres": ("resolution_Volume",),
+    "XmippProtDeepRes": ("resolution_Volume",),
     "ProtCryoResValidate": ("outputResolution", "outputResolutions", "outputClass"),
     "ProtCryoResSimulate": ("outputTruth",),
 }
@@ -35,6 +39,10 @@ _NAMES = (
     (re.compile(r"^monoresResolution(Map|Chimera)\.", re.IGNORECASE), "MonoRes"),
     (re.compile(r"_resmap\.", re.IGNORECASE), "ResMap"),
     (re.compile(r"^relion_locres(_filtered)?\.", re.IGNORECASE), "RELION"),
+    (re.compile(r"^resolutionMap\.map"), "blocres"),
+    (re.compile(r"^deepRes_resolution", re.IGNORECASE), "DeepRes"),
+    (re.compile(r"_map_locres\.mrc", re.IGNORECASE), "cryoSPARC"),
+    (re.compile(r"^local_resolution_map\.ccp4"), "Phenix"),
     (re.compile(r"^local_resolution(_class|_interval)?\.mrc"), "CryoResDL"),
 )
 """File names that local-resolution programs give."""
@@ -60,7 +68,7 @@ def labelOf(pointer):
 
 def nameForPeople(pointer, volume):
     """What to call a compared volume: the run's label where its user gave one, else the program, else the file."""
-    named = _plain(labelOf(pointer)) or programOf(pointer) or _plain(volume.getObjLabel())
+    named = _plain(labelOf(pointer)) or programOf(pointer) or madeBy(volume) or _plain(volume.getObjLabel())
     return named or _plain(os.path.basename(fileOf(volume)).split(".")[0]) or "volume"
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
-from pwem.objects import SetOfVolumes
+from pwem.objects import SetOfVolumes, Volume
 from pwem.protocols import ProtImportVolumes
 from pyworkflow.object import Float
 
@@ -114,13 +114,23 @@ class TestHonestPointers(InputCase):
         with mock.patch.object(protocol, "runEngine", side_effect=lambda *a: words.extend(map(str, a))):
             protocol._makePathsToRun() if hasattr(protocol, "_makePathsToRun") else None
             protocol.validateStep(density, [])
-        self.assertTrue(os.path.samefile(words[words.index("--relion") + 1], beside))
+        given, _, name = words[words.index("--relion") + 1].rpartition("=")
+        self.assertTrue(os.path.samefile(given, beside))
+        self.assertEqual(name, "RELION")
 
     def test_a_local_resolution_is_no_map_to_validate(self):
         values = self.importVolume(self.write("monoresResolutionMap.mrc", ball() * 5))
         (error,) = self.errors(self.protocol(values))
         self.assertIn("local resolution of MonoRes", error)
         self.assertIn("choose the map", error)
+        for name, program in (
+            ("cryosparc_P5_J12_map_locres.mrc", "cryoSPARC"),
+            ("deepRes_resolution_originalSize.vol", "DeepRes"),
+            ("resolutionMap.map", "blocres"),
+            ("local_resolution_map.ccp4", "Phenix"),
+            ("locres_of_mine.mrc", None),
+        ):
+            self.assertEqual(madeBy(Volume(location=name)), program)
         self.assertIsNone(madeBy(self.importVolume(self.write("good.mrc", blob())).outputVolume))
 
     def test_a_set_that_is_still_empty_may_be_given(self):
