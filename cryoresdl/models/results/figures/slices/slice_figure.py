@@ -222,9 +222,8 @@ def three_axes(
             _show_window(ax, window, axis, voxel_size, origin)
             position = origin[2 - AXES.index(axis)] + index * voxel_size
             tell_pointer(ax, image, axis, lambda position=position: position, style)  # type: ignore[misc]
-            ax.set_title(
-                f"{_title(layer)}\n{slice_words(resolution.shape, axis, index, position)}", fontsize=10
-            )
+            where = slice_words(resolution.shape, axis, index, position)
+            ax.set_title(f"{layer.title}, {where}", fontsize=8.5)
             ax.set_xlabel(f"{across} (Å)", fontsize=9)
             ax.set_ylabel(f"{up} (Å)", fontsize=9)
             ax.tick_params(labelsize=8)
