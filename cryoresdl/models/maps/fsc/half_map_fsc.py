@@ -10,13 +10,11 @@ molecule fills known, that is taken off, too (Grant et al., 2018, eLife 7, e3538
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Dict, List, Tuple
 
 import numpy as np
 import scipy.fft as sf
-from scipy import ndimage
 
 from ...base.resolution_terms import FSC_THRESHOLD
 from ...base.runs.atomic_files import PathLike
@@ -29,10 +27,6 @@ RANDOM_FROM_FSC = 0.8
 """Phases are made random from where the FSC without a mask falls below this (RELION's --randomize_at_fsc)."""
 KEPT_SHELLS = 2
 """Shells after that which are left as they are: the edge of the random part disturbs them (RELION)."""
-SMOOTH_SHELLS = 5
-"""Shells that the random-phase curve is averaged over before it is taken off."""
-DRAWN_VOXELS, MOST_DRAWS = 4_000_000, 4
-"""Phases are drawn so many times that these voxels are transformed: one draw is noisy where shells are small."""
 TIGHT_FSC = 0.1
 """More random-phase correlation than this where the corrected curve ends tells of too tight a mask (RELION warns, too)."""
 MASK_EDGE_A = 3.0
@@ -106,7 +100,6 @@ def half_map_curves(
     soft_mask: np.ndarray,
     voxel_size: float,
     molecule: np.ndarray | None = None,
-    seed: int = 0,
 ) -> HalfMapFsc:
     """Measure the curves of two half maps.
 
@@ -116,7 +109,6 @@ def half_map_curves(
         soft_mask: float32 (z, y, x), 0 to 1.
         voxel_size: A.
         molecule: bool (z, y, x), where the molecule is; without it the mask is taken to be full of it.
-        seed: of the random phases.
     """
     shells = _Shells(half1.shape)
     first, second = sf.rfftn(half1, workers=WORKERS), sf.rfftn(half2, workers=WORKERS)
@@ -126,11 +118,10 @@ def half_map_curves(
     masked = shells.correlation(
         sf.rfftn(half1 * soft_mask, workers=WORKERS), sf.rfftn(half2 * soft_mask, workers=WORKERS)
     )
-    rng = np.random.default_rng(seed)
-    randomised = _randomised(shells, (first, second), soft_mask, start, rng)
+    randomised = _randomised(shells, (first, second), soft_mask, start)
     corrected = masked.copy()
     part = slice(start + KEPT_SHELLS, None)
-    true, chance = masked[part], _smooth(randomised[part])
+    true, chance = masked[part], randomised[part]
     corrected[part] = np.where(chance > true, 0.0, (true - chance) / np.maximum(1 - chance, 1e-6))
     independent = shells.size / 2 * float(np.mean(np.square(soft_mask, dtype=np.float64)))
     root = np.sqrt(np.maximum(independent, 1.0))
@@ -145,35 +136,29 @@ def half_map_curves(
 
 
 def _randomised(
-    shells: _Shells,
-    transforms: Tuple[np.ndarray, np.ndarray],
-    soft_mask: np.ndarray,
-    start: int,
-    rng: np.random.Generator,
+    shells: _Shells, transforms: Tuple[np.ndarray, np.ndarray], soft_mask: np.ndarray, start: int
 ) -> np.ndarray:
-    """The FSC inside a mask with random phases, of every draw of one half with every draw of the other.
+    """The FSC inside a mask with random phases, as the mean over all phases that could be drawn.
+
+    Random parts of both halves correlate by nothing on average: what correlates is what the mask spreads of the part whose
+    phases are kept. The power of the random part is taken to stay in its shell, as it does ``KEPT_SHELLS`` after ``start``.
 
     Args:
         shells: of the box.
-        transforms: ``rfftn`` of both halves; their phases are lost.
+        transforms: ``rfftn`` of both halves.
         soft_mask: float32 (z, y, x), 0 to 1.
-        start: shell from which on the phases are random.
-        rng: draws the phases.
+        start: shell from whose middle on the phases are random, as in RELION.
     """
-    draws = int(np.clip(DRAWN_VOXELS // soft_mask.size, 1, MOST_DRAWS))
-    sums, powers = [], []
+    kept = shells.radius < start - 1e-3  # the grid is of 32-bit numbers
+    share = np.float32(np.mean(np.square(soft_mask, dtype=np.float64)))
+    spread, powers = [], []
     for transform in transforms:
-        total, power = np.zeros_like(transform), np.zeros(shells.count)
-        for _ in range(draws):
-            shells.randomise(transform, start, rng)
-            masked = sf.rfftn(
-                sf.irfftn(transform, soft_mask.shape, workers=WORKERS) * soft_mask, workers=WORKERS
-            )
-            total += masked
-            power += shells.sums(masked.real**2 + masked.imag**2)
-        sums.append(total)
-        powers.append(draws * power)
-    cross = shells.sums(sums[0].real * sums[1].real + sums[0].imag * sums[1].imag)
+        low = sf.irfftn(transform * kept, soft_mask.shape, workers=WORKERS, overwrite_x=True)
+        low = sf.rfftn(low * soft_mask, workers=WORKERS)
+        high = (transform.real**2 + transform.imag**2) * ~kept
+        spread.append(low)
+        powers.append(shells.sums(low.real**2 + low.imag**2 + share * high))
+    cross = shells.sums(spread[0].real * spread[1].real + spread[0].imag * spread[1].imag)
     curve = cross / np.maximum(np.sqrt(powers[0] * powers[1]), 1e-30)
     curve[0] = 1.0
     return curve
@@ -186,11 +171,6 @@ def _filling(soft_mask: np.ndarray, molecule: np.ndarray | None) -> Tuple[float,
     inside = float(np.count_nonzero(molecule & (soft_mask > 0.5)))
     whole = float(np.square(soft_mask, dtype=np.float64).sum())
     return max(1.0, whole / max(inside, 1.0)), 1.0 - inside / np.count_nonzero(molecule)
-
-
-def _smooth(curve: np.ndarray) -> np.ndarray:
-    """A running mean: the mask's part changes slowly from shell to shell, and one draw of phases is noisy."""
-    return ndimage.uniform_filter1d(curve, SMOOTH_SHELLS, mode="nearest") if curve.size else curve
 
 
 class _Shells:
@@ -219,15 +199,6 @@ class _Shells:
         curve = cross / np.maximum(np.sqrt(powers[0] * powers[1]), 1e-30)
         curve[0] = 1.0  # the constant of a volume says nothing
         return curve
-
-    def randomise(self, transform: np.ndarray, start: int, rng: np.random.Generator) -> None:
-        """Give every coefficient of a ``rfftn`` from a radius on a random phase, in place; amplitudes stay.
-
-        From the middle of the shell ``start`` on, and not from where the shell begins, as in RELION.
-        """
-        chosen = self.radius >= start - 1e-3  # the grid is of 32-bit numbers
-        phase = rng.random(int(chosen.sum()), np.float32) * np.float32(2 * math.pi)
-        transform[chosen] = np.abs(transform[chosen]) * np.exp(1j * phase)
 
 
 def with_soft_edge(mask: np.ndarray, voxel_size: float) -> np.ndarray:
