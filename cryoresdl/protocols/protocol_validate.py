@@ -22,7 +22,7 @@ from .protocol_base import (
 )
 from .resolution_volumes import comparedErrors, estimatesFile, madeBy, namesForPeople
 from .validated_sets import OUTPUT_RESOLUTIONS, OUTPUT_VOLUMES, ValidatedSets
-from .validation_form import COMPARED, DEPOSITION, GLOBAL, LOCAL, RESULTS
+from .validation_form import COMPARED_FIELDS, DEPOSITION, GLOBAL, LOCAL, RESULTS
 from .validation_summary import auditLines, comparisonLines, depositionLines, sentencesOf
 
 OUTPUT_RESOLUTION, OUTPUT_CLASS = "outputResolution", "outputClass"
@@ -96,7 +96,7 @@ class ProtCryoResValidate(ValidatedSets):
         for name, half in zip(("--half1", "--half2"), self._halfMaps(volume)):
             words += [name, half]
         names = self._comparedNames()
-        for name, option in COMPARED.items():
+        for name, option in COMPARED_FIELDS.items():
             other = getattr(self, name).get()
             if other is not None:
                 target = self._getExtraPath(option + ".mrc")
@@ -199,7 +199,7 @@ class ProtCryoResValidate(ValidatedSets):
                 "was made of, and give this volume below, to compare with." % (self._nameOf(volume), program)
             )
         if self.isSet():
-            if any(getattr(self, name).get() is not None for name in COMPARED):
+            if any(getattr(self, name).get() is not None for name in COMPARED_FIELDS):
                 errors.append(
                     "A comparison needs one volume as input; clear MonoRes, ResMap and RELION for a set."
                 )
@@ -235,7 +235,7 @@ class ProtCryoResValidate(ValidatedSets):
         mask = self.inputMask.get()
         if mask is not None:
             errors += gridErrors(volume, mask, "mask", sampling=False)
-        for name in COMPARED:
+        for name in COMPARED_FIELDS:
             other = getattr(self, name).get()
             if other is not None:
                 label = self.getParam(name).getLabel()
@@ -303,7 +303,9 @@ class ProtCryoResValidate(ValidatedSets):
 
     def _comparedNames(self):
         """What the volumes to compare with are called, by field: as their runs, or by the program of the field."""
-        given = {name: getattr(self, name) for name in COMPARED if getattr(self, name).get() is not None}
+        given = {
+            name: getattr(self, name) for name in COMPARED_FIELDS if getattr(self, name).get() is not None
+        }
         fields = [self.getParam(name).getLabel().replace(" volume", "") for name in given]
         return dict(zip(given, namesForPeople(list(given.values()), ["CryoResDL"], fields)))
 

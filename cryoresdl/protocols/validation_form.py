@@ -5,7 +5,7 @@ import os
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfVolumes, Volume
 
-from ..models.base.resolution_terms import CRITERIA, MOST_B_FACTOR_A2, RESOLUTION_RANGE_A
+from ..models.base.resolution_terms import COMPARED, CRITERIA, MOST_B_FACTOR_A2, RESOLUTION_RANGE_A
 from ..models.maps.mrc import header_check
 from ..models.networks.model_files import model_store
 from .protocol_base import (
@@ -21,8 +21,19 @@ from .resolution_volumes import PICKED_BY_HAND
 
 BOTH, GLOBAL, LOCAL = 0, 1, 2
 NETWORKS = ("both", "global", "local")
-COMPARED = {"monoresVolume": "monores", "resmapVolume": "resmap", "relionVolume": "relion"}
+COMPARED_FIELDS = {"%sVolume" % option: option for option in COMPARED}
 """Form parameter -> option of the engine."""
+_BY_HALF = "; it is by FSC 0.5 unless it was told otherwise, which is coarser than by 0.143"
+ORIGINS = {
+    "monores": ("'resolution_Volume' of Xmipp's local MonoRes", params.LEVEL_NORMAL),
+    "resmap": ("'outputVolume' of ResMap's local resolution", params.LEVEL_NORMAL),
+    "relion": ("relion_locres.mrc, which is found beside RELION's output", params.LEVEL_NORMAL),
+    "cryosparc": ("the imported '..._map_locres.mrc'" + _BY_HALF, params.LEVEL_ADVANCED),
+    "blocres": ("'resolution_Volume' of Bsoft's blocres" + _BY_HALF, params.LEVEL_ADVANCED),
+    "phenix": ("the imported 'local_resolution_map.ccp4'", params.LEVEL_ADVANCED),
+    "deepres": ("'resolution_Volume' of Xmipp's DeepRes", params.LEVEL_ADVANCED),
+}
+"""Option of the engine -> where people find the volume, and for whom the field is shown."""
 RESULTS, DEPOSITION = "results", "deposition"
 ABSOLUTE, OWN = 0, 1
 """What colours of resolutions stand for: the same A on every map, or the range of this one."""
@@ -110,17 +121,15 @@ class ValidationForm(CryoResProtocol):
     @staticmethod
     def _defineComparison(form):
         group = form.addGroup("Compare with")
-        for name, program, origin in (
-            ("monoresVolume", "MonoRes", "'resolution_Volume' of Xmipp's local MonoRes"),
-            ("resmapVolume", "ResMap", "'outputVolume' of ResMap's local resolution"),
-            ("relionVolume", "RELION", "relion_locres.mrc, which is found beside RELION's output"),
-        ):
+        for name, option in COMPARED_FIELDS.items():
+            origin, level = ORIGINS[option]
             group.addParam(
                 name,
                 params.PointerParam,
                 pointerClass=PICKED_BY_HAND,
                 allowsNull=True,
-                label="%s volume" % program,
+                expertLevel=level,
+                label="%s volume" % COMPARED[option],
                 help="Local-resolution volume (A) of the same map: %s. You get the agreement with the network and "
                 "a volume of the disagreement. Only with one volume as input." % origin,
             )

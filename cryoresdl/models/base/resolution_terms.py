@@ -33,6 +33,19 @@ FSC_THRESHOLD = 0.143
 CRITERIA = ("0.143", "0.5")
 """FSC at which a resolution is read; the first is what is meant where nothing is said. Before about 2013 most meant 0.5."""
 
+COMPARED = {
+    "monores": "MonoRes",
+    "resmap": "ResMap",
+    "relion": "RELION",
+    "cryosparc": "cryoSPARC",
+    "blocres": "blocres",
+    "phenix": "Phenix",
+    "deepres": "DeepRes",
+}
+"""Options and columns for local resolutions of other programs, and what these are called."""
+BY_HALF = ("cryosparc", "blocres")
+"""Those whose estimates are by FSC 0.5 unless they are told otherwise (``docs/reference/other-programs.md``)."""
+
 SUPPORTED, OPTIMISTIC, PESSIMISTIC, CANNOT_TELL = "supported", "optimistic", "pessimistic", "cannot tell"
 
 

@@ -16,12 +16,11 @@ from typing import Any, Generator, Sequence
 
 from ..base.errors import InputError
 from ..base.runs.atomic_files import PathLike, shown
-from .jobs import CRASHED, Job, ValidationOptions, failed_row
+from .jobs import CRASHED, FILE_COLUMNS, Job, ValidationOptions, failed_row
 from .validate_map import run_job
 
 AHEAD = 1000
 """Jobs handed to the scheduler at once: enough for any cluster, few enough for its memory."""
-_PATHS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
 _CONNECT_S = 30
 QUEUES = {
     "slurm": "SLURMCluster",
@@ -134,5 +133,5 @@ def _queue(name: str) -> Any:
 def _absolute(job: Job) -> Job:
     """Workers start elsewhere: relative paths must not depend on where."""
     return replace(
-        job, **{name: os.path.abspath(getattr(job, name)) for name in _PATHS if getattr(job, name)}
+        job, **{name: os.path.abspath(getattr(job, name)) for name in FILE_COLUMNS if getattr(job, name)}
     )

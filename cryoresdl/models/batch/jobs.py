@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..base.resolution_terms import CRITERIA
+from ..base.resolution_terms import COMPARED, CRITERIA
 from ..base.runs import run_record
 from ..networks.model_files import model_store
 
@@ -16,13 +16,10 @@ LIST_COLUMNS = (
     "claimed",
     "half1",
     "half2",
-    "monores",
-    "resmap",
-    "relion",
+    *COMPARED,
     "criterion",
 )
 """Columns of a list; only ``map`` is needed, and others are carried into the results."""
-COMPARED = {"monores": "MonoRes", "resmap": "ResMap", "relion": "RELION"}
 FIELDS = (
     "map",
     "folder",
@@ -63,7 +60,7 @@ DONE, FAILED, CRASHED = "done", "failed", "crashed"
 """``crashed`` (killed, out of memory) is what another try may mend, so that a resume does it again."""
 STOP = "stop"
 """Set in the row of a map that failed for want of a disk to write on."""
-FILE_COLUMNS = ("map", "mask", "half1", "half2", "monores", "resmap", "relion")
+FILE_COLUMNS = ("map", "mask", "half1", "half2", *COMPARED)
 
 
 @dataclass(frozen=True)
@@ -119,6 +116,10 @@ class Job:
     monores: str = ""
     resmap: str = ""
     relion: str = ""
+    cryosparc: str = ""
+    blocres: str = ""
+    phenix: str = ""
+    deepres: str = ""
     titles: dict[str, str] = field(default_factory=dict)
     folder: str = ""
     key: str = ""

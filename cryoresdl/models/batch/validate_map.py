@@ -20,6 +20,7 @@ from ..base.errors import (
     OutputError,
     is_out_of_memory,
 )
+from ..base.resolution_terms import BY_HALF, COMPARED
 from ..base.runs import atomic_files, output_folder
 from ..base.runs.atomic_files import PathLike, shown
 from ..base.runs.run_record import Run, guarding
@@ -28,7 +29,6 @@ from .audit_map import audit_of_answer, write_audit
 from .directions import direction_columns, judged_directions
 from .emdb_jobs import with_entry
 from .jobs import (
-    COMPARED,
     CRASHED,
     DONE,
     STOP,
@@ -200,8 +200,13 @@ def _read(job: Job) -> _Inputs:
         title: foreign_volumes.read_resolution(getattr(job, name), density, f"{title} volume", mask=mask)
         for name, title in given.items()
     }
-    for volume in others.values():
-        density.warnings += volume.warnings
+    for name, title in given.items():
+        density.warnings += others[title].warnings
+        if name in BY_HALF:
+            density.warnings.append(
+                f"{title} estimates by FSC 0.5 unless it is told otherwise, which is coarser than by 0.143: where it "
+                "differs by the same everywhere, look at the rank correlation."
+            )
     soft = half_map_fsc.read_soft_mask(job.mask) if job.mask and halves[0] is not None else None
     return _Inputs(density, halves, mask, others, soft)
 

@@ -76,6 +76,22 @@ class TestOneMap:
         assert found["pairs"][2]["exact_class"] == 1.0
         assert (out / result_files.DISAGREEMENT).is_file()
 
+    def test_every_other_program_has_its_name_and_those_by_fsc_half_say_so(self, tmp_path):
+        path = write_map(tmp_path / "a.mrc")
+        values = np.where(automatic_mask.auto_mask(mrc_reader.read(path))[0], 5.5, 0).astype(np.float32)
+        mrc_writer.write_volume(tmp_path / "other.mrc", values, density_map.DensityMap(values, 1.0))
+        programs = {"cryosparc": "cryoSPARC", "blocres": "blocres", "phenix": "Phenix", "deepres": "DeepRes"}
+        given = dict.fromkeys(programs, str(tmp_path / "other.mrc"))
+        out = tmp_path / "out"
+        out.mkdir()
+        row = validate_map.validate_map(replace(job_list.jobs_of([path], OPTIONS)[0], **given), OPTIONS, out)
+        found = json.loads((out / result_files.COMPARISON_JSON).read_text())
+        assert [volume["name"] for volume in found["volumes"]] == ["CryoResDL", *programs.values()]
+        said = [
+            program for program in programs.values() if f"{program} estimates by FSC 0.5" in row["warnings"]
+        ]
+        assert said == ["cryoSPARC", "blocres"]
+
     def test_bad_input_writes_nothing(self, tmp_path):
         job = replace(job_list.jobs_of([write_map(tmp_path / "a.mrc")], OPTIONS)[0], resmap="nowhere.mrc")
         out = tmp_path / "out"

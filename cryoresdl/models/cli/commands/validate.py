@@ -20,7 +20,7 @@ from ...results import result_files, verdict_words
 
 HELP = "validate maps: global class, local resolution, comparison and report"
 EXAMPLE = "cryoresdl validate map.mrc --claimed 3.2 --half1 half1.mrc --half2 half2.mrc --out results"
-SINGLE = ("half1", "half2", "monores", "resmap", "relion")
+SINGLE = ("half1", "half2", *resolution_terms.COMPARED)
 """Options that belong to one map, and are columns of a list."""
 
 
@@ -44,11 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--half1", metavar="H1", help="first half map: noise is then measured between the halves"
     )
     parser.add_argument("--half2", metavar="H2", help="second half map")
-    parser.add_argument(
-        "--monores", metavar="VOL[=NAME]", help="local resolution by MonoRes, to compare with"
-    )
-    parser.add_argument("--resmap", metavar="VOL[=NAME]", help="local resolution by ResMap, to compare with")
-    parser.add_argument("--relion", metavar="VOL[=NAME]", help="local resolution by RELION, to compare with")
+    for option, program in resolution_terms.COMPARED.items():
+        parser.add_argument(
+            f"--{option}", metavar="VOL[=NAME]", help=f"local resolution by {program}, to compare with"
+        )
     parser.add_argument(
         "--networks", choices=("both", "global", "local"), default="both", help="which to run (%(default)s)"
     )
@@ -194,17 +193,17 @@ def _titles(own: dict[str, str]) -> dict[str, str]:
         InputError: one name for two volumes, or that of the network's own estimate.
     """
     from ...base.errors import InputError
-    from ...batch.jobs import COMPARED
     from ...maps.density_map import plain_path
     from ...results import volume_comparison
     from ...results.compared_results import OURS
 
     titles = {}
-    for name in COMPARED:
+    for name in resolution_terms.COMPARED:
         word = own.get(name, "")
         if "=" in word and not Path(plain_path(word)).exists():
             own[name], titles[name] = volume_comparison.parse(word)
-    called = [OURS, *(titles.get(name, COMPARED[name]) for name in COMPARED if name in own)]
+    programs = resolution_terms.COMPARED.items()
+    called = [OURS, *(titles.get(name, program) for name, program in programs if name in own)]
     twice = next((name for name in called if called.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"The name {twice} is given twice; name the volumes apart with VOL=NAME.")
