@@ -17,6 +17,7 @@ import pytest
 from cryoresdl.models.base.runs import run_record
 from cryoresdl.models.cli import command_line
 from cryoresdl.models.results import result_files, results_folder
+from cryoresdl.models.training.recipes import set_makers
 from cryoresdl.tests.helpers.map_sets import global_set
 from cryoresdl.tests.helpers.raced import killed_after, raced_inputs
 from cryoresdl.tests.helpers.run_lists import write_list
@@ -94,15 +95,20 @@ def told(name, raw, folder=""):
 
 
 def content(folder):
-    """Every file below a folder, without how long it took and the record, which has times."""
+    """Every file below a folder, without how long it took, the record, which has times, and what was being written."""
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file() and not path.name.endswith(run_record.RUN_JSON):
+        left_out = path.name.endswith(run_record.RUN_JSON) or path.name.startswith(".part-")
+        if path.is_file() and not left_out:
             name = str(path.relative_to(folder))
             if path.suffix == ".cryoresdl":
                 with zipfile.ZipFile(path) as archive:
                     for member in set(archive.namelist()) - {"manifest.json"}:  # digests of the card
                         found[f"{name}/{member}"] = told(member, archive.read(member))
+            elif name == "sets/many.h5":
+                found[name] = set_makers.content_digest(
+                    path
+                )  # what the card holds; HDF5 may lay the same out anew
             else:
                 found[name] = told(name, path.read_bytes(), folder)
     return found
