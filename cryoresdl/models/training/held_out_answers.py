@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -42,32 +42,26 @@ def validate_local(
     from ..networks.resolution_bins import quantile
 
     found: Dict[str, List[float]] = {}
-    for item in items:
-        for variant in VARIANTS:
-            if variant == "halves" and not item.has_half_maps(variant):
-                continue
-            truth = item.truth_of(variant)[item.truth > 0]
-            voxel = item.info["voxel_size_A"]
-            p = predict_item(model, item, variant)
-            low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
-            if known is not None:
-                middle = map_corrections.corrected(
-                    known, item.summary[variant], item.rise[variant], middle, (high - low) / 2
-                )[0]
-            estimate = 2.0**middle * voxel
-            found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
-            varies = min(np.ptp(estimate), np.ptp(truth)) > 0
-            rho = (
-                float(quiet_libraries.import_scipy_stats().spearmanr(estimate, truth)[0])
-                if varies
-                else float("nan")
-            )
-            found.setdefault(f"val_{variant}_rho", []).append(rho)
-            near = np.abs(class_of(estimate).astype(int) - class_of(truth)) <= 1
-            found.setdefault(f"val_{variant}_within1", []).append(float(near.mean()))
-            found.setdefault(f"val_{variant}_log2", []).append(
-                float(np.abs(np.log2(estimate / truth)).mean())
-            )
+    for item, variant, truth in _truths(items):
+        voxel = item.info["voxel_size_A"]
+        p = predict_item(model, item, variant)
+        low, middle, high = (quantile(p, q) for q in (0.16, 0.5, 0.84))
+        if known is not None:
+            middle = map_corrections.corrected(
+                known, item.summary[variant], item.rise[variant], middle, (high - low) / 2
+            )[0]
+        estimate = 2.0**middle * voxel
+        found.setdefault(f"val_{variant}_mae_A", []).append(float(np.abs(estimate - truth).mean()))
+        varies = min(np.ptp(estimate), np.ptp(truth)) > 0
+        rho = (
+            float(quiet_libraries.import_scipy_stats().spearmanr(estimate, truth)[0])
+            if varies
+            else float("nan")
+        )
+        found.setdefault(f"val_{variant}_rho", []).append(rho)
+        near = np.abs(class_of(estimate).astype(int) - class_of(truth)) <= 1
+        found.setdefault(f"val_{variant}_within1", []).append(float(near.mean()))
+        found.setdefault(f"val_{variant}_log2", []).append(float(np.abs(np.log2(estimate / truth)).mean()))
     return {k: _mean_of_known(v) for k, v in found.items()}
 
 
@@ -78,14 +72,18 @@ def constant_errors(items: Sequence[FeatureItem]) -> Dict[str, float]:
         items: maps with truth.
     """
     found: Dict[str, List[float]] = {}
+    for _, variant, truth in _truths(items):
+        best = np.abs(truth - np.median(truth)).mean()
+        found.setdefault(f"{variant}_constant_mae_A", []).append(float(best))
+    return {k: float(np.mean(v)) for k, v in found.items()}
+
+
+def _truths(items: Sequence[FeatureItem]) -> Iterator[Tuple[FeatureItem, str, np.ndarray]]:
+    """Every map and variant that is measured, and its truth inside the mask (A); half maps only where there are some."""
     for item in items:
         for variant in VARIANTS:
-            if variant == "halves" and not item.has_half_maps(variant):
-                continue
-            truth = item.truth_of(variant)[item.truth > 0]
-            best = np.abs(truth - np.median(truth)).mean()
-            found.setdefault(f"{variant}_constant_mae_A", []).append(float(best))
-    return {k: float(np.mean(v)) for k, v in found.items()}
+            if variant != "halves" or item.has_half_maps(variant):
+                yield item, variant, item.truth_of(variant)[item.truth > 0]
 
 
 def _mean_of_known(values: Sequence[float]) -> float:
