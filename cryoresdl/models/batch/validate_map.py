@@ -20,7 +20,7 @@ from ..base.errors import (
     OutputError,
     is_out_of_memory,
 )
-from ..base.resolution_terms import BY_HALF, COMPARED
+from ..base.resolution_terms import COMPARED
 from ..base.runs import atomic_files, output_folder
 from ..base.runs.atomic_files import PathLike, shown
 from ..base.runs.run_record import Run, guarding
@@ -201,12 +201,7 @@ def _read(job: Job) -> _Inputs:
         for name, title in given.items()
     }
     for name, title in given.items():
-        density.warnings += others[title].warnings
-        if name in BY_HALF:
-            density.warnings.append(
-                f"{title} estimates by FSC 0.5 unless it is told otherwise, which is coarser than by 0.143: where it "
-                "differs by the same everywhere, look at the rank correlation."
-            )
+        density.warnings += [*others[title].warnings, *foreign_volumes.criterion_warnings(name, title)]
     soft = half_map_fsc.read_soft_mask(job.mask) if job.mask and halves[0] is not None else None
     return _Inputs(density, halves, mask, others, soft)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import InputError
-from ..base.resolution_terms import RESMAP_NOT_ESTIMATED_A, estimated
+from ..base.resolution_terms import BY_HALF, COMPARED, RESMAP_NOT_ESTIMATED_A, estimated
 from ..base.runs.atomic_files import PathLike, shown
 from .density_map import DensityMap, plain_path
 from .mrc import mrc_reader
@@ -79,6 +79,23 @@ def read_resolution(
     if doubt:
         volume.warnings.append(doubt)
     return volume
+
+
+def criterion_warnings(option: str, title: str) -> list[str]:
+    """A sentence about estimates by another FSC than ours.
+
+    Args:
+        option: one of ``COMPARED``.
+        title: what the volume is called.
+    """
+    if option not in BY_HALF:
+        return []
+    program = COMPARED[option]
+    named = title if title == program else f"{title} ({program})"
+    return [
+        f"{named} estimates by FSC 0.5 unless it is told otherwise, which is coarser than by 0.143: where it differs by "
+        "the same everywhere, look at the rank correlation."
+    ]
 
 
 def estimates_beside(path: PathLike) -> str:
